@@ -1,0 +1,1 @@
+"""The product, one Django app per word of the business."""
