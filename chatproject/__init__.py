@@ -1,0 +1,1 @@
+"""The composition root: settings, paths and wiring. Nobody imports it."""

@@ -1,0 +1,1 @@
+"""Chats, turns, lanes and generations, and the doors people use."""

@@ -1,0 +1,160 @@
+"""What crosses the border of `conversations`: states, requests and read rows. Frozen, no model instance."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+
+class GenerationState(StrEnum):
+    """`queued -> running -> completed | partial | failed | cancelled`; the last four are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        return self not in (GenerationState.QUEUED, GenerationState.RUNNING)
+
+    @classmethod
+    def choices(cls) -> list[tuple[str, str]]:
+        return [(state.value, state.value) for state in cls]
+
+
+class MessageStatus(StrEnum):
+    """`pending` until the generation behind an answer is final, then the same word as its state."""
+
+    PENDING = "pending"
+    COMPLETED = "completed"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @classmethod
+    def choices(cls) -> list[tuple[str, str]]:
+        return [(status.value, status.value) for status in cls]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationAccepted:
+    """One lane of an accepted turn."""
+
+    generation_id: UUID
+    message_id: UUID
+    lane: int
+    model: str
+    model_name: str
+    hue: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnAccepted:
+    """The promise given with a 2xx: every generation named here reaches one final state. `replayed` marks a repeat."""
+
+    conversation_id: UUID
+    turn_id: UUID
+    question_id: UUID
+    title: str
+    created: bool
+    replayed: bool
+    generations: tuple[GenerationAccepted, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamIdentity:
+    """What every event of one generation's stream repeats, and where its row stood when it was read."""
+
+    generation_id: UUID
+    turn_id: UUID
+    conversation_id: UUID
+    message_id: UUID
+    lane: int
+    model: str
+    model_name: str
+    hue: int
+    state: GenerationState
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationRow:
+    id: UUID
+    title: str
+    models: tuple[str, ...]
+    created_at: datetime
+    last_activity_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationSummary:
+    """A line of the sidebar. `hues` are the colours of its lanes, left to right."""
+
+    id: UUID
+    title: str
+    last_activity_at: datetime
+    running: bool
+    hues: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRow:
+    position: int
+    model_slug: str
+    model_name: str
+    hue: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionRow:
+    id: UUID
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """One lane's answer to one question; `text` is empty while the generation runs (its stream has it)."""
+
+    lane: int
+    generation_id: UUID
+    message_id: UUID
+    model_slug: str
+    model_name: str
+    hue: int
+    simulated: bool
+    state: GenerationState
+    text: str
+    reasoning: str
+    error_code: str | None
+    error_message: str | None
+    error_retryable: bool
+    finish_reason: str | None
+    usage: dict[str, Any]
+    cost_nanousd: int | None
+    first_token_ms: int | None
+    total_ms: int | None
+    route: dict[str, Any]
+    last_event_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRow:
+    id: UUID
+    seq: int
+    created_at: datetime
+    question: QuestionRow
+    answers: tuple[AnswerRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A conversation as a person sees it, oldest turn first; `older` tells that earlier turns exist."""
+
+    conversation: ConversationRow
+    lanes: tuple[LaneRow, ...]
+    turns: tuple[TurnRow, ...] = field(default_factory=tuple)
+    older: bool = False

@@ -1,0 +1,60 @@
+"""The environment, read once and checked: every setting a person may change, with its type and default.
+
+`.env.example` explains each of them in prose; a test holds the two lists together.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field, PostgresDsn, RedisDsn, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Environment(BaseSettings):
+    """Typed view of the process's environment. Missing secrets or addresses stop the start with a clear error."""
+
+    model_config = SettingsConfigDict(env_file=None, extra="ignore", hide_input_in_errors=True)
+
+    secret_key: SecretStr
+    vault_keys: SecretStr
+    api_key_pepper: SecretStr
+
+    database_url: PostgresDsn
+    database_engine_url: PostgresDsn
+    database_owner_url: PostgresDsn | None = None
+    db_name: str | None = Field(None, description="replaces the database name in the three addresses")
+    db_pool_size: int = Field(12, ge=1, le=200)
+
+    redis_url: RedisDsn
+    redis_cache_url: RedisDsn
+    redis_prefix: str = ""
+
+    debug: bool = False
+    allowed_hosts: str = "localhost,127.0.0.1,[::1]"
+    base_url: str = "http://127.0.0.1:8000"
+    data_dir: Path = ROOT / "var"
+    demo: bool = False
+    simulator_url: str = "http://127.0.0.1:9100"
+    openai_api_key: SecretStr | None = None
+    ollama_host: str | None = None
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "console"] = "json"
+
+    worker_slots: int = Field(500, ge=1, le=10_000)
+    worker_threads: int = Field(8, ge=2, le=64)
+    drain_seconds: float = Field(25.0, ge=0)
+    generation_deadline_seconds: float = Field(600.0, gt=0)
+    connect_timeout_seconds: float = Field(10.0, gt=0)
+    first_token_timeout_seconds: float = Field(60.0, gt=0)
+    gap_timeout_seconds: float = Field(45.0, gt=0)
+    answer_max_bytes: int = Field(1_000_000, ge=1_000)
+    websockets_per_process: int = Field(1000, ge=1)
+    secure_cookies: bool = Field(False, validation_alias=AliasChoices("secure_cookies", "SECURE_COOKIES"))
+
+
+def load() -> Environment:
+    """Read the environment; raises `pydantic.ValidationError` naming every missing or malformed setting."""
+    return Environment()  # type: ignore[call-arg]

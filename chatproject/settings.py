@@ -1,0 +1,247 @@
+"""Django's settings, derived from the typed environment. Nothing else in the project reads `os.environ`."""
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from chatproject.environment import ROOT, load
+
+ENV = load()
+
+SECRET_KEY = ENV.secret_key.get_secret_value()
+DEBUG = ENV.debug
+ALLOWED_HOSTS = [host.strip() for host in ENV.allowed_hosts.split(",") if host.strip()]
+BASE_URL = ENV.base_url.rstrip("/")
+CSRF_TRUSTED_ORIGINS = [BASE_URL]
+CSRF_FAILURE_VIEW = "apps.tenants.edge.failures.csrf_failure"
+
+INSTALLED_APPS = [
+    "daphne",
+    "chatproject.apps.ChatprojectConfig",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django_htmx",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "channels",
+    "apps.accounts",
+    "apps.tenants",
+    "apps.billing",
+    "apps.routing",
+    "apps.conversations",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "apps.tenants.edge.middleware.RequestContextMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "apps.tenants.edge.middleware.PrincipalMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "chatproject.urls"
+ASGI_APPLICATION = "chatproject.asgi.application"
+WSGI_APPLICATION = None
+APPEND_SLASH = True
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+            ]
+        },
+    }
+]
+
+
+def _database(url: Any, *, pool: int) -> dict[str, Any]:
+    """One alias. Pools are per process; health checks spare each dead connection an error after a restart."""
+    parts = urlsplit(str(url))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": ENV.db_name or parts.path.lstrip("/"),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": parts.hostname or "",
+        "PORT": str(parts.port or 5432),
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "connect_timeout": 3,
+            # A stopped server must not hold a request: the kernel gives the connection up, then the door says 503.
+            "tcp_user_timeout": 3000,
+            "options": "-c statement_timeout=15000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=30000",
+            "pool": {"min_size": 1, "max_size": pool, "timeout": 3, "max_idle": 120},
+        },
+        "TEST": {"MIRROR": None},
+    }
+
+
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": _database(ENV.database_url, pool=ENV.db_pool_size),
+    "engine": _database(ENV.database_engine_url, pool=max(4, ENV.db_pool_size // 2)),
+}
+if ENV.database_owner_url is not None:
+    DATABASES["owner"] = _database(ENV.database_owner_url, pool=1)
+    DATABASES["owner"]["OPTIONS"]["options"] = "-c lock_timeout=5000"
+    DATABASES["owner"]["OPTIONS"].pop("pool")
+DATABASE_ROUTERS = ["chatproject.database_router.OwnerMigrates"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = str(ENV.redis_url)
+REDIS_PREFIX = ENV.redis_prefix
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": str(ENV.redis_cache_url),
+        "KEY_PREFIX": f"{ENV.redis_prefix}sb",
+        "TIMEOUT": 86_400,
+    }
+}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {
+            # redis-py's default socket timeout would cut idle subscriptions.
+            "hosts": [{"address": REDIS_URL, "socket_timeout": None}],
+            "prefix": f"{ENV.redis_prefix}hint",
+        },
+    }
+}
+
+CELERY = {
+    "broker_url": REDIS_URL,
+    "broker_transport_options": {
+        "socket_timeout": 5,
+        "socket_connect_timeout": 1,
+        "max_retries": 0,
+        "visibility_timeout": 3600,
+        "global_keyprefix": ENV.redis_prefix,
+    },
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    "task_publish_retry": False,
+    "task_ignore_result": True,
+    "task_serializer": "json",
+    "accept_content": ["json"],
+    "task_acks_late": False,
+    "worker_prefetch_multiplier": 1,
+    "worker_redirect_stdouts": False,
+    "worker_hijack_root_logger": False,
+    "worker_send_task_events": False,
+    "enable_utc": True,
+    "timezone": "UTC",
+    "task_default_queue": "celery",
+}
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["apps.accounts.backends.EmailBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "/login/"
+LOGIN_REDIRECT_URL = "/chat/"
+LOGOUT_REDIRECT_URL = "/login/"
+
+SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = ENV.secure_cookies
+CSRF_COOKIE_SECURE = ENV.secure_cookies
+CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "connect-src": ["'self'"],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["apps.tenants.edge.authentication.PrincipalAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["apps.tenants.edge.parsers.BoundedJSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "apps.tenants.edge.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Switchboard",
+    "DESCRIPTION": "Ask many models at once, and prove who spent, saw and said what.",
+    "VERSION": "0.1.0",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
+    "USER_ID_CLAIM": "sub",
+    "UPDATE_LAST_LOGIN": False,
+}
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = True
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [ROOT / "static"]
+STATIC_ROOT = ENV.data_dir / "static"
+SERVESTATIC_USE_FINDERS = DEBUG
+SERVESTATIC_AUTOREFRESH = DEBUG
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "servestatic.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+LOGGING_CONFIG = None  # chatproject.apps configures structlog
+
+WORKER_SLOTS = ENV.worker_slots
+WORKER_THREADS = ENV.worker_threads
+DRAIN_SECONDS = ENV.drain_seconds
+GENERATION_DEADLINE_SECONDS = ENV.generation_deadline_seconds
+CONNECT_TIMEOUT_SECONDS = ENV.connect_timeout_seconds
+FIRST_TOKEN_TIMEOUT_SECONDS = ENV.first_token_timeout_seconds
+GAP_TIMEOUT_SECONDS = ENV.gap_timeout_seconds
+ANSWER_MAX_BYTES = ENV.answer_max_bytes
+WEBSOCKETS_PER_PROCESS = ENV.websockets_per_process

@@ -1,0 +1,5 @@
+"""Paths only."""
+
+from django.urls import URLPattern, URLResolver
+
+urlpatterns: list[URLPattern | URLResolver] = []
