@@ -1,0 +1,58 @@
+"""What crosses the border of `billing`: what a call may cost, and what it did cost."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class CallCost:
+    """One call that asks to be admitted, with the most it can cost (the dearest affordable candidate)."""
+
+    call_id: UUID
+    amount_nanousd: int
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Leave to call providers for `call_id`, with `amount_nanousd` set aside. `routing.stream` takes nothing less."""
+
+    call_id: UUID
+    tenant_id: UUID
+    user_id: UUID
+    api_key_id: UUID | None
+    amount_nanousd: int
+    admitted_at: datetime
+
+
+class LineKind(StrEnum):
+    """`charge`: the tenant pays. `absorbed`: the installation pays (failed over, lost with a worker)."""
+
+    CHARGE = "charge"
+    ABSORBED = "absorbed"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerLine:
+    """What one provider attempt used and cost; `estimated` where the provider told no usage."""
+
+    attempt_id: UUID
+    kind: LineKind
+    provider: str
+    model: str
+    price_id: UUID | None
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    amount_nanousd: int
+    estimated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLeft:
+    """Money left in the tightest budget that applies; None where no budget is set."""
+
+    month_nanousd: int | None
+    day_nanousd: int | None
