@@ -139,6 +139,9 @@ class AnswerRow:
     total_ms: int | None
     route: dict[str, Any]
     last_event_id: str | None
+    text_sha256: str | None
+    queued_ms: int | None
+    fence: int
 
 
 @dataclass(frozen=True, slots=True)

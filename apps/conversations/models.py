@@ -19,7 +19,9 @@ class Conversation(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     title = models.CharField(max_length=200)
     title_is_manual = models.BooleanField(default=False)
-    model_policy = models.JSONField(default=dict, blank=True, help_text="How models are chosen for the next turn.")
+    model_policy = models.JSONField(
+        default=dict, blank=True, help_text="How models are chosen for the next turn."
+    )
     models_chosen = ArrayField(models.CharField(max_length=120), default=list, blank=True)
     turn_count = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())
@@ -104,7 +106,9 @@ class Message(models.Model):
     )
     turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="messages", db_constraint=False)
     lane = models.ForeignKey(Lane, on_delete=models.CASCADE, null=True, related_name="+", db_constraint=False)
-    parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="+", db_constraint=False)
+    parent = models.ForeignKey(
+        "self", on_delete=models.CASCADE, null=True, related_name="+", db_constraint=False
+    )
     role = models.CharField(max_length=10, choices=Role.choices)
     status = models.CharField(max_length=10, choices=MessageStatus.choices(), default=MessageStatus.COMPLETED)
     text = models.TextField(blank=True)
@@ -167,7 +171,9 @@ class Generation(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["tenant", "queued_at"], condition=Q(state="queued"), name="conversations_queue"),
+            models.Index(
+                fields=["tenant", "queued_at"], condition=Q(state="queued"), name="conversations_queue"
+            ),
             models.Index(fields=["owner"], condition=Q(state="running"), name="conversations_running"),
             models.Index(fields=["tenant", "conversation"], name="conversations_generation_chat"),
             models.Index(fields=["turn", "lane_position"], name="conversations_generation_turn"),
@@ -219,7 +225,9 @@ class Attempt(models.Model):
     class Meta:
         indexes = [models.Index(fields=["generation", "fence", "number"], name="conversations_attempt_order")]
         constraints = [
-            models.UniqueConstraint(fields=["generation", "fence", "number"], name="conversations_attempt_once")
+            models.UniqueConstraint(
+                fields=["generation", "fence", "number"], name="conversations_attempt_once"
+            )
         ]
 
     def __str__(self) -> str:

@@ -34,7 +34,11 @@ class Problem(Exception):
     def body(self) -> dict[str, Any]:
         """The problem document, ready for JSON."""
         return body(
-            status=self.status, code=self.code, detail=self.detail, retryable=self.retryable, fields=self.fields
+            status=self.status,
+            code=self.code,
+            detail=self.detail,
+            retryable=self.retryable,
+            fields=self.fields,
         )
 
 

@@ -188,6 +188,11 @@ class AttemptEnd:
     first_token_seconds: float | None
     duration_seconds: float
 
+    @classmethod
+    def never_made(cls, attempt_id: UUID, candidate: Candidate, number: int) -> "AttemptEnd":
+        """An attempt whose row was written and whose call was then not made: nothing was used."""
+        return cls(attempt_id, candidate, number, AttemptState.CANCELLED, Usage(0, 0), None, None, 0.0)
+
 
 class Gate(Protocol):
     """Stands before every provider call. For a chat it checks fence and cancel and writes the attempt row."""

@@ -44,7 +44,8 @@ def own_scope(user_id: UUID) -> Iterator[None]:
     with transaction.atomic(durable=True):
         with connections["default"].cursor() as cursor:
             cursor.execute(
-                "SELECT set_config('app.tenant_id', '', true), set_config('app.user_id', %s, true)", [str(user_id)]
+                "SELECT set_config('app.tenant_id', '', true), set_config('app.user_id', %s, true)",
+                [str(user_id)],
             )
         yield
 

@@ -1,0 +1,98 @@
+"""A worker's standing duties: claim what no ring announced, take work from the dead, obey cancels."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+import structlog
+from django.db import DatabaseError
+from redis.asyncio import Redis
+
+from apps.conversations.contracts import GenerationState
+from apps.conversations.generation import hints
+from apps.conversations.generation.reap import Moved, ending, reap
+from apps.conversations.models import Generation
+from apps.streaming import hints as streaming_hints
+from apps.streaming.reader import read_text
+from apps.tenants.scope import database_step
+
+POLL_SECONDS = 1.0
+REAP_SECONDS = 0.5
+# After a longer silence of the database every worker's lease looks expired; first let them renew.
+REAP_ONLY_AFTER_RECENT_TICK_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+async def poll(claim_while_free: Callable[[], int], stopping: threading.Event) -> None:
+    """Claim queued rows whose ring was lost, each second."""
+    while not stopping.is_set():
+        try:
+            await database_step(claim_while_free)
+        except DatabaseError as error:
+            log.warning("poll.failed", error=type(error).__name__)
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def reap_forever(redis: Redis, ring: Callable[[int], None], stopping: threading.Event) -> None:
+    """Take work from dead workers twice a second, unless the database has just been silent to us too."""
+    last_success = -1e9
+    while not stopping.is_set():
+        began = time.monotonic()
+        try:
+            if began - last_success < REAP_ONLY_AFTER_RECENT_TICK_SECONDS:
+                await _reap_once(redis, ring)
+            else:
+                await database_step(ending)  # only proves that the database answers
+            last_success = time.monotonic()
+        except DatabaseError as error:
+            log.warning("reap.failed", error=type(error).__name__)
+        await asyncio.sleep(REAP_SECONDS)
+
+
+async def _reap_once(redis: Redis, ring: Callable[[int], None]) -> None:
+    texts: dict[tuple[UUID, int], str] = {}
+    for generation_id, fence in await database_step(ending):
+        texts[generation_id, fence] = await read_text(redis, generation_id, fence)
+    moved = await database_step(reap, texts)
+    for one in moved:
+        log.info(
+            "generation.reaped", generation_id=str(one.generation_id), fence=one.fence, state=one.state.value
+        )
+    await _tell(moved, ring)
+
+
+async def _tell(moved: list[Moved], ring: Callable[[int], None]) -> None:
+    ring(sum(one.state is GenerationState.QUEUED for one in moved))
+    for one in moved:
+        if one.state.terminal:
+            await hints.answer_ended(one.tenant_id, one.user_id, one.conversation_id)
+
+
+async def obey_cancels(redis: Redis, cancel: Callable[[UUID], None]) -> None:
+    """Close upstream calls as soon as a cancel is hinted."""
+    async for generation_id in streaming_hints.listen_cancels(redis):
+        cancel(generation_id)
+
+
+async def recheck_cancels(running: Callable[[], list[UUID]], cancel: Callable[[UUID], None]) -> None:
+    """The backstop for lost hints: ask the rows each second."""
+    while True:
+        await asyncio.sleep(POLL_SECONDS)
+        ids = running()
+        if not ids:
+            continue
+        try:
+            for generation_id in await database_step(_cancel_asked, ids):
+                cancel(generation_id)
+        except DatabaseError as error:
+            log.warning("cancel_poll.failed", error=type(error).__name__)
+
+
+def _cancel_asked(generation_ids: list[UUID]) -> list[UUID]:
+    rows = Generation.objects.using("engine").filter(
+        id__in=generation_ids, state=GenerationState.RUNNING, cancel_at__isnull=False
+    )
+    return list(rows.values_list("id", flat=True))

@@ -1,0 +1,78 @@
+"""Taking a queued generation, and giving it back.
+
+A worker takes a row with one UPDATE. Duplicate, lost or stuck rings are harmless, because the row decides and not the
+ring. The worker's own row is share-locked in the same statement: the reaper's DELETE of that row waits for a claim in
+flight, so no generation can come to belong to a worker that has just been declared dead.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connections
+
+from apps.conversations.contracts import GenerationState
+
+MAX_CLAIMS = 3
+
+_CLAIM = """
+WITH me AS MATERIALIZED (
+    SELECT id FROM conversations_worker WHERE id = %(worker)s AND lease_until > clock_timestamp() FOR KEY SHARE
+), busy AS (
+    SELECT tenant_id, count(*) AS running FROM conversations_generation WHERE state = 'running' GROUP BY tenant_id
+), next AS (
+    SELECT g.id FROM conversations_generation g LEFT JOIN busy USING (tenant_id)
+    WHERE g.state = 'queued' AND g.cancel_at IS NULL AND g.claims < %(max_claims)s
+      AND clock_timestamp() < g.deadline_at
+    ORDER BY coalesce(busy.running, 0), g.queued_at
+    LIMIT 1 FOR UPDATE OF g SKIP LOCKED
+)
+UPDATE conversations_generation g
+SET state = 'running', owner = me.id, fence = g.fence + 1, claims = g.claims + 1, started_at = clock_timestamp()
+FROM me, next WHERE g.id = next.id
+RETURNING g.id, g.tenant_id, g.fence, g.claims, extract(epoch FROM g.deadline_at - clock_timestamp()), g.queued_at
+"""
+
+_HAND_BACK = """
+UPDATE conversations_generation
+SET state = CASE WHEN cancel_at IS NULL THEN 'queued' ELSE 'cancelled' END,
+    finished_at = CASE WHEN cancel_at IS NULL THEN NULL ELSE clock_timestamp() END,
+    claims = claims - 1, owner = NULL
+WHERE id = ANY(%(ids)s) AND owner = %(worker)s AND state = 'running'
+RETURNING id, state
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A generation that is this worker's under `fence`, with `seconds_left` until its deadline."""
+
+    generation_id: UUID
+    tenant_id: UUID
+    worker_id: UUID
+    fence: int
+    claims: int
+    seconds_left: float
+    queued_at: datetime
+
+
+def claim(worker_id: UUID) -> Claimed | None:
+    """Take the next queued generation, of the tenant with the fewest running ones; None where none is to be had."""
+    with connections["engine"].cursor() as cursor:
+        cursor.execute(_CLAIM, {"worker": worker_id, "max_claims": MAX_CLAIMS})
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    generation_id, tenant_id, fence, claims, seconds_left, queued_at = row
+    return Claimed(generation_id, tenant_id, worker_id, fence, claims, float(seconds_left), queued_at)
+
+
+def hand_back(worker_id: UUID, generation_ids: list[UUID]) -> list[tuple[UUID, GenerationState]]:
+    """Give running generations back without counting the claim. Demands a transaction on `engine`.
+
+    Returns what became of each: `queued`, or `cancelled` where cancel had been asked. Rows that are no longer this
+    worker's are left alone.
+    """
+    with connections["engine"].cursor() as cursor:
+        cursor.execute(_HAND_BACK, {"ids": generation_ids, "worker": worker_id})
+        return [(row[0], GenerationState(row[1])) for row in cursor.fetchall()]

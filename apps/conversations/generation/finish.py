@@ -1,0 +1,240 @@
+"""The end of a generation: one fenced transaction for state, message, usage and ledger, then everything that follows it."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from django.db import connections
+
+from apps.billing import services as billing
+from apps.billing.contracts import LedgerLine, LineKind
+from apps.conversations.contracts import GenerationState
+from apps.conversations.errors import Fenced
+from apps.conversations.generation import attempts
+from apps.conversations.generation.claim import Claimed
+from apps.conversations.generation.prompt import Work
+from apps.routing.contracts import AttemptEnd, AttemptState, Usage
+from apps.tenants.scope import tenant_scope
+
+_FINISH = """
+UPDATE conversations_generation
+SET state = %(state)s, finished_at = clock_timestamp(), owner = NULL,
+    first_token_at = started_at + make_interval(secs => %(first_token_seconds)s),
+    last_event_id = %(last_event_id)s, text_sha256 = %(sha256)s, finish_reason = %(finish_reason)s,
+    error_code = %(error_code)s, error_message = %(error_message)s, error_retryable = %(error_retryable)s,
+    usage = %(usage)s::jsonb, cost_nanousd = %(cost)s, route = %(route)s::jsonb
+WHERE id = %(id)s AND state = 'running' AND fence = %(fence)s AND owner = %(worker)s
+RETURNING round(extract(epoch FROM first_token_at - queued_at) * 1000)::int,
+          round(extract(epoch FROM finished_at - queued_at) * 1000)::int
+"""
+_MESSAGE = """
+UPDATE conversations_message
+SET status = %(status)s, text = %(text)s, content = %(content)s::jsonb,
+    input_tokens = %(input)s, output_tokens = %(output)s
+WHERE id = %(id)s
+"""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What has been received so far, and how it ended. `ends` are all attempts under this fence."""
+
+    text: list[str] = field(default_factory=list)
+    text_bytes: int = 0
+    reasoning: list[str] = field(default_factory=list)
+    tool_calls: list[dict[str, str]] = field(default_factory=list)
+    ends: list[AttemptEnd] = field(default_factory=list)
+    first_token_seconds: float | None = None
+    state: GenerationState = GenerationState.FAILED
+    finish_reason: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    error_retryable: bool = False
+
+    def forget(self) -> None:
+        """The provider died: what was received is void."""
+        self.text.clear()
+        self.text_bytes = 0
+        self.reasoning.clear()
+        self.tool_calls.clear()
+
+    @property
+    def whole_text(self) -> str:
+        return "".join(self.text)
+
+    @property
+    def content(self) -> list[dict[str, Any]]:
+        """The structured form of the answer, in the order a reader meets it."""
+        parts: list[dict[str, Any]] = []
+        if self.reasoning:
+            parts.append({"type": "reasoning", "text": "".join(self.reasoning)})
+        if self.text:
+            parts.append({"type": "text", "text": self.whole_text})
+        return parts + [{"type": "tool_call", **call} for call in self.tool_calls]
+
+
+def lines(answer: Answer) -> list[LedgerLine]:
+    """One ledger line per attempt.
+
+    The tenant pays for the attempt whose text it keeps: the one that won, or the last one where a person stopped it or
+    a partial answer was kept. Every other attempt is absorbed.
+    """
+    kept = answer.ends[-1] if answer.ends and answer.state is not GenerationState.FAILED else None
+    return [
+        attempts.ledger_line(end, LineKind.CHARGE if end is kept and _shown(end) else LineKind.ABSORBED)
+        for end in answer.ends
+    ]
+
+
+def _shown(end: AttemptEnd) -> bool:
+    return end.state is AttemptState.WON or end.first_token_seconds is not None
+
+
+def finish(claimed: Claimed, work: Work, answer: Answer, last_event_id: str) -> dict[str, Any]:
+    """Write the end in one transaction and return the body of the terminal event. Raises `Fenced` if not ours any more."""
+    text = answer.whole_text
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    ledger = lines(answer)
+    charged = [line for line in ledger if line.kind is LineKind.CHARGE]
+    usage = _usage(charged)
+    cost = sum(line.amount_nanousd for line in charged)
+    route = _route(work, answer)
+    with tenant_scope(claimed.tenant_id), connections["default"].cursor() as cursor:
+        cursor.execute(
+            _FINISH,
+            {
+                "id": claimed.generation_id,
+                "fence": claimed.fence,
+                "worker": claimed.worker_id,
+                "state": answer.state.value,
+                "first_token_seconds": answer.first_token_seconds,
+                "last_event_id": last_event_id,
+                "sha256": sha256,
+                "finish_reason": answer.finish_reason,
+                "error_code": answer.error_code,
+                "error_message": answer.error_message,
+                "error_retryable": answer.error_retryable,
+                "usage": orjson.dumps(usage).decode(),
+                "cost": cost,
+                "route": orjson.dumps(route).decode(),
+            },
+        )
+        row = cursor.fetchone()
+        if row is None:
+            raise Fenced
+        cursor.execute(
+            _MESSAGE,
+            {
+                "id": work.identity.message_id,
+                "status": answer.state.value,
+                "text": text,
+                "content": orjson.dumps(answer.content).decode(),
+                "input": usage["input_tokens"],
+                "output": usage["output_tokens"],
+            },
+        )
+        for end in answer.ends:
+            attempts.close(end)
+        billing.append_lines(
+            tenant_id=claimed.tenant_id,
+            user_id=work.user_id,
+            api_key_id=work.api_key_id,
+            call_id=claimed.generation_id,
+            lines=ledger,
+        )
+        billing.settle_reservations([claimed.generation_id], using="default")
+    first_token_ms, total_ms = row
+    if answer.state is GenerationState.FAILED:
+        return {
+            "code": answer.error_code,
+            "message": answer.error_message,
+            "retryable": answer.error_retryable,
+            "state": answer.state.value,
+        }
+    return completed_body(
+        state=answer.state,
+        finish_reason=answer.finish_reason,
+        text_sha256=sha256,
+        usage=usage,
+        cost_nanousd=cost,
+        queued_ms=work.queued_ms,
+        first_token_ms=first_token_ms,
+        total_ms=total_ms,
+        route=route,
+    )
+
+
+def completed_body(
+    *,
+    state: GenerationState,
+    finish_reason: str | None,
+    text_sha256: str | None,
+    usage: dict[str, Any],
+    cost_nanousd: int,
+    queued_ms: int,
+    first_token_ms: int | None,
+    total_ms: int | None,
+    route: dict[str, Any],
+) -> dict[str, Any]:
+    """The body of `message.completed`, the same whether it is told live or read from the row later."""
+    return {
+        "state": state.value,
+        "finish_reason": finish_reason,
+        "text_sha256": text_sha256,
+        "usage": usage,
+        "cost": {"nanousd": cost_nanousd, "usd": billing.usd(cost_nanousd)},
+        "timings": {"queued_ms": queued_ms, "first_token_ms": first_token_ms, "total_ms": total_ms},
+        "route": route,
+    }
+
+
+def _usage(charged: list[LedgerLine]) -> dict[str, Any]:
+    total = Usage(
+        input_tokens=sum(line.input_tokens for line in charged),
+        output_tokens=sum(line.output_tokens for line in charged),
+        cached_tokens=sum(line.cached_tokens for line in charged),
+        reasoning_tokens=sum(line.reasoning_tokens for line in charged),
+        estimated=any(line.estimated for line in charged),
+    )
+    return {
+        "input_tokens": total.input_tokens,
+        "output_tokens": total.output_tokens,
+        "reasoning_tokens": total.reasoning_tokens,
+        "cached_tokens": total.cached_tokens,
+        "estimated": total.estimated,
+    }
+
+
+def _route(work: Work, answer: Answer) -> dict[str, Any]:
+    """Why this answer came from where it came: candidates, what ruled others out, what was tried."""
+    return {
+        "model": work.plan.model,
+        "candidates": [
+            {
+                "provider": candidate.provider_name,
+                "model": candidate.upstream_model,
+                "simulated": candidate.simulated,
+                "input_usd_per_mtok": billing.usd(candidate.input_nanousd_per_mtok),
+                "output_usd_per_mtok": billing.usd(candidate.output_nanousd_per_mtok),
+            }
+            for candidate in work.plan.candidates
+        ],
+        "excluded": [
+            {"provider": one.provider, "model": one.upstream_model, "reason": one.reason}
+            for one in work.plan.excluded
+        ],
+        "attempts": [
+            {
+                "provider": end.candidate.provider_name,
+                "model": end.candidate.upstream_model,
+                "state": end.state.value,
+                "error": end.error_code,
+                "first_token_ms": None
+                if end.first_token_seconds is None
+                else round(end.first_token_seconds * 1000),
+                "duration_ms": round(end.duration_seconds * 1000),
+            }
+            for end in answer.ends
+        ],
+    }

@@ -1,0 +1,253 @@
+"""One generation from claim to end. Read it top to bottom.
+
+A claimed row becomes prompt, log and provider stream; what comes is appended to the log; the end is one transaction.
+The row belongs to this worker only under its fence: if the fence is lost, the run stops and writes nothing.
+"""
+
+import asyncio
+import time
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import structlog
+from django.db import Error as DatabaseError
+
+from apps.billing import services as billing
+from apps.billing.contracts import Admission
+from apps.conversations.contracts import GenerationState
+from apps.conversations.errors import CancelAsked, Fenced
+from apps.conversations.generation.claim import Claimed
+from apps.conversations.generation.finish import Answer, finish
+from apps.conversations.generation.gate import ChatGate
+from apps.conversations.generation.ports import Ports
+from apps.conversations.generation.prompt import Work
+from apps.observability import metrics
+from apps.problems import Problem
+from apps.routing import services as routing
+from apps.routing.contracts import (
+    Chunk,
+    Deadlines,
+    Finished,
+    ReasoningDelta,
+    Restarted,
+    TextDelta,
+    ToolCallCompleted,
+    ToolCallStarted,
+)
+from apps.streaming.errors import Fenced as LogFenced
+from apps.streaming.errors import LogOverflow
+from apps.streaming.writer import LogHandle
+from apps.tenants.scope import database_step
+
+# How long a finished stream stays readable from Redis; afterwards PostgreSQL answers.
+CLOSED_LOG_TTL_SECONDS = 600
+_FINISH_RETRY_SECONDS = 0.25
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Run:
+    """A generation at work in this process. `cancel_asked`, `abandoned` and `handing_back` say why it was interrupted."""
+
+    claimed: Claimed
+    work: Work
+    task: "asyncio.Task[None] | None" = None
+    answer: Answer = field(default_factory=Answer)
+    cancel_asked: bool = False
+    abandoned: bool = False
+    handing_back: bool = False
+    finishing: bool = False
+
+    def cancel(self) -> None:
+        """A person asked to stop: the upstream call is closed and what came is kept."""
+        self.cancel_asked = True
+        self._interrupt()
+
+    def abandon(self) -> None:
+        """The generation is no longer ours: stop at once and write nothing."""
+        self.abandoned = True
+        if self.task is not None:
+            self.task.cancel()
+
+    def hand_back(self) -> None:
+        """The worker leaves: stop the provider call; the row goes back to the queue."""
+        self.handing_back = True
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        # Once the end is being written it is written: cancelling it would only lose an answer that is complete.
+        if self.task is not None and not self.finishing:
+            self.task.cancel()
+
+
+async def answer_generation(run: Run, ports: Ports) -> None:
+    """Answer one claimed generation and write its one terminal state, unless it is taken from us or handed back."""
+    claimed, work, answer = run.claimed, run.work, run.answer
+    handle: LogHandle | None = None
+    try:
+        handle = await ports.writer.open(claimed.generation_id, claimed.fence, _started(work))
+        await _receive(run, ports, handle)
+    except asyncio.CancelledError:
+        if run.abandoned or run.handing_back:
+            _forget(ports, handle)
+            raise
+        if not run.cancel_asked:
+            raise
+        answer.state = GenerationState.CANCELLED
+    except (Fenced, LogFenced):
+        log.warning("generation.fenced", generation_id=str(claimed.generation_id), fence=claimed.fence)
+        _forget(ports, handle)
+        return
+    run.finishing = True
+    await _finish(run, ports, handle)
+
+
+def _started(work: Work) -> dict[str, object]:
+    identity = work.identity
+    return {
+        "model": identity.model,
+        "message_id": str(identity.message_id),
+        "model_name": identity.model_name,
+        "hue": identity.hue,
+        "fence": identity.fence,
+        "keep": 0,
+    }
+
+
+def _forget(ports: Ports, handle: LogHandle | None) -> None:
+    if handle is not None:
+        ports.writer.discard(handle)
+
+
+async def _receive(run: Run, ports: Ports, handle: LogHandle) -> None:
+    """Stream the answer into the log and decide the state it ended in."""
+    claimed, work, answer = run.claimed, run.work, run.answer
+    gate = ChatGate(claimed, answer, lease_is_fresh=ports.lease_is_fresh)
+    admission = Admission(
+        call_id=claimed.generation_id,
+        tenant_id=claimed.tenant_id,
+        user_id=work.user_id,
+        api_key_id=work.api_key_id,
+        amount_nanousd=work.plan.amount_bound_nanousd,
+        admitted_at=datetime.now(UTC),
+    )
+    deadlines = Deadlines(
+        connect_seconds=ports.limits.connect_seconds,
+        first_token_seconds=ports.limits.first_token_seconds,
+        gap_seconds=ports.limits.gap_seconds,
+        total_seconds=claimed.seconds_left,
+    )
+    began = time.monotonic()
+    try:
+        async with (
+            asyncio.timeout(claimed.seconds_left),
+            aclosing(routing.stream(work.plan, admission, gate, work.prompt, deadlines)) as chunks,
+        ):
+            async for chunk in chunks:
+                if answer.first_token_seconds is None and not isinstance(chunk, Restarted | Finished):
+                    answer.first_token_seconds = time.monotonic() - began
+                    metrics.first_token(answer.first_token_seconds)
+                _append(chunk, answer, handle)
+                if answer.text_bytes > ports.limits.answer_max_bytes:
+                    answer.state, answer.finish_reason = GenerationState.PARTIAL, "size_limit"
+                    return
+    except CancelAsked:
+        answer.state = GenerationState.CANCELLED
+    except TimeoutError:
+        _end_badly(answer, "deadline_exceeded", "The answer took longer than allowed. Try again.", True)
+    except LogOverflow:
+        answer.state, answer.finish_reason = GenerationState.PARTIAL, "size_limit"
+    except Problem as problem:
+        _end_badly(answer, problem.code, problem.detail, problem.retryable)
+    else:
+        if answer.finish_reason is None:
+            _end_badly(
+                answer, "stream_cut", "The provider ended the answer without finishing it. Try again.", True
+            )
+
+
+def _append(chunk: Chunk, answer: Answer, handle: LogHandle) -> None:
+    """Put one chunk into the answer and into the log. PostgreSQL holds no NUL in text, so none is shown either."""
+    match chunk:
+        case TextDelta(text):
+            if "\x00" in text:
+                text = text.replace("\x00", "")
+            answer.text.append(text)
+            answer.text_bytes += len(text.encode())
+            handle.text("token.delta", text)
+        case ReasoningDelta(text):
+            text = text.replace("\x00", "")
+            answer.reasoning.append(text)
+            handle.text("reasoning.delta", text)
+        case ToolCallStarted(call_id, name):
+            handle.append("tool.call.started", {"call_id": call_id, "name": name})
+        case ToolCallCompleted(call_id, name, arguments):
+            call = {"call_id": call_id, "name": name, "arguments": arguments.replace("\x00", "")}
+            answer.tool_calls.append(call)
+            handle.append("tool.call.completed", call)
+        case Restarted(reason):
+            answer.forget()
+            handle.append("message.restarted", {"reason": reason, "keep": 0})
+        case Finished(finish_reason):
+            answer.state, answer.finish_reason = GenerationState.COMPLETED, finish_reason
+
+
+def _end_badly(answer: Answer, code: str, message: str, retryable: bool) -> None:
+    """Keep what was shown as a partial answer; without any text the generation failed."""
+    answer.error_code, answer.error_message, answer.error_retryable = code, message, retryable
+    answer.state = GenerationState.PARTIAL if answer.text else GenerationState.FAILED
+    if answer.text:
+        answer.finish_reason = "interrupted"
+
+
+async def _finish(run: Run, ports: Ports, handle: LogHandle | None) -> None:
+    """Commit the end, then tell it: the log is closed only once the row is final."""
+    claimed, work, answer = run.claimed, run.work, run.answer
+    last_event_id = handle.next_id() if handle is not None else f"{claimed.fence}-1"
+    while True:
+        try:
+            body = await database_step(finish, claimed, work, answer, last_event_id)
+            break
+        except Fenced:
+            log.warning("generation.fenced", generation_id=str(claimed.generation_id), fence=claimed.fence)
+            _forget(ports, handle)
+            return
+        except DatabaseError as error:
+            # The answer is complete in memory. It is written when the database is back, or by whoever takes over.
+            log.warning("generation.finish_retried", error=type(error).__name__)
+            if run.abandoned:
+                _forget(ports, handle)
+                return
+            await asyncio.sleep(_FINISH_RETRY_SECONDS)
+    metrics.generation_finished(answer.state.value)
+    log.info(
+        "generation.finished",
+        generation_id=str(claimed.generation_id),
+        tenant_id=str(claimed.tenant_id),
+        fence=claimed.fence,
+        state=answer.state.value,
+        model=work.plan.model,
+        attempts=len(answer.ends),
+    )
+    settled = asyncio.create_task(
+        database_step(
+            billing.settle_counters,
+            claimed.tenant_id,
+            work.user_id,
+            [claimed.generation_id],
+            answer_cost(body),
+        )
+    )
+    if handle is not None:
+        failed = answer.state is GenerationState.FAILED
+        await handle.close("message.error" if failed else "message.completed", body, CLOSED_LOG_TTL_SECONDS)
+    await ports.announce(claimed.tenant_id, work.user_id, work.identity.conversation_id)
+    await settled
+
+
+def answer_cost(body: dict[str, object]) -> int:
+    """Nano-dollars charged, as the terminal event tells them; a failed generation costs the tenant nothing."""
+    cost = body.get("cost")
+    return int(cost["nanousd"]) if isinstance(cost, dict) else 0

@@ -1,0 +1,98 @@
+"""What a caller may ask, checked once for every door."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from apps.conversations.errors import InvalidMessage
+
+MAX_LANES = 8
+MAX_MESSAGE_BYTES = 512 * 1024
+MAX_IDEMPOTENCY_KEY = 255
+MAX_MODEL_NAME = 120
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """A question for 1 to 8 models. `conversation_id` None opens a new conversation."""
+
+    message: str
+    models: tuple[str, ...]
+    conversation_id: UUID | None
+    idempotency_key: str | None
+
+    def digest(self) -> bytes:
+        """SHA-256 of the request's meaning, to tell a repeat from another request under the same key."""
+        meaning = [self.message, list(self.models), str(self.conversation_id or "")]
+        return hashlib.sha256(orjson.dumps(meaning)).digest()
+
+
+def turn_request(body: dict[str, Any], idempotency_key: str | None) -> TurnRequest:
+    """Check a request's body. Raises `InvalidMessage` naming each bad field, all at once."""
+    problems: dict[str, list[str]] = {}
+    message = _message(body.get("message"), problems)
+    models = _models(body, problems)
+    conversation_id = _conversation(body.get("conversation_id"), problems)
+    if idempotency_key is not None and not (
+        0 < len(idempotency_key) <= MAX_IDEMPOTENCY_KEY and idempotency_key.isprintable()
+    ):
+        problems["Idempotency-Key"] = [f"Use 1 to {MAX_IDEMPOTENCY_KEY} printable characters."]
+    if problems:
+        detail = "; ".join(f"{name}: {' '.join(texts)}" for name, texts in problems.items())
+        raise InvalidMessage(detail, fields=problems)
+    return TurnRequest(message, models, conversation_id, idempotency_key)
+
+
+def _message(value: Any, problems: dict[str, list[str]]) -> str:
+    if not isinstance(value, str):
+        problems["message"] = ["Send the question as text."]
+        return ""
+    try:
+        size_bytes = len(value.encode())
+    except UnicodeEncodeError:
+        problems["message"] = ["The text contains half of a surrogate pair; send valid Unicode."]
+        return ""
+    if not value.strip():
+        problems["message"] = ["Write a question first."]
+    elif "\x00" in value:
+        problems["message"] = ["The text contains a NUL character; remove it."]
+    elif size_bytes > MAX_MESSAGE_BYTES:
+        problems["message"] = [f"The text has {size_bytes:,} bytes; {MAX_MESSAGE_BYTES:,} are allowed."]
+    return value
+
+
+def _models(body: dict[str, Any], problems: dict[str, list[str]]) -> tuple[str, ...]:
+    many, one = body.get("models"), body.get("model")
+    if many is not None and one is not None:
+        problems["models"] = ["Name either `model` or `models`, not both."]
+        return ()
+    chosen = many if many is not None else one
+    if isinstance(chosen, str):
+        chosen = [name.strip() for name in chosen.split(",")]
+    if not isinstance(chosen, list) or not all(isinstance(name, str) for name in chosen):
+        problems["models"] = ["Name the models to ask, as a list of texts."]
+        return ()
+    if not 1 <= len(chosen) <= MAX_LANES:
+        problems["models"] = [f"Choose 1 to {MAX_LANES} models; {len(chosen)} were named."]
+        return ()
+    if any(not 0 < len(name) <= MAX_MODEL_NAME or not name.isprintable() for name in chosen):
+        problems["models"] = [f"A model's name has 1 to {MAX_MODEL_NAME} printable characters."]
+        return ()
+    return tuple(chosen)
+
+
+def _conversation(value: Any, problems: dict[str, list[str]]) -> UUID | None:
+    if value is None:
+        return None
+    try:
+        return UUID(value) if isinstance(value, str) else _refuse()
+    except ValueError:
+        problems["conversation_id"] = ["This is not the id of a conversation."]
+        return None
+
+
+def _refuse() -> UUID:
+    raise ValueError

@@ -1,0 +1,29 @@
+"""Waking workers. Best effort: the queued row is the truth, and every worker polls for rings it did not hear."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+from celery import current_app
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+WAKE = "conversations.wake"
+
+log = structlog.get_logger(__name__)
+
+# Publishing takes a millisecond when the broker is well and a second when it is not: neither may hold a request.
+_ringer = ThreadPoolExecutor(1, thread_name_prefix="ring")
+
+
+def ring(count: int = 1) -> None:
+    """Wake workers for `count` queued generations, from a thread of its own; returns at once."""
+    _ringer.submit(_publish, count)
+
+
+def _publish(count: int) -> None:
+    for _ in range(count):
+        try:
+            current_app.send_task(WAKE, ignore_result=True)
+        except (KombuError, RedisError, OSError) as error:
+            log.warning("ring.failed", error=type(error).__name__)
+            return

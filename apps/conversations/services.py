@@ -1,0 +1,229 @@
+"""What people do with chats: ask, stop, ask a lane again, rename, delete, restore."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+from django.db import IntegrityError, connections
+
+from apps.billing import services as billing
+from apps.billing.contracts import Admission, CallCost
+from apps.conversations import turns
+from apps.conversations.contracts import GenerationAccepted, GenerationState, TurnAccepted
+from apps.conversations.errors import InvalidMessage, NotFound, StillAnswering
+from apps.conversations.generation import hints
+from apps.conversations.models import Conversation, Generation, Lane, Message
+from apps.conversations.requests import TurnRequest
+from apps.conversations.ring import ring
+from apps.observability import metrics
+from apps.routing import selectors as routing_selectors
+from apps.routing import services as routing
+from apps.routing.contracts import Call, Plan
+from apps.streaming import hints as streaming
+from apps.tenants.contracts import Principal
+from apps.tenants.scope import tenant_scope
+
+MAX_TITLE = 200
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+def start_turn(principal: Principal, request: TurnRequest) -> TurnAccepted:
+    """Accept a question for every lane, or for none. When this returns, each generation will reach a final state.
+
+    Raises `InvalidMessage`, `NotFound`, `StillAnswering`, `IdempotencyMismatch`, routing's and billing's refusals.
+    A repeat under the same idempotency key returns the first turn, and consumes nothing.
+    """
+    with tenant_scope(principal.tenant_id):
+        earlier = turns.replay(principal, request)
+        if earlier is not None:
+            return earlier
+        prompt_bytes = turns.prompt_bytes(principal, request)
+    lanes = [turns.new_lane(plan) for plan in _plans(principal, request.models, prompt_bytes)]
+    costs = [CallCost(lane.generation_id, lane.plan.amount_bound_nanousd) for lane in lanes]
+
+    def write(admissions: tuple[Admission, ...]) -> TurnAccepted:
+        with tenant_scope(principal.tenant_id):
+            billing.reserve(admissions)
+            return turns.write_turn(principal, request, lanes)
+
+    try:
+        turn = _admitted(principal, costs, write)
+    except (IntegrityError, StillAnswering):
+        # Another request with the same key was faster: answer with its turn. Without one the conflict is real.
+        with tenant_scope(principal.tenant_id):
+            winner = turns.replay(principal, request)
+        if winner is None:
+            raise
+        return winner
+    _announce(principal, turn)
+    return turn
+
+
+def _plans(principal: Principal, models: tuple[str, ...], prompt_bytes: int) -> list[Plan]:
+    catalogue = routing_selectors.catalogue(principal.tenant_id)
+    return [
+        routing.plan(Call(tenant_id=principal.tenant_id, model=model, prompt_bytes=prompt_bytes), catalogue)
+        for model in models
+    ]
+
+
+def _admitted(principal: Principal, costs: list[CallCost], write: Callable[[tuple[Admission, ...]], T]) -> T:
+    """Admit, then write; what cannot be written gives its admission back."""
+    admissions = billing.admit(principal, costs)
+    try:
+        return write(admissions)
+    except BaseException:
+        billing.release(admissions)
+        raise
+
+
+def _announce(principal: Principal, turn: TurnAccepted) -> None:
+    """After the commit: wake workers, and tell the person's other pages."""
+    ring(len(turn.generations))
+    metrics.generations_started(len(turn.generations))
+    hints.tell(
+        principal.tenant_id,
+        principal.user_id,
+        turn.conversation_id,
+        "created" if turn.created else "message",
+        turn_id=str(turn.turn_id),
+    )
+    log.info(
+        "turn.accepted",
+        conversation_id=str(turn.conversation_id),
+        turn_id=str(turn.turn_id),
+        lanes=len(turn.generations),
+    )
+
+
+def cancel(principal: Principal, generation_id: UUID) -> GenerationState:
+    """Stop an answer: at once where it is queued, and within a second where it runs. Final ones stay as they are.
+
+    Once this returns, no further provider call begins for the generation. Raises `NotFound`.
+    """
+    with tenant_scope(principal.tenant_id):
+        state = _cancel(principal, generation_id)
+    if state is GenerationState.RUNNING:
+        streaming.publish_cancel(generation_id)
+    elif state is GenerationState.CANCELLED:
+        billing.settle_counters(principal.tenant_id, principal.user_id, [generation_id], 0)
+    return state
+
+
+def _cancel(principal: Principal, generation_id: UUID) -> GenerationState:
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE conversations_generation
+            SET cancel_at = coalesce(cancel_at, clock_timestamp()),
+                state = CASE WHEN state = 'queued' THEN 'cancelled' ELSE state END,
+                finished_at = CASE WHEN state = 'queued' THEN clock_timestamp() END
+            WHERE id = %s AND user_id = %s AND state IN ('queued', 'running')
+            RETURNING state, message_id
+            """,
+            [generation_id, principal.user_id],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        state = (
+            Generation.objects.filter(id=generation_id, user_id=principal.user_id)
+            .values_list("state", flat=True)
+            .first()
+        )
+        if state is None:
+            raise NotFound("There is no such answer.")
+        return GenerationState(state)
+    if row[0] == GenerationState.CANCELLED:
+        Message.objects.filter(id=row[1]).update(status=GenerationState.CANCELLED)
+        billing.settle_reservations([generation_id], using="default")
+    return GenerationState(row[0])
+
+
+def retry(principal: Principal, generation_id: UUID) -> GenerationAccepted:
+    """Ask the same lane the same question again; the earlier answer stays as a version of it.
+
+    Raises `NotFound`, or `StillAnswering` while that lane is at work.
+    """
+    with tenant_scope(principal.tenant_id):
+        earlier = Generation.objects.filter(id=generation_id, user_id=principal.user_id).first()
+        if earlier is None:
+            raise NotFound("There is no such answer.")
+        question = Message.objects.get(turn_id=earlier.turn_id, role=Message.Role.USER)
+        request = TurnRequest(question.text, (earlier.model_slug,), earlier.conversation_id, None)
+        prompt_bytes = turns.prompt_bytes(principal, request)
+    (plan,) = _plans(principal, request.models, prompt_bytes)
+    lane = turns.new_lane(plan)
+
+    def write(admissions: tuple[Admission, ...]) -> Generation:
+        with tenant_scope(principal.tenant_id):
+            Conversation.objects.select_for_update().get(id=earlier.conversation_id)
+            working = Generation.objects.filter(
+                turn_id=earlier.turn_id,
+                lane_id=earlier.lane_id,
+                state__in=[GenerationState.QUEUED, GenerationState.RUNNING],
+            )
+            if working.exists():
+                raise StillAnswering("This lane is answering already.")
+            billing.reserve(admissions)
+            row = Lane.objects.get(id=earlier.lane_id)
+            return turns.write_generations(principal, question, [(lane, row)])[0]
+
+    generation = _admitted(principal, [CallCost(lane.generation_id, plan.amount_bound_nanousd)], write)
+    ring()
+    metrics.generations_started(1)
+    hints.tell(
+        principal.tenant_id,
+        principal.user_id,
+        earlier.conversation_id,
+        "message",
+        turn_id=str(earlier.turn_id),
+    )
+    return turns.accepted(generation, plan)
+
+
+def rename(principal: Principal, conversation_id: UUID, title: str) -> str:
+    """Give a conversation a title of the person's own. Raises `InvalidMessage` or `NotFound`."""
+    title = " ".join(title.split())
+    if not title or len(title) > MAX_TITLE or not title.isprintable():
+        raise InvalidMessage(
+            f"A title has 1 to {MAX_TITLE} printable characters.", fields={"title": ["Choose another title."]}
+        )
+    _change(principal, conversation_id, title=title, title_is_manual=True)
+    hints.tell(principal.tenant_id, principal.user_id, conversation_id, "title")
+    return title
+
+
+def delete(principal: Principal, conversation_id: UUID) -> None:
+    """Hide a conversation; `restore` brings it back. Answers at work are stopped. Raises `NotFound`."""
+    with tenant_scope(principal.tenant_id):
+        working = list(
+            Generation.objects.filter(
+                conversation_id=conversation_id,
+                user_id=principal.user_id,
+                state__in=[GenerationState.QUEUED, GenerationState.RUNNING],
+            ).values_list("id", flat=True)
+        )
+    _change(principal, conversation_id, deleted_at=datetime.now(UTC))
+    for generation_id in working:
+        cancel(principal, generation_id)
+    hints.tell(principal.tenant_id, principal.user_id, conversation_id, "deleted")
+
+
+def restore(principal: Principal, conversation_id: UUID) -> None:
+    """Bring a deleted conversation back. Raises `NotFound`."""
+    _change(principal, conversation_id, deleted=True, deleted_at=None)
+    hints.tell(principal.tenant_id, principal.user_id, conversation_id, "restored")
+
+
+def _change(principal: Principal, conversation_id: UUID, *, deleted: bool = False, **fields: object) -> None:
+    with tenant_scope(principal.tenant_id):
+        changed = Conversation.objects.filter(
+            id=conversation_id, user_id=principal.user_id, deleted_at__isnull=not deleted
+        ).update(**fields)
+    if not changed:
+        raise NotFound("There is no such conversation.")

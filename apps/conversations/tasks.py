@@ -1,0 +1,53 @@
+"""Celery's door: a ring wakes a worker, which claims whatever is next. A ring carries nothing."""
+
+import os
+from typing import Any
+
+import structlog
+from celery import shared_task
+from celery.signals import worker_init, worker_shutdown, worker_shutting_down
+from django.db import DatabaseError, connections
+
+from apps.conversations.generation.runtime import Options, WorkerRuntime
+from apps.conversations.ring import WAKE, ring
+from apps.tenants.guard import refuse_unsafe_roles
+
+log = structlog.get_logger(__name__)
+
+_runtime: WorkerRuntime | None = None
+
+
+@shared_task(name=WAKE, ignore_result=True)
+def wake() -> None:
+    """Claim one queued generation, if there is one and a slot for it."""
+    if _runtime is None:
+        raise RuntimeError("this process has no worker runtime; rings are for `celery worker` processes")
+    try:
+        _runtime.claim_one()
+    except DatabaseError as error:
+        log.warning("wake.failed", error=type(error).__name__)  # the poll comes back to the row
+    finally:
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+
+
+@worker_init.connect
+def _start(**kwargs: Any) -> None:
+    global _runtime
+    refuse_unsafe_roles()
+    _runtime = WorkerRuntime(Options.from_settings(), ring=ring)
+    _runtime.start()
+    log.info("worker.ready", pid=os.getpid())
+
+
+@worker_shutting_down.connect
+def _stop_claiming(**kwargs: Any) -> None:
+    # Runs inside the signal handler: only set a flag.
+    if _runtime is not None:
+        _runtime.stopping.set()
+
+
+@worker_shutdown.connect
+def _leave(**kwargs: Any) -> None:
+    if _runtime is not None:
+        _runtime.drain()

@@ -1,0 +1,248 @@
+"""Writing a turn down: question, lanes, pending answers and queued generations, in one transaction.
+
+The queued generation is the outbox: once the transaction has committed, a worker will find it, whatever else fails.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connections
+from django.db.models import Max
+from uuid6 import uuid7
+
+from apps.conversations.contracts import GenerationAccepted, GenerationState, MessageStatus, TurnAccepted
+from apps.conversations.errors import IdempotencyMismatch, NotFound, StillAnswering
+from apps.conversations.models import Conversation, Generation, Lane, Message, Turn
+from apps.conversations.requests import TurnRequest
+from apps.routing import services as routing
+from apps.routing.contracts import Plan
+from apps.tenants.contracts import Principal
+
+TITLE_LENGTH = 60
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLane:
+    """One lane to be: the generation's id is chosen before admission, which reserves under it."""
+
+    generation_id: UUID
+    plan: Plan
+
+
+def replay(principal: Principal, request: TurnRequest) -> TurnAccepted | None:
+    """The turn that this idempotency key made before, if any. Demands the tenant's transaction.
+
+    Raises `IdempotencyMismatch` where the key was used for another request.
+    """
+    if request.idempotency_key is None:
+        return None
+    turn = Turn.objects.filter(user_id=principal.user_id, idempotency_key=request.idempotency_key).first()
+    if turn is None:
+        return None
+    if bytes(turn.request_digest or b"") != request.digest():
+        raise IdempotencyMismatch("This idempotency key was used for another request. Use a new key.")
+    conversation = Conversation.objects.get(id=turn.conversation_id)
+    rows = Generation.objects.filter(turn_id=turn.id).order_by("lane_position", "id")
+    first_of_lane: dict[UUID, Generation] = {}
+    for row in rows:
+        first_of_lane.setdefault(row.lane_id, row)
+    question_id = Message.objects.values_list("id", flat=True).get(turn_id=turn.id, role=Message.Role.USER)
+    return TurnAccepted(
+        conversation_id=turn.conversation_id,
+        turn_id=turn.id,
+        question_id=question_id,
+        title=conversation.title,
+        created=turn.seq == 1,
+        replayed=True,
+        generations=tuple(accepted(row, routing.plan_from_json(row.plan)) for row in first_of_lane.values()),
+    )
+
+
+def accepted(row: Generation, plan: Plan) -> GenerationAccepted:
+    """A generation's row in the form a caller is told of it."""
+    return GenerationAccepted(
+        row.id, row.message_id, row.lane_position, row.model_slug, plan.model_name, plan.hue
+    )
+
+
+def write_turn(principal: Principal, request: TurnRequest, lanes: Sequence[PlannedLane]) -> TurnAccepted:
+    """Write the turn. Demands the tenant's transaction.
+
+    Raises `NotFound`, `StillAnswering`, or `IntegrityError` where another request won the idempotency key.
+    """
+    conversation, created = _conversation(principal, request)
+    turn = Turn.objects.create(
+        tenant_id=principal.tenant_id,
+        conversation_id=conversation.id,
+        user_id=principal.user_id,
+        seq=conversation.turn_count,
+        idempotency_key=request.idempotency_key,
+        request_digest=request.digest() if request.idempotency_key else None,
+    )
+    question = Message.objects.create(
+        tenant_id=principal.tenant_id,
+        conversation_id=conversation.id,
+        turn_id=turn.id,
+        parent_id=_last_question(conversation.id, turn.id),
+        role=Message.Role.USER,
+        text=request.message,
+        content=[{"type": "text", "text": request.message}],
+    )
+    rows = _lane_rows(principal, conversation.id, [lane.plan.model for lane in lanes])
+    generations = write_generations(principal, question, list(zip(lanes, rows, strict=True)))
+    return TurnAccepted(
+        conversation_id=conversation.id,
+        turn_id=turn.id,
+        question_id=question.id,
+        title=conversation.title,
+        created=created,
+        replayed=False,
+        generations=tuple(accepted(row, lane.plan) for row, lane in zip(generations, lanes, strict=True)),
+    )
+
+
+def write_generations(
+    principal: Principal, question: Message, lanes: Sequence[tuple[PlannedLane, Lane]]
+) -> list[Generation]:
+    """Pending answers and queued generations under one question. Demands the tenant's transaction."""
+    deadline_at = datetime.now(UTC) + timedelta(seconds=settings.GENERATION_DEADLINE_SECONDS)
+    answers = [
+        Message(
+            tenant_id=principal.tenant_id,
+            conversation_id=question.conversation_id,
+            turn_id=question.turn_id,
+            lane_id=row.id,
+            parent_id=question.id,
+            role=Message.Role.ASSISTANT,
+            status=MessageStatus.PENDING,
+            model_slug=lane.plan.model,
+        )
+        for lane, row in lanes
+    ]
+    Message.objects.bulk_create(answers)
+    generations = [
+        Generation(
+            id=lane.generation_id,
+            tenant_id=principal.tenant_id,
+            user_id=principal.user_id,
+            api_key_id=principal.api_key_id,
+            conversation_id=question.conversation_id,
+            turn_id=question.turn_id,
+            lane_id=row.id,
+            lane_position=row.position,
+            message_id=answer.id,
+            model_slug=lane.plan.model,
+            plan=routing.plan_to_json(lane.plan),
+            deadline_at=deadline_at,
+        )
+        for (lane, row), answer in zip(lanes, answers, strict=True)
+    ]
+    Generation.objects.bulk_create(generations)
+    return generations
+
+
+def _conversation(principal: Principal, request: TurnRequest) -> tuple[Conversation, bool]:
+    """Open a conversation, or lock the one asked for and count the new turn."""
+    if request.conversation_id is None:
+        return (
+            Conversation.objects.create(
+                tenant_id=principal.tenant_id,
+                user_id=principal.user_id,
+                title=title_of(request.message),
+                models_chosen=list(request.models),
+                turn_count=1,
+            ),
+            True,
+        )
+    conversation = (
+        Conversation.objects.select_for_update()
+        .filter(id=request.conversation_id, user_id=principal.user_id, deleted_at__isnull=True)
+        .first()
+    )
+    if conversation is None:
+        raise NotFound("There is no such conversation.")
+    working = Generation.objects.filter(
+        conversation_id=conversation.id, state__in=[GenerationState.QUEUED, GenerationState.RUNNING]
+    )
+    if working.exists():
+        raise StillAnswering("The last question is still being answered. Wait for it, or stop it first.")
+    conversation.turn_count += 1
+    conversation.models_chosen = list(request.models)
+    conversation.last_activity_at = datetime.now(UTC)
+    conversation.save(update_fields=["turn_count", "models_chosen", "last_activity_at"])
+    return conversation, False
+
+
+def _last_question(conversation_id: UUID, turn_id: UUID) -> UUID | None:
+    return (
+        Message.objects.filter(
+            conversation_id=conversation_id, role=Message.Role.USER, deleted_at__isnull=True
+        )
+        .exclude(turn_id=turn_id)
+        .order_by("-id")
+        .values_list("id", flat=True)
+        .first()
+    )
+
+
+def _lane_rows(principal: Principal, conversation_id: UUID, models: Sequence[str]) -> list[Lane]:
+    """The lane of each model, in order: a model keeps its lane, a model asked twice has two, new ones are appended."""
+    existing = list(Lane.objects.filter(conversation_id=conversation_id).order_by("position"))
+    position = (
+        Lane.objects.filter(conversation_id=conversation_id).aggregate(last=Max("position"))["last"] or 0
+    )
+    rows: list[Lane] = []
+    new: list[Lane] = []
+    for model in models:
+        row = next((lane for lane in existing if lane.model_slug == model), None)
+        if row is not None:
+            existing.remove(row)
+        else:
+            position += 1
+            row = Lane(
+                tenant_id=principal.tenant_id,
+                conversation_id=conversation_id,
+                position=position,
+                model_slug=model,
+            )
+            new.append(row)
+        rows.append(row)
+    Lane.objects.bulk_create(new)
+    return rows
+
+
+def title_of(message: str) -> str:
+    """The first line of a question, cut at a word, as a conversation's first title."""
+    line = " ".join(message.strip().splitlines()[0].split())
+    if len(line) <= TITLE_LENGTH:
+        return line
+    cut = line[: TITLE_LENGTH - 1]
+    return (cut.rsplit(" ", 1)[0] if " " in cut[20:] else cut) + "…"
+
+
+def prompt_bytes(principal: Principal, request: TurnRequest) -> int:
+    """An upper bound of what any lane's prompt may weigh: the question and all texts of the conversation so far.
+
+    Demands the tenant's transaction. Raises `NotFound`.
+    """
+    size = len(request.message.encode())
+    if request.conversation_id is None:
+        return size
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "SELECT (SELECT coalesce(sum(octet_length(m.text)), 0) FROM conversations_message m "
+            "WHERE m.conversation_id = c.id AND m.deleted_at IS NULL) FROM conversations_conversation c "
+            "WHERE c.id = %s AND c.user_id = %s AND c.deleted_at IS NULL",
+            [request.conversation_id, principal.user_id],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        raise NotFound("There is no such conversation.")
+    return size + int(row[0])
+
+
+def new_lane(plan: Plan) -> PlannedLane:
+    return PlannedLane(uuid7(), plan)
