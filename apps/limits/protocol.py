@@ -1,0 +1,293 @@
+"""Commands for the admission scripts, and the meaning of their replies. No I/O happens here.
+
+All keys of a tenant share the hash tag `{t:<tenant>}`, so that a cluster keeps them together. Time is Redis's own
+(`TIME`): no clock of a calling process takes part.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from apps.limits.contracts import (
+    MAX_LEASE_SECONDS,
+    Admitted,
+    Allowance,
+    Call,
+    Cold,
+    Counter,
+    Decision,
+    LimitKind,
+    OpenCall,
+    Overview,
+    Projection,
+    Refused,
+    Scope,
+    ScopeLimits,
+    Settled,
+    Stale,
+    Wanted,
+    amount,
+    word,
+)
+from apps.limits.errors import AlreadySettled, OutOfRange
+
+_KEY_ENDINGS = ("", ":open", ":calls", ":settled", ":rebuild", ":late", ":dirty")
+_FOLDER = Path(__file__).parent / "scripts"
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Lua text and the digest Redis knows it by."""
+
+    text: str
+    sha: str
+
+    @classmethod
+    def read(cls, name: str) -> "Script":
+        parts = [(_FOLDER / f"{part}.lua").read_text(encoding="utf-8") for part in ("prelude", name)]
+        text = "\n".join(parts)
+        # SHA-1 is the name Redis gives to scripts, not a protection.
+        return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+ADMIT = Script.read("admit")
+SETTLE = Script.read("settle")
+RELEASE = Script.read("release")
+RENEW = Script.read("renew")
+REGISTER = Script.read("register")
+PEEK = Script.read("peek")
+BUMP_EPOCH = Script.read("bump_epoch")
+BEGIN_REBUILD = Script.read("begin_rebuild")
+INSTALL = Script.read("install")
+ABANDON_REBUILD = Script.read("abandon_rebuild")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One script call, ready for EVALSHA."""
+
+    script: Script
+    keys: tuple[str, ...]
+    args: tuple[str, ...]
+
+
+def _command(script: Script, prefix: str, tenant_id: str | UUID, args: Iterable[object]) -> Command:
+    stem = f"{prefix}{{t:{word(tenant_id)}}}:limits"
+    return Command(script, tuple(stem + ending for ending in _KEY_ENDINGS), tuple(map(str, args)))
+
+
+def _listed(values: Iterable[object]) -> list[object]:
+    items = list(values)
+    return [len(items), *items]
+
+
+def _lease_ms(seconds: float) -> int:
+    if not 0 < seconds <= MAX_LEASE_SECONDS:
+        raise OutOfRange(f"a lease lasts more than 0 and at most {MAX_LEASE_SECONDS:.0f} seconds")
+    return max(1, round(seconds * 1000))
+
+
+def _limits(limits: Sequence[ScopeLimits]) -> list[object]:
+    if len({each.scope for each in limits}) != len(limits):
+        raise OutOfRange("each scope may be given once")
+    args: list[object] = [len(limits)]
+    for each in limits:
+        values = (
+            each.requests_per_minute,
+            each.parallel_calls,
+            each.budget_day_nanousd,
+            each.budget_month_nanousd,
+        )
+        args += [each.scope, *("" if value is None else value for value in values)]
+    return args
+
+
+def _periods(at: datetime) -> tuple[str, str]:
+    moment = at.astimezone(UTC)
+    return f"{moment:%Y-%m-%d}", f"{moment:%Y-%m}"
+
+
+def admit(
+    prefix: str,
+    tenant_id: str | UUID,
+    limits: Sequence[ScopeLimits],
+    calls: Sequence[Call],
+    *,
+    lease_seconds: float,
+    epoch: int | None,
+) -> Command:
+    if len({call.call_id for call in calls}) != len(calls) or not calls:
+        raise OutOfRange("a set of calls needs at least one call, each named once")
+    amount(sum(call.amount_nanousd for call in calls))
+    args: list[object] = ["" if epoch is None else epoch, _lease_ms(lease_seconds), *_limits(limits), len(calls)]
+    for call in calls:
+        args += [call.call_id, call.amount_nanousd]
+    return _command(ADMIT, prefix, tenant_id, args)
+
+
+def parse_decision(reply: Any) -> Decision:
+    kind, *rest = _texts(reply)
+    match kind:
+        case "ADMITTED":
+            return Admitted(_allowances(rest[2:]), repeated=rest[0] == "1", dirty=rest[1] == "1")
+        case "REFUSED":
+            wait_ms = int(rest[2])
+            return Refused(
+                kind=LimitKind(rest[0]),
+                scope=Scope.parse(rest[1]),
+                retry_after_seconds=None if wait_ms < 0 else wait_ms / 1000,
+                remaining=int(rest[3]),
+                limit=int(rest[4]),
+            )
+        case "COLD":
+            return _cold(rest)
+        case "STALE":
+            return Stale(int(rest[0]))
+        case "SETTLED":
+            raise AlreadySettled(f"call {rest[0]} was settled before")
+    raise _unknown(kind)
+
+
+def settle(
+    prefix: str,
+    tenant_id: str | UUID,
+    scopes: Sequence[Scope],
+    call_id: str | UUID,
+    amount_nanousd: int,
+    at: datetime | None,
+) -> Command:
+    day, month = ("", "") if at is None else _periods(at)
+    args = [word(call_id), amount(amount_nanousd), day, month, *_listed(scopes)]
+    return _command(SETTLE, prefix, tenant_id, args)
+
+
+def parse_settled(reply: Any) -> Settled:
+    _, repeated, dirty = _texts(reply)
+    return Settled(repeated=repeated == "1", dirty=dirty == "1")
+
+
+def release(prefix: str, tenant_id: str | UUID, call_ids: Iterable[str | UUID]) -> Command:
+    return _command(RELEASE, prefix, tenant_id, _listed(map(word, call_ids)))
+
+
+def renew(prefix: str, tenant_id: str | UUID, call_ids: Iterable[str | UUID], lease_seconds: float) -> Command:
+    return _command(RENEW, prefix, tenant_id, [_lease_ms(lease_seconds), *_listed(map(word, call_ids))])
+
+
+def register(prefix: str, tenant_id: str | UUID, calls: Iterable[OpenCall], lease_seconds: float) -> Command:
+    return _command(REGISTER, prefix, tenant_id, [_lease_ms(lease_seconds), *_open_calls(calls)])
+
+
+def _open_calls(calls: Iterable[OpenCall]) -> list[object]:
+    items = list(calls)
+    args: list[object] = [len(items)]
+    for call in items:
+        args += [call.call_id, call.amount_nanousd, *_listed(call.scopes)]
+    return args
+
+
+def parse_call_ids(reply: Any) -> tuple[str, ...]:
+    return tuple(_texts(reply))
+
+
+def peek(prefix: str, tenant_id: str | UUID, limits: Sequence[ScopeLimits]) -> Command:
+    return _command(PEEK, prefix, tenant_id, _limits(limits))
+
+
+def parse_overview(reply: Any) -> Overview | Cold:
+    kind, *rest = _texts(reply)
+    if kind == "COLD":
+        return _cold(rest)
+    return Overview(_allowances(rest[2:]), epoch=int(rest[0]), dirty=rest[1] == "1")
+
+
+def bump_epoch(prefix: str, tenant_id: str | UUID) -> Command:
+    return _command(BUMP_EPOCH, prefix, tenant_id, [])
+
+
+def parse_epoch(reply: Any) -> int:
+    return int(reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The lock is ours: `wanted` is to be read; `dirty` goes back into `install` as it came."""
+
+    wanted: Wanted
+    dirty: tuple[tuple[str, str], ...]
+
+
+def begin_rebuild(
+    prefix: str, tenant_id: str | UUID, token: str, missing: Sequence[Counter], lock_seconds: float
+) -> Command:
+    return _command(BEGIN_REBUILD, prefix, tenant_id, [token, _lease_ms(lock_seconds), *_listed(missing)])
+
+
+def parse_begun(reply: Any) -> Begun | bool:
+    """What is to be read; True where nothing is missing (any more), False while somebody else holds the lock."""
+    kind, *rest = _texts(reply)
+    if kind != "WANTED":
+        return kind == "CURRENT"
+    scopes = int(rest[1])
+    pairs = rest[2 : 2 + 2 * scopes]
+    counters = tuple(Counter.parse(text) for text in rest[2 + 2 * scopes :])
+    dirty = tuple(zip(pairs[::2], pairs[1::2], strict=True))
+    return Begun(Wanted(counters, whole=rest[0] == "1"), dirty)
+
+
+def install(
+    prefix: str, tenant_id: str | UUID, token: str, begun: Begun, projection: Projection, lease_seconds: float
+) -> Command:
+    """Raises `OutOfRange` where the projection lacks a counter that was wanted."""
+    absent = [str(counter) for counter in begun.wanted.counters if counter not in projection.spent]
+    if absent:
+        raise OutOfRange(f"the projection lacks {', '.join(absent)}")
+    args: list[object] = [token, _lease_ms(lease_seconds), len(begun.dirty)]
+    for scope, version in begun.dirty:
+        args += [scope, version]
+    args.append(len(projection.settled_calls))
+    for call in projection.settled_calls:
+        args += [call.call_id, call.amount_nanousd, *_periods(call.at), *_listed(call.scopes)]
+    args.append(len(projection.spent))
+    for counter, spent in projection.spent.items():
+        args += [counter, amount(spent)]
+    args.append("1" if begun.wanted.whole else "0")
+    if begun.wanted.whole:
+        args += [*_open_calls(projection.open_calls), len(projection.recent_requests)]
+        for scope_of, count in projection.recent_requests.items():
+            args += [scope_of, count]
+    return _command(INSTALL, prefix, tenant_id, args)
+
+
+def parse_installed(reply: Any) -> bool:
+    """False: the lock was lost (it ran out, or Redis forgot it), nothing was written."""
+    return _texts(reply) == ["INSTALLED"]
+
+
+def abandon_rebuild(prefix: str, tenant_id: str | UUID, token: str) -> Command:
+    return _command(ABANDON_REBUILD, prefix, tenant_id, [token])
+
+
+def _texts(reply: Any) -> list[str]:
+    return [part.decode() if isinstance(part, bytes) else str(part) for part in reply]
+
+
+def _cold(parts: Sequence[str]) -> Cold:
+    return Cold(tuple(sorted(Counter.parse(text) for text in parts[1:])), whole=parts[0] == "1")
+
+
+def _allowances(parts: Sequence[str]) -> tuple[Allowance, ...]:
+    rows = []
+    for start in range(0, len(parts), 6):
+        kind, scope, limit, used, reserved, remaining = parts[start : start + 6]
+        numbers = (int(limit), int(used), int(reserved), int(remaining))
+        rows.append(Allowance(Scope.parse(scope), LimitKind(kind), *numbers))
+    return tuple(rows)
+
+
+def _unknown(kind: str) -> RuntimeError:
+    return RuntimeError(f"the admission script answered {kind!r}")

@@ -1,0 +1,72 @@
+"""Logs: one event per line, as JSON or for a console, with the context that `context.bound` gave."""
+
+import logging.config
+from typing import Any, Literal
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from apps.observability.redaction import redact, without_secrets
+
+# Chatty at INFO, and what they say is counted elsewhere.
+_QUIET = ("aiohttp.access", "asyncio", "daphne.http_protocol", "daphne.ws_protocol", "httpx", "uvicorn.access")
+
+
+def _redact_exception(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    if isinstance(event.get("exception"), str):
+        event["exception"] = without_secrets(event["exception"])
+    return event
+
+
+def _shared() -> list[Processor]:
+    """What each event passes, whether it comes from structlog or from the standard library."""
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        redact,
+        structlog.processors.StackInfoRenderer(),
+        # Plain tracebacks: the pretty ones show local variables, and those hold prompts and keys.
+        structlog.processors.format_exc_info,
+        _redact_exception,
+    ]
+
+
+def settings(*, level: str, format: Literal["json", "console"]) -> dict[str, Any]:
+    """The `logging.config.dictConfig` document; one handler, to standard error."""
+    renderer: Processor = (
+        structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
+        if format == "json"
+        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "event": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "foreign_pre_chain": _shared(),
+                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            }
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "event"}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {name: {"level": "WARNING"} for name in _QUIET},
+    }
+
+
+def configure(*, level: str = "INFO", format: Literal["json", "console"] = "json") -> None:
+    """Switch logging on for this process. Loggers come from `structlog.get_logger()`; calling again replaces all."""
+    logging.config.dictConfig(settings(level=level, format=format))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )

@@ -1,0 +1,119 @@
+"""Every metric of the product, for Prometheus. Seconds, bytes and counts; labels from short, closed lists only.
+
+Never a tenant, user or conversation as a label: they belong in logs and tables. `render` is the body of `/metrics`;
+each process answers for itself.
+"""
+
+from typing import Final
+
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Gauge, Histogram, generate_latest
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+HTTP_REQUESTS = Counter("switchboard_http_requests_total", "HTTP requests answered", ["method", "route", "status"])
+HTTP_SECONDS = Histogram(
+    "switchboard_http_request_seconds",
+    "Time to the answer's first byte",
+    ["method", "route"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+READERS = Gauge("switchboard_stream_readers", "Open readers of streams", ["door"])
+GENERATIONS_STARTED = Counter("switchboard_generations_started_total", "Generations claimed by a worker")
+GENERATIONS_FINISHED = Counter(
+    "switchboard_generations_finished_total", "Generations that reached a terminal state", ["state"]
+)
+FIRST_TOKEN_SECONDS = Histogram(
+    "switchboard_first_token_seconds",
+    "From the claim to the provider's first token",
+    buckets=(0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 8, 15, 30, 60),
+)
+GENERATION_SECONDS = Histogram(
+    "switchboard_generation_seconds",
+    "From the claim to the terminal state",
+    buckets=(0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600),
+)
+TOKENS = Counter("switchboard_tokens_total", "Tokens billed by providers or estimated", ["kind"])
+APPENDS = Counter("switchboard_log_appends_total", "Appends to stream logs by what the log answered", ["result"])
+REDIS_LAG_SECONDS = Histogram(
+    "switchboard_redis_lag_seconds",
+    "From an event's birth to Redis's answer that holds it",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+SLOTS_USED = Gauge("switchboard_worker_slots_used", "Generations this worker is running")
+SLOTS = Gauge("switchboard_worker_slots", "Generations this worker may run at once")
+LEASE_AGE_SECONDS = Gauge("switchboard_worker_lease_age_seconds", "Since the last renewal of the lease began")
+ADMISSIONS = Counter("switchboard_admissions_total", "Admission decisions", ["decision"])
+ADMISSIONS_REFUSED = Counter("switchboard_admissions_refused_total", "Refusals by the limit that refused", ["limit"])
+
+_STATES: Final = frozenset({"completed", "partial", "failed", "cancelled"})
+_LIMITS: Final = frozenset({"requests_per_minute", "parallel_calls", "budget_day", "budget_month"})
+_DECISIONS: Final = frozenset({"admitted", "refused", "cold", "stale", "unavailable"})
+_APPENDS: Final = frozenset({"appended", "skipped", "fenced", "gap", "nolog", "failed"})
+_TOKEN_KINDS: Final = frozenset({"input", "cached", "output", "reasoning"})
+
+
+def _one_of(value: str, known: frozenset[str]) -> str:
+    """Labels stay few whatever callers pass."""
+    lowered = value.lower()
+    return lowered if lowered in known else "other"
+
+
+def http_answered(method: str, route: str | None, status: int, seconds: float) -> None:
+    """`route` is the pattern of the path (`/chat/<uuid>/`), never the path itself; None where none matched."""
+    verb = method.upper() if method.upper() in _METHODS else "OTHER"
+    pattern = route or "unmatched"
+    HTTP_REQUESTS.labels(verb, pattern, str(status)).inc()
+    HTTP_SECONDS.labels(verb, pattern).observe(seconds)
+
+
+def generation_started() -> None:
+    GENERATIONS_STARTED.inc()
+
+
+def generation_finished(state: str, seconds: float | None = None) -> None:
+    """`seconds` since the claim, where it is known."""
+    GENERATIONS_FINISHED.labels(_one_of(state, _STATES)).inc()
+    if seconds is not None:
+        GENERATION_SECONDS.observe(seconds)
+
+
+def first_token(seconds: float | None) -> None:
+    """None: no token came."""
+    if seconds is not None:
+        FIRST_TOKEN_SECONDS.observe(seconds)
+
+
+def tokens(kind: str, count: int) -> None:
+    TOKENS.labels(_one_of(kind, _TOKEN_KINDS)).inc(count)
+
+
+def appended(result: str, count: int = 1) -> None:
+    APPENDS.labels(_one_of(result, _APPENDS)).inc(count)
+
+
+def redis_lag(seconds: float) -> None:
+    REDIS_LAG_SECONDS.observe(seconds)
+
+
+def slots(used: int, total: int) -> None:
+    SLOTS_USED.set(used)
+    SLOTS.set(total)
+
+
+def lease_age(seconds: float) -> None:
+    LEASE_AGE_SECONDS.set(seconds)
+
+
+def admission(decision: str) -> None:
+    ADMISSIONS.labels(_one_of(decision, _DECISIONS)).inc()
+
+
+def admission_refused(limit: str) -> None:
+    """Counts the decision too."""
+    admission("refused")
+    ADMISSIONS_REFUSED.labels(_one_of(limit, _LIMITS)).inc()
+
+
+def render() -> tuple[bytes, str]:
+    """The exposition text and its content type."""
+    return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
