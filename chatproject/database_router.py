@@ -1,4 +1,4 @@
-"""Which database role does what: the owner migrates, everything else is served by the roles row-level security binds."""
+"""Which database role does what: the owner migrates, the bound roles serve."""
 
 from typing import Any
 

@@ -152,6 +152,13 @@ CELERY = {
     "enable_utc": True,
     "timezone": "UTC",
     "task_default_queue": "celery",
+    "beat_schedule": {
+        "repeat-settlements": {
+            "task": "billing.repeat_settlements",
+            "schedule": 30.0,
+            "options": {"expires": 25},
+        },
+    },
 }
 
 AUTH_USER_MODEL = "accounts.User"

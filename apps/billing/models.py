@@ -20,9 +20,7 @@ class Quota(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["tenant", "user"], nulls_distinct=False, name="billing_quota_scope"
-            ),
+            models.UniqueConstraint(fields=["tenant", "user"], nulls_distinct=False, name="billing_quota_scope"),
             models.CheckConstraint(
                 condition=Q(budget_day_nanousd__isnull=True) | Q(budget_day_nanousd__gte=0),
                 name="billing_quota_day_not_negative",
@@ -55,14 +53,10 @@ class Reservation(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(
-                fields=["tenant", "user"], condition=Q(state="open"), name="billing_reservation_open"
-            ),
+            models.Index(fields=["tenant", "user"], condition=Q(state="open"), name="billing_reservation_open"),
         ]
         constraints = [
-            models.CheckConstraint(
-                condition=Q(amount_nanousd__gte=0), name="billing_reservation_not_negative"
-            )
+            models.CheckConstraint(condition=Q(amount_nanousd__gte=0), name="billing_reservation_not_negative")
         ]
 
     def __str__(self) -> str:

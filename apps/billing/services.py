@@ -5,30 +5,25 @@ missing one is rebuilt from the truth before anything is admitted.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-import structlog
 from django.db import connections
 
 from apps.billing import counters
-from apps.billing.contracts import Admission, CallCost, LedgerLine
+from apps.billing.contracts import Admission, BudgetLeft, CallCost, LedgerLine, LineKind
 from apps.billing.models import LedgerEntry, Quota, Reservation
 from apps.tenants.contracts import Principal
 
-log = structlog.get_logger(__name__)
-
-# What a tenant may use until an administrator says otherwise.
-DEFAULT_PARALLEL_CALLS = 200
-DEFAULT_REQUESTS_PER_MINUTE = 600
+SETTLEMENTS_REPEATED_FOR = timedelta(minutes=2)
 
 
 def admit(principal: Principal, calls: Sequence[CallCost]) -> tuple[Admission, ...]:
     """Admit all calls or none, in one atomic step over every limit that applies.
 
     Raises `RateLimited`, `TooManyParallel`, `OverBudget` (nothing consumed) or `AdmissionUnavailable`. The reservation
-    in Redis runs out by itself unless `hold` keeps it alive; `reserve` writes the lasting one.
+    in Redis is a lease that outlives the call's deadline; `reserve` writes the lasting one.
     """
     counters.admit(principal.tenant_id, principal.user_id, calls)
     now = datetime.now(UTC)
@@ -47,8 +42,8 @@ def admit(principal: Principal, calls: Sequence[CallCost]) -> tuple[Admission, .
 
 def release(admissions: Sequence[Admission]) -> None:
     """Give back what `admit` took, for calls that were never written down."""
-    for admission in admissions:
-        counters.release(admission.tenant_id, admission.user_id, admission.call_id)
+    if admissions:
+        counters.release(admissions[0].tenant_id, [admission.call_id for admission in admissions])
 
 
 def reserve(admissions: Sequence[Admission]) -> None:
@@ -121,6 +116,30 @@ def settle_counters(tenant_id: UUID, user_id: UUID, call_ids: Sequence[UUID], co
         counters.settle(tenant_id, user_id, call_id, cost_nanousd)
 
 
+def repeat_settlements() -> int:
+    """Tell Redis again of every call settled in the last minutes, and return how many; a repeat adds nothing.
+
+    So a settlement that was lost between the ledger's commit and Redis is counted soon, whatever died in between.
+    """
+    since = datetime.now(UTC) - SETTLEMENTS_REPEATED_FOR
+    settled = list(
+        Reservation.objects.using("engine")
+        .filter(state=Reservation.State.SETTLED, settled_at__gte=since)
+        .values_list("id", "tenant_id", "user_id", "settled_at")
+    )
+    costs: dict[UUID, int] = {}
+    lines = LedgerEntry.objects.using("engine").filter(
+        kind=LineKind.CHARGE.value,
+        call_id__in=[row[0] for row in settled],
+        created_at__gte=since - SETTLEMENTS_REPEATED_FOR,
+    )
+    for call_id, amount in lines.values_list("call_id", "amount_nanousd"):
+        costs[call_id] = costs.get(call_id, 0) + amount
+    for call_id, tenant_id, user_id, settled_at in settled:
+        counters.settle(tenant_id, user_id, call_id, costs.get(call_id, 0), settled_at)
+    return len(settled)
+
+
 def set_quota(
     *,
     tenant_id: UUID,
@@ -141,7 +160,12 @@ def set_quota(
             "budget_month_nanousd": budget_month_nanousd,
         },
     )
-    counters.forget_limits(tenant_id)
+    counters.limits_changed(tenant_id)
+
+
+def budget_left(principal: Principal) -> BudgetLeft:
+    """Money left in the tightest budgets that apply. Raises `AdmissionUnavailable`."""
+    return counters.budget_left(principal.tenant_id, principal.user_id)
 
 
 def usd(nanousd: int) -> str:

@@ -19,9 +19,7 @@ class Conversation(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     title = models.CharField(max_length=200)
     title_is_manual = models.BooleanField(default=False)
-    model_policy = models.JSONField(
-        default=dict, blank=True, help_text="How models are chosen for the next turn."
-    )
+    model_policy = models.JSONField(default=dict, blank=True, help_text="How models are chosen for the next turn.")
     models_chosen = ArrayField(models.CharField(max_length=120), default=list, blank=True)
     turn_count = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())
@@ -46,17 +44,13 @@ class Lane(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+")
-    conversation = models.ForeignKey(
-        Conversation, on_delete=models.CASCADE, related_name="lanes", db_constraint=False
-    )
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="lanes", db_constraint=False)
     position = models.PositiveSmallIntegerField()
     model_slug = models.CharField(max_length=120)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["conversation", "position"], name="conversations_lane_position")
-        ]
+        constraints = [models.UniqueConstraint(fields=["conversation", "position"], name="conversations_lane_position")]
 
     def __str__(self) -> str:
         return f"{self.position}: {self.model_slug}"
@@ -67,9 +61,7 @@ class Turn(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+")
-    conversation = models.ForeignKey(
-        Conversation, on_delete=models.CASCADE, related_name="turns", db_constraint=False
-    )
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns", db_constraint=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     seq = models.PositiveIntegerField()
     idempotency_key = models.CharField(max_length=255, null=True)
@@ -106,9 +98,7 @@ class Message(models.Model):
     )
     turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="messages", db_constraint=False)
     lane = models.ForeignKey(Lane, on_delete=models.CASCADE, null=True, related_name="+", db_constraint=False)
-    parent = models.ForeignKey(
-        "self", on_delete=models.CASCADE, null=True, related_name="+", db_constraint=False
-    )
+    parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="+", db_constraint=False)
     role = models.CharField(max_length=10, choices=Role.choices)
     status = models.CharField(max_length=10, choices=MessageStatus.choices(), default=MessageStatus.COMPLETED)
     text = models.TextField(blank=True)
@@ -142,9 +132,7 @@ class Generation(models.Model):
     turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="generations", db_constraint=False)
     lane = models.ForeignKey(Lane, on_delete=models.CASCADE, related_name="generations", db_constraint=False)
     lane_position = models.PositiveSmallIntegerField()
-    message = models.OneToOneField(
-        Message, on_delete=models.CASCADE, related_name="generation", db_constraint=False
-    )
+    message = models.OneToOneField(Message, on_delete=models.CASCADE, related_name="generation", db_constraint=False)
     model_slug = models.CharField(max_length=120)
     plan = models.JSONField(help_text="The routing plan fixed at admission: candidates, prices, bounds.")
 
@@ -171,9 +159,7 @@ class Generation(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(
-                fields=["tenant", "queued_at"], condition=Q(state="queued"), name="conversations_queue"
-            ),
+            models.Index(fields=["tenant", "queued_at"], condition=Q(state="queued"), name="conversations_queue"),
             models.Index(fields=["owner"], condition=Q(state="running"), name="conversations_running"),
             models.Index(fields=["tenant", "conversation"], name="conversations_generation_chat"),
             models.Index(fields=["turn", "lane_position"], name="conversations_generation_turn"),
@@ -204,9 +190,7 @@ class Attempt(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+")
-    generation = models.ForeignKey(
-        Generation, on_delete=models.CASCADE, related_name="attempts", db_constraint=False
-    )
+    generation = models.ForeignKey(Generation, on_delete=models.CASCADE, related_name="attempts", db_constraint=False)
     fence = models.BigIntegerField()
     number = models.PositiveSmallIntegerField(help_text="1 for the first attempt under this fence.")
     deployment_id = models.UUIDField()
@@ -225,9 +209,7 @@ class Attempt(models.Model):
     class Meta:
         indexes = [models.Index(fields=["generation", "fence", "number"], name="conversations_attempt_order")]
         constraints = [
-            models.UniqueConstraint(
-                fields=["generation", "fence", "number"], name="conversations_attempt_once"
-            )
+            models.UniqueConstraint(fields=["generation", "fence", "number"], name="conversations_attempt_once")
         ]
 
     def __str__(self) -> str:

@@ -130,9 +130,7 @@ def standing(principal: Principal, generation_id: UUID) -> tuple[GenerationState
     """State and fence of one generation, as its row has them now. Raises `NotFound`."""
     with tenant_scope(principal.tenant_id):
         row = (
-            Generation.objects.filter(id=generation_id, user_id=principal.user_id)
-            .values_list("state", "fence")
-            .first()
+            Generation.objects.filter(id=generation_id, user_id=principal.user_id).values_list("state", "fence").first()
         )
     if row is None:
         raise NotFound("There is no such answer.")
@@ -143,20 +141,14 @@ def answer(principal: Principal, generation_id: UUID) -> AnswerRow:
     """One lane's answer, whole. Raises `NotFound`."""
     cards = _cards(principal)
     with tenant_scope(principal.tenant_id):
-        row = (
-            Generation.objects.select_related("message")
-            .filter(id=generation_id, user_id=principal.user_id)
-            .first()
-        )
+        row = Generation.objects.select_related("message").filter(id=generation_id, user_id=principal.user_id).first()
         if row is None:
             raise NotFound("There is no such answer.")
         return _answer(row, cards)
 
 
 def _own(principal: Principal, conversation_id: UUID) -> Conversation:
-    row = Conversation.objects.filter(
-        id=conversation_id, user_id=principal.user_id, deleted_at__isnull=True
-    ).first()
+    row = Conversation.objects.filter(id=conversation_id, user_id=principal.user_id, deleted_at__isnull=True).first()
     if row is None:
         raise NotFound("There is no such conversation.")
     return row

@@ -63,9 +63,7 @@ def replay(principal: Principal, request: TurnRequest) -> TurnAccepted | None:
 
 def accepted(row: Generation, plan: Plan) -> GenerationAccepted:
     """A generation's row in the form a caller is told of it."""
-    return GenerationAccepted(
-        row.id, row.message_id, row.lane_position, row.model_slug, plan.model_name, plan.hue
-    )
+    return GenerationAccepted(row.id, row.message_id, row.lane_position, row.model_slug, plan.model_name, plan.hue)
 
 
 def write_turn(principal: Principal, request: TurnRequest, lanes: Sequence[PlannedLane]) -> TurnAccepted:
@@ -178,9 +176,7 @@ def _conversation(principal: Principal, request: TurnRequest) -> tuple[Conversat
 
 def _last_question(conversation_id: UUID, turn_id: UUID) -> UUID | None:
     return (
-        Message.objects.filter(
-            conversation_id=conversation_id, role=Message.Role.USER, deleted_at__isnull=True
-        )
+        Message.objects.filter(conversation_id=conversation_id, role=Message.Role.USER, deleted_at__isnull=True)
         .exclude(turn_id=turn_id)
         .order_by("-id")
         .values_list("id", flat=True)
@@ -191,9 +187,7 @@ def _last_question(conversation_id: UUID, turn_id: UUID) -> UUID | None:
 def _lane_rows(principal: Principal, conversation_id: UUID, models: Sequence[str]) -> list[Lane]:
     """The lane of each model, in order: a model keeps its lane, a model asked twice has two, new ones are appended."""
     existing = list(Lane.objects.filter(conversation_id=conversation_id).order_by("position"))
-    position = (
-        Lane.objects.filter(conversation_id=conversation_id).aggregate(last=Max("position"))["last"] or 0
-    )
+    position = Lane.objects.filter(conversation_id=conversation_id).aggregate(last=Max("position"))["last"] or 0
     rows: list[Lane] = []
     new: list[Lane] = []
     for model in models:

@@ -23,14 +23,16 @@ _executor = ThreadPoolExecutor(_DATABASE_THREADS, thread_name_prefix="database")
 
 
 @contextmanager
-def tenant_scope(tenant_id: UUID, *, user_id: UUID | None = None) -> Iterator[None]:
+def tenant_scope(tenant_id: UUID, *, user_id: UUID | None = None, one_snapshot: bool = False) -> Iterator[None]:
     """One transaction in which the rows of `tenant_id` (and `user_id`'s own memberships) are visible.
 
     The outermost: entering it inside another transaction is an error, because a nested scope would leave the inner
-    tenant set for the rest of the outer one.
+    tenant set for the rest of the outer one. With `one_snapshot` every query inside reads the same instant.
     """
     with transaction.atomic(durable=True):
         with connections["default"].cursor() as cursor:
+            if one_snapshot:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             cursor.execute(
                 "SELECT set_config('app.tenant_id', %s, true), set_config('app.user_id', %s, true)",
                 [str(tenant_id), str(user_id) if user_id else ""],

@@ -10,6 +10,7 @@ import structlog
 from django.db import DatabaseError
 from redis.asyncio import Redis
 
+from apps.billing import services as billing
 from apps.conversations.contracts import GenerationState
 from apps.conversations.generation import hints
 from apps.conversations.generation.reap import Moved, ending, reap
@@ -58,9 +59,7 @@ async def _reap_once(redis: Redis, ring: Callable[[int], None]) -> None:
         texts[generation_id, fence] = await read_text(redis, generation_id, fence)
     moved = await database_step(reap, texts)
     for one in moved:
-        log.info(
-            "generation.reaped", generation_id=str(one.generation_id), fence=one.fence, state=one.state.value
-        )
+        log.info("generation.reaped", generation_id=str(one.generation_id), fence=one.fence, state=one.state.value)
     await _tell(moved, ring)
 
 
@@ -68,6 +67,7 @@ async def _tell(moved: list[Moved], ring: Callable[[int], None]) -> None:
     ring(sum(one.state is GenerationState.QUEUED for one in moved))
     for one in moved:
         if one.state.terminal:
+            await database_step(billing.settle_counters, one.tenant_id, one.user_id, [one.generation_id], 0)
             await hints.answer_ended(one.tenant_id, one.user_id, one.conversation_id)
 
 

@@ -1,4 +1,4 @@
-"""The end of a generation: one fenced transaction for state, message, usage and ledger, then everything that follows it."""
+"""The end of a generation: one fenced transaction for state, message, usage and ledger."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -92,7 +92,7 @@ def _shown(end: AttemptEnd) -> bool:
 
 
 def finish(claimed: Claimed, work: Work, answer: Answer, last_event_id: str) -> dict[str, Any]:
-    """Write the end in one transaction and return the body of the terminal event. Raises `Fenced` if not ours any more."""
+    """Write the end in one transaction and return the terminal event's body. Raises `Fenced` if not ours any more."""
     text = answer.whole_text
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     ledger = lines(answer)
@@ -221,8 +221,7 @@ def _route(work: Work, answer: Answer) -> dict[str, Any]:
             for candidate in work.plan.candidates
         ],
         "excluded": [
-            {"provider": one.provider, "model": one.upstream_model, "reason": one.reason}
-            for one in work.plan.excluded
+            {"provider": one.provider, "model": one.upstream_model, "reason": one.reason} for one in work.plan.excluded
         ],
         "attempts": [
             {
@@ -230,9 +229,7 @@ def _route(work: Work, answer: Answer) -> dict[str, Any]:
                 "model": end.candidate.upstream_model,
                 "state": end.state.value,
                 "error": end.error_code,
-                "first_token_ms": None
-                if end.first_token_seconds is None
-                else round(end.first_token_seconds * 1000),
+                "first_token_ms": None if end.first_token_seconds is None else round(end.first_token_seconds * 1000),
                 "duration_ms": round(end.duration_seconds * 1000),
             }
             for end in answer.ends

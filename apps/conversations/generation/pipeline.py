@@ -49,7 +49,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Run:
-    """A generation at work in this process. `cancel_asked`, `abandoned` and `handing_back` say why it was interrupted."""
+    """A generation at work here. `cancel_asked`, `abandoned` and `handing_back` say why it was interrupted."""
 
     claimed: Claimed
     work: Work
@@ -163,9 +163,7 @@ async def _receive(run: Run, ports: Ports, handle: LogHandle) -> None:
         _end_badly(answer, problem.code, problem.detail, problem.retryable)
     else:
         if answer.finish_reason is None:
-            _end_badly(
-                answer, "stream_cut", "The provider ended the answer without finishing it. Try again.", True
-            )
+            _end_badly(answer, "stream_cut", "The provider ended the answer without finishing it. Try again.", True)
 
 
 def _append(chunk: Chunk, answer: Answer, handle: LogHandle) -> None:

@@ -122,7 +122,6 @@ def _close_message(cursor: object, one: Moved, text: str) -> None:
         [status, text, "[]", one.message_id],
     )
     cursor.execute(  # type: ignore[attr-defined]
-        "UPDATE conversations_generation SET text_sha256 = encode(sha256(convert_to(%s, 'UTF8')), 'hex') "
-        "WHERE id = %s",
+        "UPDATE conversations_generation SET text_sha256 = encode(sha256(convert_to(%s, 'UTF8')), 'hex') WHERE id = %s",
         [text, one.generation_id],
     )

@@ -199,8 +199,7 @@ class WorkerRuntime:
         for run in leftover:
             run.hand_back()
         await asyncio.wait(
-            [run.task for run in self.runs.values() if run.task is not None]
-            or [asyncio.create_task(asyncio.sleep(0))],
+            [run.task for run in self.runs.values() if run.task is not None] or [asyncio.create_task(asyncio.sleep(0))],
             timeout=_HAND_BACK_SECONDS,
         )
         if leftover:

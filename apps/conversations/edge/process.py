@@ -1,0 +1,62 @@
+"""What one web process shares between its doors: the log reader, and the word that it is about to stop."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import structlog
+from django.conf import settings
+
+from apps.streaming import connect
+from apps.streaming.reader import LogReader
+
+log = structlog.get_logger(__name__)
+
+
+class WebProcess:
+    """Made on the first request, on the server's own event loop; servers differ in what they announce earlier."""
+
+    def __init__(self) -> None:
+        self.reader = LogReader(connect(settings.REDIS_URL))
+        self.stopping = asyncio.Event()
+        self.sockets = 0
+        self._loop = asyncio.get_running_loop()
+        self._wrap_signals()
+
+    def _wrap_signals(self) -> None:
+        """First tell open streams to end by themselves, then let the server's own handler stop it.
+
+        Left alone, servers cut streams in the middle of an event, and a reader could not tell that from a fault.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            earlier = signal.getsignal(number)
+            try:
+                signal.signal(number, self._handler(earlier))
+            except ValueError:
+                return  # not the main thread: an embedding program owns the signals
+
+    def _handler(self, earlier: Any) -> Callable[[int, FrameType | None], None]:
+        def handle(number: int, frame: FrameType | None) -> None:
+            self._loop.call_soon_threadsafe(self.stopping.set)
+            if callable(earlier):
+                self._loop.call_soon_threadsafe(self._loop.call_later, GOODBYE_SECONDS, earlier, number, frame)
+            else:
+                raise SystemExit(128 + number)
+
+        return handle
+
+
+# Long enough for every stream's last write, short enough for nobody to notice.
+GOODBYE_SECONDS = 0.3
+
+_process: WebProcess | None = None
+
+
+def process() -> WebProcess:
+    """This web process's shared parts. Call from the event loop."""
+    global _process
+    if _process is None:
+        _process = WebProcess()
+    return _process

@@ -1,0 +1,170 @@
+"""REST under /api/v1/: conversations and their messages."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from apps.conversations import selectors, services
+from apps.conversations.contracts import ConversationRow, ConversationSummary
+from apps.conversations.edge.cursors import conversation_cursor, parse_conversation_cursor
+from apps.conversations.edge.replies import turn_json
+from apps.conversations.errors import InvalidMessage
+from apps.tenants.contracts import Principal
+
+PAGE = 30
+
+
+class ConversationOut(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    title = serializers.CharField()
+    last_activity_at = serializers.DateTimeField()
+    running = serializers.BooleanField(required=False)
+    models = serializers.ListField(child=serializers.CharField(), required=False)
+
+
+class ConversationPage(serializers.Serializer[Any]):
+    items = ConversationOut(many=True)
+    next = serializers.CharField(allow_null=True, help_text="Cursor of the next page.")
+
+
+class ConversationChange(serializers.Serializer[Any]):
+    title = serializers.CharField(max_length=services.MAX_TITLE)
+
+
+class AnswerOut(serializers.Serializer[Any]):
+    generation_id = serializers.UUIDField()
+    message_id = serializers.UUIDField()
+    lane = serializers.IntegerField()
+    model = serializers.CharField()
+    state = serializers.CharField()
+    text = serializers.CharField()
+    reasoning = serializers.CharField(allow_null=True)
+    finish_reason = serializers.CharField(allow_null=True)
+    usage = serializers.DictField(allow_null=True)
+    cost = serializers.DictField(allow_null=True)
+    timings = serializers.DictField()
+    route = serializers.DictField(allow_null=True)
+    error = serializers.DictField(allow_null=True)
+
+
+class TurnOut(serializers.Serializer[Any]):
+    conversation_id = serializers.UUIDField()
+    turn_id = serializers.UUIDField()
+    message = serializers.CharField()
+    answers = AnswerOut(many=True)
+
+
+class TurnPage(serializers.Serializer[Any]):
+    items = TurnOut(many=True)
+    next = serializers.IntegerField(allow_null=True, help_text="Pass as `before` to read earlier turns.")
+
+
+def _principal(request: Request) -> Principal:
+    principal = request.user
+    assert isinstance(principal, Principal)  # noqa: S101 - the permission class let nobody else in
+    return principal
+
+
+class Conversations(APIView):
+    """The caller's own chats."""
+
+    @extend_schema(
+        operation_id="conversations_list",
+        parameters=[OpenApiParameter("before", str, description="Cursor from `next`.")],
+        responses=ConversationPage,
+    )
+    def get(self, request: Request) -> Response:
+        before = parse_conversation_cursor(request.query_params.get("before", ""))
+        rows = selectors.conversation_list(_principal(request), before=before, limit=PAGE + 1)
+        page = rows[:PAGE]
+        return Response(
+            {
+                "items": [_summary(row) for row in page],
+                "next": conversation_cursor(page[-1]) if len(rows) > PAGE else None,
+            }
+        )
+
+
+class OneConversation(APIView):
+    """One chat: read its head, rename it, delete it."""
+
+    @extend_schema(operation_id="conversations_read", responses=ConversationOut)
+    def get(self, request: Request, conversation_id: UUID) -> Response:
+        return Response(_head(selectors.conversation(_principal(request), conversation_id)))
+
+    @extend_schema(operation_id="conversations_rename", request=ConversationChange, responses=ConversationOut)
+    def patch(self, request: Request, conversation_id: UUID) -> Response:
+        title = request.data.get("title") if isinstance(request.data, dict) else None
+        if not isinstance(title, str):
+            raise InvalidMessage("title: Send the new title as text.", fields={"title": ["Send a text."]})
+        services.rename(_principal(request), conversation_id, title)
+        return Response(_head(selectors.conversation(_principal(request), conversation_id)))
+
+    @extend_schema(operation_id="conversations_delete", responses={204: None})
+    def delete(self, request: Request, conversation_id: UUID) -> Response:
+        services.delete(_principal(request), conversation_id)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class RestoredConversation(APIView):
+    """Bring a deleted chat back."""
+
+    @extend_schema(operation_id="conversations_restore", request=None, responses=ConversationOut)
+    def post(self, request: Request, conversation_id: UUID) -> Response:
+        services.restore(_principal(request), conversation_id)
+        return Response(_head(selectors.conversation(_principal(request), conversation_id)))
+
+
+class Messages(APIView):
+    """A chat's turns, oldest first; each with the answers of its lanes."""
+
+    @extend_schema(
+        operation_id="conversations_messages",
+        parameters=[OpenApiParameter("before", int, description="Turns before this number.")],
+        responses=TurnPage,
+    )
+    def get(self, request: Request, conversation_id: UUID) -> Response:
+        timeline = selectors.timeline(_principal(request), conversation_id, before_seq=_before(request))
+        return Response(
+            {
+                "items": [turn_json(conversation_id, turn) for turn in timeline.turns],
+                "next": timeline.turns[0].seq if timeline.older else None,
+            }
+        )
+
+
+def _before(request: Request) -> int | None:
+    raw = request.query_params.get("before")
+    if raw is None:
+        return None
+    if not raw.isascii() or not raw.isdigit() or len(raw) > 9:
+        raise InvalidMessage("before: Send the number of a turn.", fields={"before": ["Not a number."]})
+    return int(raw)
+
+
+def _summary(row: ConversationSummary) -> dict[str, Any]:
+    return {
+        "id": str(row.id),
+        "title": row.title,
+        "last_activity_at": _time(row.last_activity_at),
+        "running": row.running,
+    }
+
+
+def _head(row: ConversationRow) -> dict[str, Any]:
+    return {
+        "id": str(row.id),
+        "title": row.title,
+        "last_activity_at": _time(row.last_activity_at),
+        "models": list(row.models),
+    }
+
+
+def _time(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,172 @@
+"""Server-sent events: POST /v1/chat/messages, and the resumable streams of a lane or a turn.
+
+Plain async views: a stream holds neither a thread nor a database connection while it waits.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+
+from apps.conversations import requests, selectors, services
+from apps.conversations.contracts import StreamIdentity, TurnAccepted
+from apps.conversations.edge.events import Event
+from apps.conversations.edge.follow import follow, follow_all, identities_of
+from apps.conversations.edge.http import door
+from apps.conversations.edge.process import process
+from apps.conversations.edge.replies import accepted_json, generation_json, json_response, turn_json
+from apps.conversations.errors import InvalidMessage
+from apps.streaming.ids import EventId, TurnCursor
+from apps.tenants.contracts import Principal
+from apps.tenants.edge.parsers import json_object
+from apps.tenants.scope import database_step
+
+KEEPALIVE_SECONDS = 15.0
+_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+
+
+@door("POST")
+async def messages(request: HttpRequest, principal: Principal) -> HttpResponseBase:
+    """Ask one question of 1 to 8 models: an event stream, 202 with stream addresses, or the finished JSON."""
+    body = json_object(request)
+    stream = body.get("stream", False)
+    if not isinstance(stream, bool):
+        raise InvalidMessage("stream: Send true or false.", fields={"stream": ["Send true or false."]})
+    wanted = requests.turn_request(body, request.headers.get("Idempotency-Key"))
+    turn = await database_step(services.start_turn, principal, wanted)
+    if "respond-async" in request.headers.get("Prefer", ""):
+        return json_response(accepted_json(turn), status=202, headers={"Preference-Applied": "respond-async"})
+    identities = await identities_of(principal, turn.turn_id)
+    if stream:
+        return _event_stream(request, principal, identities, {}, lane_stream=False, html=False)
+    return await _finished(principal, turn, identities)
+
+
+async def _finished(principal: Principal, turn: TurnAccepted, identities: list[StreamIdentity]) -> HttpResponse:
+    """Wait until every lane is final, then answer from PostgreSQL. A caller that hangs up cancels nothing."""
+    async with aclosing(follow_all(principal, identities, process().reader, {})) as events:
+        async for _ in events:
+            pass
+    row = await database_step(selectors.turn, principal, turn.conversation_id, turn.turn_id)
+    return json_response(turn_json(turn.conversation_id, row))
+
+
+@door("GET")
+async def stream(request: HttpRequest, principal: Principal, stream_id: UUID) -> HttpResponseBase:
+    """Resume a lane (a generation's id) or a whole turn exactly after `Last-Event-ID`; 204 where nothing is left."""
+    last = request.headers.get("Last-Event-ID") or request.GET.get("last_event_id") or ""
+    html = request.GET.get("render") == "html"
+    identities = await identities_of(principal, stream_id)
+    lane_stream = identities[0].generation_id == stream_id
+    after = position(last, identities[0].lane if lane_stream else None)
+    return await _resumed(request, principal, identities, after, lane_stream=lane_stream, html=html)
+
+
+async def _resumed(
+    request: HttpRequest,
+    principal: Principal,
+    identities: list[StreamIdentity],
+    after: dict[int, EventId],
+    *,
+    lane_stream: bool,
+    html: bool,
+) -> HttpResponseBase:
+    """204 tells an `EventSource` to stop: everything is final and the reader has it all."""
+    if all(identity.state.terminal for identity in identities) and after:
+        unread = False
+        for identity in identities:
+            async with aclosing(follow(principal, identity, process().reader, after.get(identity.lane))) as events:
+                unread = unread or [event async for event in events] != []
+        if not unread:
+            return HttpResponse(status=204)
+    return _event_stream(request, principal, identities, after, lane_stream=lane_stream, html=html)
+
+
+def position(last_event_id: str, lane: int | None) -> dict[int, EventId]:
+    """The position per lane that a resume names: an event id on a lane's stream, a cursor on a turn's."""
+    if not last_event_id:
+        return {}
+    try:
+        if lane is not None:
+            return {lane: EventId.parse(last_event_id)}
+        return dict(TurnCursor.parse(last_event_id).positions)
+    except ValueError:
+        raise InvalidMessage(
+            "Last-Event-ID: This is not an id of this stream.", fields={"Last-Event-ID": ["Not an id of this stream."]}
+        ) from None
+
+
+@door("POST")
+async def cancel(request: HttpRequest, principal: Principal, generation_id: UUID) -> HttpResponseBase:
+    """Stop an answer; what was received is kept."""
+    state = await database_step(services.cancel, principal, generation_id)
+    return json_response({"generation_id": str(generation_id), "state": state.value}, status=202)
+
+
+@door("POST")
+async def retry(request: HttpRequest, principal: Principal, generation_id: UUID) -> HttpResponseBase:
+    """Ask the same lane the same question again."""
+    generation = await database_step(services.retry, principal, generation_id)
+    return json_response(generation_json(generation), status=202)
+
+
+def _event_stream(
+    request: HttpRequest,
+    principal: Principal,
+    identities: list[StreamIdentity],
+    after: dict[int, EventId],
+    *,
+    lane_stream: bool,
+    html: bool,
+) -> StreamingHttpResponse:
+    events = follow_all(principal, identities, process().reader, after, html=html)
+    frames = _frames(events, None if lane_stream else dict(after))
+    return StreamingHttpResponse(frames, content_type="text/event-stream", headers=_HEADERS)
+
+
+async def _frames(events: AsyncIterator[Event], cursor: dict[int, EventId] | None) -> AsyncIterator[bytes]:
+    """Events in SSE's form, a comment every 15 s of silence, and an early end when the server is leaving.
+
+    The reader reconnects after such an end, because no terminal event came, and goes on where it was.
+    """
+    stopping = asyncio.ensure_future(process().stopping.wait())
+    following: asyncio.Future[Event] | None = None
+    iterator = aiter(events)
+    try:
+        while True:
+            if following is None:
+                following = asyncio.ensure_future(anext(iterator))
+            done, _ = await asyncio.wait(
+                {following, stopping}, timeout=KEEPALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            if following in done:
+                try:
+                    event = following.result()
+                except StopAsyncIteration:
+                    return
+                following = None
+                yield _frame(event, cursor)
+            elif stopping in done:
+                return
+            else:
+                yield b": keepalive\n\n"
+    finally:
+        stopping.cancel()
+        if following is not None:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+        await events.aclose()  # type: ignore[attr-defined]
+
+
+def _frame(event: Event, cursor: dict[int, EventId] | None) -> bytes:
+    """A derived event has no `id:` of its own: resuming after it must bring its entry."""
+    if event.type.startswith("block."):
+        return b"event: " + event.type.encode() + b"\ndata: " + event.data + b"\n\n"
+    if cursor is None:
+        id = str(event.id)
+    else:
+        cursor[event.lane] = event.id
+        id = str(TurnCursor(cursor))
+    return f"event: {event.type}\nid: {id}\ndata: ".encode() + event.data + b"\n\n"

@@ -1,0 +1,36 @@
+"""The ASGI application: Django for HTTP, Channels for WebSockets, `lifespan` answered for servers that ask."""
+
+import os
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatproject.settings")
+
+django_application = get_asgi_application()
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from channels.sessions import CookieMiddleware, SessionMiddleware
+
+from apps.tenants.guard import refuse_unsafe_roles
+from chatproject.websocket_urls import urlpatterns
+
+refuse_unsafe_roles()
+
+
+async def lifespan(scope: Any, receive: Any, send: Any) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+application = ProtocolTypeRouter(
+    {
+        "http": django_application,
+        "websocket": AllowedHostsOriginValidator(CookieMiddleware(SessionMiddleware(URLRouter(urlpatterns)))),
+        "lifespan": lifespan,
+    }
+)
