@@ -8,10 +8,16 @@ from django.db import models
 from django.db.models.functions import Lower, Now
 from uuid6 import uuid7
 
+from apps.accounts.contracts import is_storable
+
 
 class UserManager(BaseUserManager["User"]):
     def get_by_natural_key(self, username: str | None) -> "User":
-        return self.get(email__iexact=(username or "").strip())
+        address = (username or "").strip().lower()
+        if not is_storable(address):
+            raise self.model.DoesNotExist
+        # Lower(), not iexact: only that finds the unique index.
+        return self.alias(address=Lower("email")).get(address=address)
 
 
 class User(AbstractBaseUser, PermissionsMixin):

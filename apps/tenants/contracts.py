@@ -1,6 +1,7 @@
 """What crosses the border of `tenants`: who is calling, for which tenant."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -11,6 +12,13 @@ class Via(StrEnum):
     SESSION = "session"
     JWT = "jwt"
     API_KEY = "api_key"
+
+
+class Scope(StrEnum):
+    """What a restricted API key may open. A key without scopes opens all of it."""
+
+    CHAT = "chat"  # the doors under /v1/ and the WebSocket
+    MANAGE = "manage"  # the REST API under /api/
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,15 @@ class Principal:
         """What Django REST framework asks of a user object."""
         return True
 
+    @property
+    def administers(self) -> bool:
+        """Whether the role may act on what belongs to other members of the tenant."""
+        return self.role in ("owner", "admin")
+
+    def allows(self, scope: Scope) -> bool:
+        """Whether the credential opens doors of this scope."""
+        return not self.scopes or scope in self.scopes
+
 
 @dataclass(frozen=True, slots=True)
 class NewApiKey:
@@ -43,7 +60,32 @@ class NewApiKey:
     id: UUID
     name: str
     prefix: str
-    secret: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeySummary:
+    """A key as lists show it. `prefix` is the part of the secret that identifies it."""
+
+    id: UUID
+    name: str
+    prefix: str
+    scopes: tuple[str, ...]
+    user_name: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipSummary:
+    """A tenant somebody may work in, and as what."""
+
+    tenant_id: UUID
+    tenant_name: str
+    tenant_slug: str
+    role: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,120 @@
+"""From a credential to a principal: bearer tokens, API keys and the session cookie, at every kind of door."""
+
+from collections.abc import Callable, Iterable, MutableMapping
+from importlib import import_module
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import auth
+from django.http import HttpRequest, parse_cookie
+
+from apps.tenants import key_secrets, selectors, services
+from apps.tenants.contracts import Principal, Scope, Via
+from apps.tenants.edge import tokens
+from apps.tenants.edge.problems import translate
+from apps.tenants.errors import CredentialRefused, InsufficientScope
+from apps.tenants.scope import database_step
+
+SESSION_TENANT = "tenant_id"
+
+T = TypeVar("T")
+
+
+def bearer_of(request: HttpRequest) -> str | None:
+    """The token or key a request carries in its headers; None when it carries none.
+
+    Other schemes of `Authorization` (a proxy's Basic, say) are not ours and are left alone.
+    """
+    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    return request.headers.get("X-Api-Key")
+
+
+def principal_of_credential(credential: str) -> Principal:
+    """Whom an access token or API key speaks for. Raises `CredentialRefused`."""
+    if not credential.startswith(key_secrets.MARK):
+        return tokens.principal_of_access(credential)
+    principal = selectors.principal_for_api_key(credential)
+    if principal is None or principal.api_key_id is None:
+        raise CredentialRefused("This API key is unknown, expired or revoked, or its workspace is not active.")
+    services.touch_api_key(principal.api_key_id)
+    return principal
+
+
+def principal_of_session(request: HttpRequest) -> Principal | None:
+    """Whom the session cookie speaks for: the signed-in person, in the tenant chosen when signing in."""
+    user = request.user
+    if not user.is_authenticated:
+        return None
+    tenant_id = session_tenant(request)
+    return selectors.principal_for(user.pk, tenant_id, via=Via.SESSION)
+
+
+def session_tenant(request: HttpRequest) -> UUID | None:
+    """The tenant the session works in."""
+    try:
+        return UUID(request.session[SESSION_TENANT])
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def require_scope(principal: Principal, scope: Scope | None) -> None:
+    """Raises `InsufficientScope` when the credential is restricted to other doors; None is a door of no scope."""
+    if principal.scopes and (scope is None or not principal.allows(scope)):
+        raise InsufficientScope(
+            f"This API key is restricted to: {', '.join(sorted(principal.scopes))}. Make one with more scopes."
+        )
+
+
+def scope_of_path(path: str) -> Scope | None:
+    """Which scope opens a path; pages are opened by none."""
+    if path.startswith("/v1/"):
+        return Scope.CHAT
+    return Scope.MANAGE if path.startswith("/api/") else None
+
+
+async def principal_of_token(token: str) -> Principal:
+    """For a WebSocket's first message. Raises `CredentialRefused`, `InsufficientScope`, `Unavailable`."""
+
+    def step() -> Principal:
+        principal = principal_of_credential(token)
+        require_scope(principal, Scope.CHAT)
+        return principal
+
+    return await _told(step)
+
+
+async def principal_of_scope(scope: MutableMapping[str, Any]) -> Principal | None:
+    """For a WebSocket's handshake: whom its session cookie speaks for, None for nobody. Raises `Unavailable`.
+
+    The caller must have checked Origin: a browser sends cookies with any page's handshake.
+    """
+    session_key = _session_key(scope.get("headers", ()))
+    if session_key is None:
+        return None
+
+    def step() -> Principal | None:
+        request = HttpRequest()
+        request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+        request.user = auth.get_user(request)
+        return principal_of_session(request)
+
+    return await _told(step)
+
+
+async def _told(step: Callable[[], T]) -> T:
+    """Run a database step; an infrastructure that does not answer is told as a problem."""
+    try:
+        return await database_step(step)
+    except Exception as error:
+        problem = translate(error)
+        if problem is None or problem is error:
+            raise
+        raise problem from error
+
+
+def _session_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    cookies = "; ".join(value.decode("latin-1") for name, value in headers if name.lower() == b"cookie")
+    return parse_cookie(cookies).get(settings.SESSION_COOKIE_NAME) or None

@@ -1,0 +1,81 @@
+"""Refusals at the door, and of changes to a tenant.
+
+Problem
+├── NotFound                 no such key for this caller
+├── Forbidden
+│   └── InsufficientScope    the key was not made for this door
+├── Unauthenticated
+│   └── CredentialRefused    a token or key that proves nothing, or nothing any more
+├── Conflict
+│   └── TenantMismatch       the request speaks for another tenant than its session
+├── Invalid
+│   ├── InvalidTenant        a name breaks a rule
+│   └── InvalidApiKey        name, scopes or end of a new key break a rule
+├── PayloadTooLarge          the body is over the limit
+└── TooManyTries             sign-ins or sign-ups come too fast
+
+UnsafeRoles is no problem of a caller: it stops the process at its start.
+"""
+
+from apps.problems import Conflict, Forbidden, Invalid, NotFound, Problem, Unauthenticated
+
+__all__ = [
+    "CredentialRefused",
+    "InsufficientScope",
+    "InvalidApiKey",
+    "InvalidTenant",
+    "NotFound",
+    "PayloadTooLarge",
+    "TenantMismatch",
+    "TooManyTries",
+    "UnsafeRoles",
+]
+
+
+class CredentialRefused(Unauthenticated):
+    """The token or key is malformed, unknown, expired or revoked, or its person or tenant is not active."""
+
+    code = "invalid_credentials"
+
+
+class InsufficientScope(Forbidden):
+    """The API key is restricted to other doors."""
+
+    code = "insufficient_scope"
+
+
+class TenantMismatch(Conflict):
+    """The page was opened for another tenant than the session's; two tabs must not mix."""
+
+    code = "tenant_mismatch"
+
+
+class InvalidTenant(Invalid):
+    """The tenant cannot be opened; `fields` says what is wrong with the name."""
+
+    code = "invalid_tenant"
+
+
+class InvalidApiKey(Invalid):
+    """The key cannot be made; `fields` says which input is wrong."""
+
+    code = "invalid_api_key"
+
+
+class PayloadTooLarge(Problem):
+    """The body is larger than this door takes."""
+
+    code = "payload_too_large"
+    status = 413
+
+
+class TooManyTries(Problem):
+    """Too many sign-ins or sign-ups from one address or for one person; a pause helps."""
+
+    code = "too_many_tries"
+    status = 429
+    retryable = True
+
+
+class UnsafeRoles(Exception):
+    """A database role could see or change more than row-level security allows. The message says what to change."""

@@ -1,0 +1,166 @@
+"""Reads: who is calling, for which tenant, and with which keys."""
+
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from apps.tenants import key_secrets
+from apps.tenants.contracts import ApiKeySummary, MembershipSummary, Principal, Via
+from apps.tenants.models import ApiKey, Membership, Tenant
+from apps.tenants.scope import own_scope, tenant_scope
+from apps.vault import same_digest
+
+_ACTIVE: dict[str, Any] = {
+    "user__is_active": True,
+    "tenant__status": Tenant.Status.ACTIVE,
+    "tenant__deleted_at": None,
+}
+
+
+def memberships_of(user_id: UUID) -> list[MembershipSummary]:
+    """The active tenants a person belongs to, the earliest joined first."""
+    with own_scope(user_id):
+        rows = Membership.objects.filter(user_id=user_id, **_ACTIVE).select_related("tenant")
+        return [
+            MembershipSummary(row.tenant_id, row.tenant.name, row.tenant.slug, row.role)
+            for row in rows.order_by("created_at", "id")
+        ]
+
+
+def principal_for(user_id: UUID, tenant_id: UUID | None = None, *, via: Via = Via.SESSION) -> Principal | None:
+    """The person in that tenant, or in the one they joined first.
+
+    None unless the person and the tenant are active and the membership exists.
+    """
+    with own_scope(user_id):
+        rows = Membership.objects.filter(user_id=user_id, **_ACTIVE).select_related("tenant", "user")
+        if tenant_id is not None:
+            rows = rows.filter(tenant_id=tenant_id)
+        row = rows.order_by("created_at", "id").first()
+    return _principal(row, via) if row else None
+
+
+def tenant_id_by_slug(slug: str) -> UUID | None:
+    """For operators: the tenant with this slug, read across tenants."""
+    return Tenant.objects.using("engine").filter(slug=slug, deleted_at=None).values_list("id", flat=True).first()
+
+
+def api_keys(principal: Principal) -> list[ApiKeySummary]:
+    """The caller's keys, the newest first; an administrator sees those of the whole tenant."""
+    with tenant_scope(principal.tenant_id):
+        rows = ApiKey.objects.filter(tenant_id=principal.tenant_id).select_related("user")
+        if not principal.administers:
+            rows = rows.filter(user_id=principal.user_id)
+        return [
+            ApiKeySummary(
+                id=row.id,
+                name=row.name,
+                prefix=row.prefix,
+                scopes=tuple(row.scopes),
+                user_name=row.user.name,
+                created_at=row.created_at,
+                expires_at=row.expires_at,
+                last_used_at=row.last_used_at,
+                revoked_at=row.revoked_at,
+            )
+            for row in rows.order_by("-created_at", "-id")
+        ]
+
+
+def principal_for_api_key(secret: str) -> Principal | None:
+    """Whom a key speaks for; None when it is unknown, expired or revoked, or its person or tenant is not active.
+
+    Answers are kept for two seconds in this process (refusals for one), so a revoked key may work that much longer
+    in another process; in this one, revoking it forgets it at once.
+    """
+    prefix = key_secrets.prefix_of(secret)
+    if prefix is None:
+        return None
+    digest = key_secrets.digest(secret)
+    known = _known_keys.get(digest)
+    if known is None:
+        known = _look_up(prefix, digest)
+        _known_keys.put(digest, known)
+    if known.expires_at is not None and known.expires_at <= timezone.now():
+        return None
+    return known.principal
+
+
+def forget_api_key(digest: bytes) -> None:
+    """Drop what this process remembers of a key."""
+    _known_keys.drop(digest)
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownKey:
+    principal: Principal | None
+    expires_at: datetime | None = None
+
+
+class _KnownKeys:
+    """Looked-up keys by digest, for seconds. Refusals have their own map, so that guesses never evict real keys."""
+
+    LIMIT = 10_000
+    TTL_SECONDS = 2.0
+    REFUSED_TTL_SECONDS = 1.0
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._accepted: OrderedDict[bytes, tuple[float, _KnownKey]] = OrderedDict()
+        self._refused: OrderedDict[bytes, tuple[float, _KnownKey]] = OrderedDict()
+
+    def get(self, digest: bytes) -> _KnownKey | None:
+        with self._lock:
+            stale_at, known = self._accepted.get(digest) or self._refused.get(digest) or (0.0, None)
+        return known if stale_at > time.monotonic() else None
+
+    def put(self, digest: bytes, known: _KnownKey) -> None:
+        accepted = known.principal is not None
+        ttl_seconds = self.TTL_SECONDS if accepted else self.REFUSED_TTL_SECONDS
+        with self._lock:
+            self._accepted.pop(digest, None)
+            self._refused.pop(digest, None)
+            entries = self._accepted if accepted else self._refused
+            entries[digest] = (time.monotonic() + ttl_seconds, known)
+            if len(entries) > self.LIMIT:
+                entries.popitem(last=False)
+
+    def drop(self, digest: bytes) -> None:
+        with self._lock:
+            self._accepted.pop(digest, None)
+            self._refused.pop(digest, None)
+
+
+_known_keys = _KnownKeys()
+
+
+def _look_up(prefix: str, digest: bytes) -> _KnownKey:
+    """One key across all tenants, as `engine`: before the key is known, so is no tenant."""
+    key = ApiKey.objects.using("engine").filter(prefix=prefix, revoked_at=None).first()
+    if key is None or not same_digest(bytes(key.digest), digest):
+        return _KnownKey(None)
+    rows = Membership.objects.using("engine").filter(tenant_id=key.tenant_id, user_id=key.user_id, **_ACTIVE)
+    row = rows.select_related("tenant", "user").first()
+    if row is None:
+        return _KnownKey(None)
+    return _KnownKey(_principal(row, Via.API_KEY, key), key.expires_at)
+
+
+def _principal(row: Membership, via: Via, key: ApiKey | None = None) -> Principal:
+    return Principal(
+        user_id=row.user_id,
+        tenant_id=row.tenant_id,
+        role=row.role,
+        user_name=row.user.name,
+        user_email=row.user.email,
+        tenant_name=row.tenant.name,
+        via=via,
+        scopes=frozenset(key.scopes) if key else frozenset(),
+        api_key_id=key.id if key else None,
+    )
