@@ -1,0 +1,1 @@
+"""What the models say: questions read, knowledge cards found, voices speaking."""
