@@ -1,0 +1,76 @@
+# `make` alone lists what there is.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --require-hashes --no-deps --no-input --disable-pip-version-check
+# What was installed last, to install again only when the list changes.
+INSTALLED := $(VENV)/requirements.installed
+INSTALLED_DEV := $(VENV)/requirements-dev.installed
+RECENT_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+
+.PHONY: help run dev test verify chaos bench-chat lock format install install-dev
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: install ## everything on this machine: http://127.0.0.1:8000 (another port: PORT=8001 make run)
+	@exec $(PY) -m onebox run
+
+dev: install ## the same, restarted when a source file changes, with the output of all processes
+	@exec $(PY) -m onebox dev
+
+test: install-dev ## all tests (arguments: ARGS="tests/billing -k budget")
+	@. $(VENV)/bin/activate && exec tests/run $(ARGS)
+
+verify: install-dev ## format, lint, types, import rules, templates, then all tests
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(PY) -m tests.house.typecheck
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/djlint templates --check --quiet
+	@. $(VENV)/bin/activate && exec tests/run
+
+chaos: install-dev ## the fault drills (one: DRILL=4; other instants: SEED=7)
+	@exec $(PY) -m chaos
+
+bench-chat: install-dev ## measure chats from the door to the last token
+	@exec $(PY) -m benchmarks.chat
+
+lock: install-dev ## compile requirements*.in into requirements*.txt, with hashes
+	$(VENV)/bin/uv pip compile requirements.in -o requirements.txt --generate-hashes --no-header --python-version 3.11
+	$(VENV)/bin/uv pip compile requirements-dev.in -o requirements-dev.txt --generate-hashes --no-header --python-version 3.11
+
+format: install-dev ## format and repair what can be repaired
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+install: $(PY)
+	@cmp -s requirements.txt $(INSTALLED) || { \
+	  echo "Installing the packages of requirements.txt (the first time takes a few minutes)"; \
+	  $(PIP) -r requirements.txt && cp requirements.txt $(INSTALLED); }
+
+install-dev: install
+	@cmp -s requirements-dev.txt $(INSTALLED_DEV) || { \
+	  echo "Installing the packages of requirements-dev.txt"; \
+	  $(PIP) -r requirements-dev.txt && cp requirements-dev.txt $(INSTALLED_DEV); }
+
+# PYTHON=/path/to/python3.12 make run chooses the interpreter.
+$(PY):
+	@for python in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
+	  if command -v $$python >/dev/null 2>&1 && $$python -c '$(RECENT_ENOUGH)' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "Python 3.11 or later is needed; python3 is $$(python3 --version 2>&1 || echo missing)."; \
+	  echo "Install it (Debian, Ubuntu: apt install python3.11 python3.11-venv; macOS: brew install python@3.11),"; \
+	  echo "or name one: PYTHON=/path/to/python3.11 make run"; exit 1; \
+	fi; \
+	if ! $$found -c 'import ensurepip' 2>/dev/null; then \
+	  version=$$($$found -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	  echo "$$found cannot make virtual environments: its ensurepip is missing."; \
+	  echo "Install it (Debian, Ubuntu: apt install python$$version-venv), then try again."; exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$($$found --version)"; \
+	$$found -m venv $(VENV) || { rm -rf $(VENV); exit 1; }

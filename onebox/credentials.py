@@ -1,0 +1,60 @@
+"""Keys and passwords that nobody has to choose: generated once, kept in DATA_DIR/secrets.json for its owner alone."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+PASSWORDS = (
+    "postgres_password",
+    "owner_password",
+    "app_password",
+    "engine_password",
+    "redis_password",
+    "redis_cache_password",
+)
+
+
+def _vault_key() -> str:
+    """A key id and 32 random bytes in base64. Without `+` and `/`, so that both alphabets of base64 read it."""
+    while True:
+        text = base64.b64encode(secrets.token_bytes(32)).decode()
+        if "+" not in text and "/" not in text:
+            return f"k1:{text}"
+
+
+_MAKERS: dict[str, Callable[[], str]] = {
+    "secret_key": lambda: secrets.token_urlsafe(50),
+    "vault_keys": _vault_key,
+    "api_key_pepper": lambda: secrets.token_hex(32),
+    **{name: lambda: secrets.token_hex(24) for name in PASSWORDS},
+}
+
+
+def load_or_create(path: Path) -> dict[str, str]:
+    """All secrets by name. Missing ones are added; existing ones never change. Raises ValueError for a broken file."""
+    values: dict[str, str] = {}
+    if path.exists():
+        try:
+            values = json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is damaged. It holds the keys of this installation: restore it from a backup, "
+                "or remove the whole folder to start afresh."
+            ) from error
+    missing = {name: make() for name, make in _MAKERS.items() if name not in values}
+    if missing:
+        values |= missing
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".new")
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(values, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(path)
+    return values
