@@ -80,8 +80,9 @@ local function drop(call)
   for part in string.gmatch(record, '%S+') do
     if amount then scopes[#scopes + 1] = part else amount = part end
   end
+  local back = amount == '0' and '0' or '-' .. amount  -- Redis refuses -0
   for _, scope in ipairs(scopes) do
-    for field, step in pairs({['n:' .. scope] = '-1', ['r:' .. scope] = '-' .. amount}) do
+    for field, step in pairs({['n:' .. scope] = '-1', ['r:' .. scope] = back}) do
       if redis.call('HINCRBY', STATE, field, step) == 0 then redis.call('HDEL', STATE, field) end
     end
   end
