@@ -25,6 +25,87 @@ class ModelCard:
 
 
 @dataclass(frozen=True, slots=True)
+class PriceVersion:
+    """A price in force, in nano-dollars per million tokens. `free` says that two zeros are meant."""
+
+    id: UUID
+    input_nanousd_per_mtok: int
+    cached_input_nanousd_per_mtok: int
+    output_nanousd_per_mtok: int
+    free: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedDeployment:
+    """A model at a provider. `enabled` only if deployment and provider both are; `price` None if it has none."""
+
+    id: UUID
+    provider: str
+    provider_name: str
+    adapter: str
+    upstream_model: str
+    simulated: bool
+    priority: int
+    enabled: bool
+    price: PriceVersion | None
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedModel:
+    """A model offered to a tenant, with all its deployments, first choice first. `created_at` in Unix seconds."""
+
+    slug: str
+    name: str
+    hue: int
+    description: str
+    reasoning: bool
+    context_tokens: int
+    max_output_tokens: int
+    created_at: int
+    deployments: tuple[OfferedDeployment, ...]
+
+    @property
+    def first_deployment(self) -> OfferedDeployment | None:
+        return next((one for one in self.deployments if one.enabled), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What one tenant may use, as it was at one moment: models by slug, in the order lists show them."""
+
+    tenant_id: UUID
+    models: Mapping[str, OfferedModel]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderAccess:
+    """Where a deployment's provider is reached, and with which key (None: it asks for none)."""
+
+    base_url: str
+    key: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NewPrice:
+    """A price to be set, in nano-dollars per million tokens. Two zeros are a price only where `free` says so."""
+
+    input_nanousd_per_mtok: int
+    output_nanousd_per_mtok: int
+    cached_input_nanousd_per_mtok: int | None = None
+    free: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """What registering a model left behind. `created` if the deployment is new; `repriced` if a price was appended."""
+
+    model_id: UUID
+    deployment_id: UUID
+    created: bool
+    repriced: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """What is asked of a model, as far as planning needs to know: `prompt_bytes` bounds the input tokens."""
 

@@ -1,0 +1,186 @@
+"""What can go wrong between a call and its answer.
+
+Problem
+├── UnknownModel                  no model of that name is offered to the tenant
+├── Unpriced                      every deployment of the model lacks a price
+├── NoCandidates                  nothing is left that could answer
+├── ProviderAddressRefused        a provider's address or key may not be stored like this
+├── AllAttemptsFailed             providers were tried and failed; carries the last cause
+└── ProviderFailed                one attempt failed
+    ├── ConnectFailed             no connection; nothing was sent
+    ├── FirstTokenTimeout         connected, but silent
+    ├── GapTimeout                silent between two tokens
+    ├── TotalTimeout              the whole call took too long
+    ├── StreamCut                 the connection ended without a finish reason
+    ├── MalformedStream           the answer cannot be read
+    ├── ProviderRateLimited       429, perhaps with a time to wait
+    ├── ProviderOverloaded        5xx, or an error event in the stream
+    ├── ProviderAuthFailed        the provider does not accept our key or account
+    ├── ProviderMisconfigured     wrong address, or the provider does not know the model
+    └── ProviderRejected          the provider finds fault with the request itself
+        ├── ContextExceeded       the prompt is longer than the model can read
+        └── ContentFiltered       the provider's content rules refuse the prompt
+
+`retryable` says whether the same request may succeed later; `Repeat` says where the loop over candidates may repeat it
+now.
+"""
+
+from enum import Enum
+from typing import ClassVar
+
+from apps.problems import Invalid, NotFound, Problem
+
+
+class Repeat(Enum):
+    """Where a failed attempt may be made again."""
+
+    ANYWHERE = "anywhere"
+    ELSEWHERE_FIRST = "elsewhere first"  # on the same deployment only where there is no other
+    ELSEWHERE_ONLY = "elsewhere only"
+    OTHER_MODEL_ONLY = "other model only"
+    NOWHERE = "nowhere"
+
+
+class UnknownModel(NotFound):
+    """No model of that name is offered to this tenant. `GET /v1/models` lists those that are."""
+
+    code = "model_not_found"
+
+
+class Unpriced(Problem):
+    """The model has no price, and is not marked free, so nobody could say what a call costs."""
+
+    code = "model_unpriced"
+    status = 409
+
+
+class NoCandidates(Problem):
+    """No deployment of the model can take this call now."""
+
+    code = "no_candidates"
+    status = 503
+    retryable = True
+
+
+class ProviderAddressRefused(Invalid):
+    """The address is not usable, or it changed and the key was not given again."""
+
+    code = "provider_address_refused"
+
+
+class ProviderFailed(Problem):
+    """One attempt failed. `detail` is our own sentence: a provider's text may hold secrets and never reaches it."""
+
+    code = "provider_failed"
+    status = 502
+    retryable = True
+    repeat: ClassVar[Repeat] = Repeat.ANYWHERE
+
+
+class ConnectFailed(ProviderFailed):
+    """No connection within the connect deadline. Nothing was sent, so nothing was used."""
+
+    code = "provider_unreachable"
+
+
+class FirstTokenTimeout(ProviderFailed):
+    """The provider took the call and said nothing until the deadline."""
+
+    code = "first_token_timeout"
+    status = 504
+    repeat = Repeat.ELSEWHERE_FIRST
+
+
+class GapTimeout(ProviderFailed):
+    """The provider began and fell silent."""
+
+    code = "gap_timeout"
+    status = 504
+    repeat = Repeat.ELSEWHERE_FIRST
+
+
+class TotalTimeout(ProviderFailed):
+    """The deadline of the whole call passed, whatever was tried in it."""
+
+    code = "total_timeout"
+    status = 504
+    repeat = Repeat.NOWHERE
+
+
+class StreamCut(ProviderFailed):
+    """The connection ended before the answer did."""
+
+    code = "stream_cut"
+
+
+class MalformedStream(ProviderFailed):
+    """What came is not a stream of chat chunks, or is larger than any answer."""
+
+    code = "malformed_stream"
+
+
+class ProviderRateLimited(ProviderFailed):
+    """The provider limits us. `retry_after_seconds` is its own word, where it gave one."""
+
+    code = "provider_rate_limited"
+    status = 503
+
+
+class ProviderOverloaded(ProviderFailed):
+    """The provider had an error of its own."""
+
+    code = "provider_overloaded"
+
+
+class ProviderAuthFailed(ProviderFailed):
+    """The provider does not accept our key, or our account has no credit."""
+
+    code = "provider_auth_failed"
+    retryable = False
+    repeat = Repeat.ELSEWHERE_ONLY
+
+
+class ProviderMisconfigured(ProviderFailed):
+    """The provider's address leads nowhere, or it does not know the model by that name."""
+
+    code = "provider_misconfigured"
+    retryable = False
+    repeat = Repeat.ELSEWHERE_ONLY
+
+
+class ProviderRejected(ProviderFailed):
+    """The provider finds fault with the request; the same model would find it again."""
+
+    code = "provider_rejected"
+    status = 400
+    retryable = False
+    repeat = Repeat.OTHER_MODEL_ONLY
+
+
+class ContextExceeded(ProviderRejected):
+    """The prompt is longer than the deployment can read; another deployment may read more."""
+
+    code = "context_length_exceeded"
+    repeat = Repeat.ELSEWHERE_ONLY
+
+
+class ContentFiltered(ProviderRejected):
+    """The provider's content rules refuse the prompt."""
+
+    code = "content_filtered"
+
+
+class AllAttemptsFailed(Problem):
+    """Every attempt that could be made failed, and trying later may help. `cause` is the last failure."""
+
+    code = "all_attempts_failed"
+    status = 502
+    retryable = True
+
+    def __init__(self, cause: ProviderFailed, attempts: int) -> None:
+        tried = "The one attempt" if attempts == 1 else f"All {attempts} attempts"
+        super().__init__(
+            f"{tried} to get an answer failed. {cause.detail}", retry_after_seconds=cause.retry_after_seconds
+        )
+        self.cause = cause
+        self.attempts = attempts

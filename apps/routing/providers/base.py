@@ -1,0 +1,64 @@
+"""What a wire adapter takes and gives."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from apps.routing.contracts import (
+    Deadlines,
+    Prompt,
+    ProviderAccess,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallCompleted,
+    ToolCallStarted,
+    Usage,
+)
+
+Delta = TextDelta | ReasoningDelta | ToolCallStarted | ToolCallCompleted
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One attempt: where, what, and at most how much. `attempt_id` travels along, so that bills can be matched."""
+
+    attempt_id: UUID
+    access: ProviderAccess
+    provider_name: str
+    upstream_model: str
+    prompt: Prompt
+    output_tokens_bound: int
+    deadlines: Deadlines
+
+
+@dataclass(slots=True)
+class Progress:
+    """What became of an attempt so far: the adapter writes it, and whoever settles the attempt reads it.
+
+    `sent`: the provider may have seen the request; `refused`: it answered with an error instead of a stream.
+    `deltas` and `received_bytes` count text, reasoning and tool-call arguments. `usage` is the provider's last word,
+    and `usage_is_final` says whether it covers everything received. `skipped_events` could not be read.
+    """
+
+    sent: bool = False
+    refused: bool = False
+    first_token_seconds: float | None = None
+    deltas: int = 0
+    received_bytes: int = 0
+    usage: Usage | None = None
+    usage_is_final: bool = False
+    finish_reason: str | None = None
+    skipped_events: int = 0
+
+
+class Adapter(Protocol):
+    """Speaks one wire format."""
+
+    def answer(self, request: Request, progress: Progress) -> AsyncGenerator[Delta, None]:
+        """Deltas of one answer. It is complete when they end; `progress` then holds the finish reason.
+
+        Raises a `ProviderFailed`. Closing the generator, or cancelling whoever awaits it, closes the call upstream at
+        once.
+        """
+        ...

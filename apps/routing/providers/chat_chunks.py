@@ -1,0 +1,134 @@
+"""The chunks of OpenAI's chat stream, and of those who follow it more or less, as deltas."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from apps.routing.contracts import ReasoningDelta, TextDelta, ToolCallCompleted, ToolCallStarted, Usage
+from apps.routing.errors import ProviderFailed
+from apps.routing.providers.base import Delta, Progress
+
+DONE = b"[DONE]"
+_NOTHING: tuple[Delta, ...] = ()
+
+
+@dataclass(slots=True)
+class _ToolCall:
+    call_id: str
+    name: str
+    arguments: list[str] = field(default_factory=list)
+
+
+class ChunkReader:
+    """Reads the events of one answer and keeps `progress`. Only the first choice counts.
+
+    An event that cannot be read is skipped and counted. An error event is raised as `failure` makes of it.
+    """
+
+    __slots__ = ("_calls", "_calls_by_index", "_failure", "_progress")
+
+    def __init__(self, progress: Progress, failure: Callable[[Any], ProviderFailed]) -> None:
+        self._progress = progress
+        self._failure = failure
+        self._calls: list[_ToolCall] = []
+        self._calls_by_index: dict[int, _ToolCall] = {}
+
+    def take(self, payload: bytes) -> Sequence[Delta]:
+        """The deltas of one event."""
+        deltas: Sequence[Delta] = _NOTHING
+        error = None
+        try:
+            chunk = orjson.loads(payload)
+            choices = chunk.get("choices")
+            if choices:
+                deltas = self._choice(choices[0])
+            else:
+                error = chunk if chunk.get("object") == "error" else chunk.get("error")
+            told = chunk.get("usage")
+            if told:
+                self._progress.usage = _usage(told)
+                self._progress.usage_is_final = True
+        except (ValueError, TypeError, AttributeError, LookupError):
+            self._progress.skipped_events += 1
+        if error:
+            raise self._failure(error)
+        return deltas
+
+    def _choice(self, choice: dict[str, Any]) -> Sequence[Delta]:
+        if choice.get("index"):
+            return _NOTHING
+        delta = choice.get("delta") or {}
+        text = delta.get("content")
+        reason = choice.get("finish_reason")
+        # The common event first: plain text and nothing else.
+        if text and reason is None and len(delta) == 1:
+            self._received(text)
+            return (TextDelta(text),)
+        deltas: list[Delta] = []
+        thought = delta.get("reasoning_content") or delta.get("reasoning")
+        if thought:
+            self._received(thought)
+            deltas.append(ReasoningDelta(thought))
+        for shown in (text, delta.get("refusal")):
+            if shown:
+                self._received(shown)
+                deltas.append(TextDelta(shown))
+        for fragment in delta.get("tool_calls") or ():
+            deltas += self._tool_call(fragment)
+        if reason:
+            self._progress.finish_reason = str(reason)
+            deltas += [ToolCallCompleted(call.call_id, call.name, "".join(call.arguments)) for call in self._calls]
+            self._calls.clear()
+        return deltas
+
+    def _received(self, text: str) -> None:
+        progress = self._progress
+        # Text of another type than str raises here, before it is counted.
+        progress.received_bytes += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+        progress.deltas += 1
+        progress.usage_is_final = False
+
+    def _tool_call(self, fragment: dict[str, Any]) -> list[Delta]:
+        """Calls come in fragments, told apart by index; some providers repeat index 0 and change the id instead."""
+        function = fragment.get("function") or {}
+        index, call_id = int(fragment.get("index") or 0), fragment.get("id")
+        call = self._calls_by_index.get(index)
+        started: list[Delta] = []
+        if call is None or (call_id and call_id != call.call_id):
+            call = _ToolCall(str(call_id or f"call_{len(self._calls)}"), str(function["name"]))
+            self._calls.append(call)
+            self._calls_by_index[index] = call
+            started = [ToolCallStarted(call.call_id, call.name)]
+            self._progress.deltas += 1
+            self._progress.usage_is_final = False
+        arguments = function.get("arguments")
+        if arguments:
+            if not isinstance(arguments, str):
+                arguments = orjson.dumps(arguments).decode()
+            self._received(arguments)
+            call.arguments.append(arguments)
+        return started
+
+
+def _usage(told: dict[str, Any]) -> Usage:
+    """Raises where the counts are no counts. Thoughts belong to the output, also where a provider counts them apart."""
+    input_tokens, completion = _count(told["prompt_tokens"]), _count(told.get("completion_tokens"))
+    input_details = told.get("prompt_tokens_details") or {}
+    output_details = told.get("completion_tokens_details") or {}
+    output_tokens = max(completion, _count(told.get("total_tokens")) - input_tokens)
+    cached = input_details.get("cached_tokens") or told.get("prompt_cache_hit_tokens")
+    return Usage(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cached_tokens=min(_count(cached), input_tokens),
+        reasoning_tokens=min(_count(output_details.get("reasoning_tokens")), output_tokens),
+    )
+
+
+def _count(value: Any) -> int:
+    count = int(value or 0)
+    if count < 0:
+        raise ValueError("a count is negative")
+    return count

@@ -1,0 +1,203 @@
+"""Changes of the catalogue, written as `engine`: rows without a tenant are offered to every tenant.
+
+Everything is an upsert, so that a command or a seeding may run again. A price is a version: it is appended where it
+differs from the one in force, and never changed.
+"""
+
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.db import connections, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.text import slugify
+
+from apps.routing import provider_keys
+from apps.routing.contracts import NewPrice, RegisteredModel
+from apps.routing.errors import ProviderAddressRefused, UnknownModel, Unpriced
+from apps.routing.models import Deployment, LanguageModel, Price, Provider
+from apps.routing.selectors import invalidate
+
+_HUES = 8
+
+
+def add_provider(
+    *,
+    name: str,
+    base_url: str,
+    key: str | None = None,
+    slug: str | None = None,
+    tenant_id: UUID | None = None,
+    simulated: bool = False,
+    adapter: str = Provider.Adapter.OPENAI_COMPATIBLE,
+) -> UUID:
+    """Add a provider or change the one with that slug, and return its id. `key` None leaves a stored key as it is.
+
+    Raises `ProviderAddressRefused` where the address is not usable, or moves to another origin while the stored key was
+    not given again: a key is never sent to an address it was not given for.
+    """
+    address = checked_base_url(base_url)
+    sealable = None if key is None else checked_key(key)
+    slug = slug or slugify(name)
+    if not slug:
+        raise ProviderAddressRefused("The name needs a letter or a digit.", fields={"name": ["Use letters or digits."]})
+    with transaction.atomic(using="engine"):
+        _one_writer()
+        row = Provider.objects.using("engine").filter(_of(tenant_id), slug=slug).first()
+        if row is None:
+            row = Provider(tenant_id=tenant_id, slug=slug)
+        elif sealable is None and row.sealed_key and origin(row.base_url) != origin(address):
+            raise ProviderAddressRefused(
+                "The address changes, so give the key again.", fields={"key": ["Give it again for the new address."]}
+            )
+        row.name, row.base_url, row.adapter, row.simulated, row.enabled = name, address, adapter, simulated, True
+        if sealable is not None:
+            row.sealed_key = provider_keys.seal(row.id, sealable)
+        row.save(using="engine")
+    invalidate(tenant_id)
+    return row.id
+
+
+def register_model(
+    *,
+    provider_id: UUID,
+    upstream_model: str,
+    price: NewPrice,
+    slug: str | None = None,
+    name: str | None = None,
+    description: str | None = None,
+    hue: int | None = None,
+    context_tokens: int | None = None,
+    max_output_tokens: int | None = None,
+    reasoning: bool | None = None,
+    position: int | None = None,
+    priority: int | None = None,
+) -> RegisteredModel:
+    """Offer a provider's model under `slug` (by default the upstream name), to the provider's tenant or to all.
+
+    What is None stays as it is, or takes the default of a new row; a new model takes the hue fewest models have.
+    Raises `UnknownModel` for an unknown provider and `Unpriced` for two zeros that are not said to be free.
+    """
+    if not price.free and price.input_nanousd_per_mtok == 0 and price.output_nanousd_per_mtok == 0:
+        raise Unpriced("Give a price above zero, or say that the model is free.")
+    given = {
+        "name": name,
+        "description": description,
+        "hue": hue,
+        "context_tokens": context_tokens,
+        "max_output_tokens": max_output_tokens,
+        "reasoning": reasoning,
+        "position": position,
+    }
+    with transaction.atomic(using="engine"):
+        _one_writer()
+        provider = Provider.objects.using("engine").filter(id=provider_id).first()
+        if provider is None:
+            raise UnknownModel("There is no such provider.")
+        model = _model(
+            provider, slug or upstream_model, {name: value for name, value in given.items() if value is not None}
+        )
+        deployment, created = Deployment.objects.using("engine").update_or_create(
+            model=model,
+            provider=provider,
+            upstream_model=upstream_model,
+            defaults={"tenant_id": provider.tenant_id, "enabled": True}
+            | ({} if priority is None else {"priority": priority}),
+        )
+        repriced = _reprice(deployment, price)
+    invalidate(provider.tenant_id)
+    return RegisteredModel(model.id, deployment.id, created, repriced)
+
+
+def checked_base_url(text: str) -> str:
+    """The address without its trailing slash; one without a path means `/v1`. Raises `ProviderAddressRefused`."""
+    address = text.strip().rstrip("/")
+    try:
+        parts = urlsplit(address)
+        has_port = parts.port is None or parts.port > 0
+    except ValueError:
+        has_port = False
+    if not has_port or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise _refused("Give an address that begins with http:// or https:// and names a host.")
+    if parts.username or parts.password:
+        raise _refused("Give the key as the key; an address is shown to administrators and must not hold it.")
+    if parts.query or parts.fragment or any(character.isspace() for character in address):
+        raise _refused("Give the address without spaces, “?” and “#”.")
+    return address if parts.path else f"{address}/v1"
+
+
+def checked_key(text: str) -> str:
+    """The key without surrounding space. Raises `ProviderAddressRefused` for what cannot travel in a header."""
+    key = text.strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ProviderAddressRefused("The key holds characters that no key has.", fields={"key": ["Copy it again."]})
+    return key
+
+
+def origin(address: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port: what a key is given to."""
+    parts = urlsplit(address)
+    return parts.scheme, parts.hostname or "", parts.port
+
+
+def _of(tenant_id: UUID | None) -> Q:
+    return Q(tenant__isnull=True) if tenant_id is None else Q(tenant_id=tenant_id)
+
+
+def _refused(message: str) -> ProviderAddressRefused:
+    return ProviderAddressRefused(message, fields={"base_url": [message]})
+
+
+def _one_writer() -> None:
+    """Catalogue changes are rare: one at a time, so that two upserts of one row never meet."""
+    with connections["engine"].cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('routing.catalogue'))")
+
+
+def _model(provider: Provider, slug: str, given: dict[str, object]) -> LanguageModel:
+    models = LanguageModel.objects.using("engine").filter(_of(provider.tenant_id))
+    row = models.filter(slug=slug).first()
+    if row is None:
+        row = LanguageModel(tenant_id=provider.tenant_id, slug=slug, name=slug, hue=_next_hue())
+    for field, value in given.items():
+        setattr(row, field, value)
+    row.enabled = True
+    row.save(using="engine")
+    return row
+
+
+def _next_hue() -> int:
+    taken = list(LanguageModel.objects.using("engine").values_list("hue", flat=True))
+    return min(range(1, _HUES + 1), key=lambda hue: (taken.count(hue), hue))
+
+
+def _reprice(deployment: Deployment, price: NewPrice) -> bool:
+    """Append the price unless it is in force already."""
+    current = (
+        Price.objects.using("engine")
+        .filter(_of(deployment.tenant_id), deployment=deployment, valid_from__lte=Now())
+        .order_by("-valid_from", "-id")
+        .first()
+    )
+    wanted = (
+        price.input_nanousd_per_mtok,
+        price.cached_input_nanousd_per_mtok,
+        price.output_nanousd_per_mtok,
+        price.free,
+    )
+    if current is not None and wanted == (
+        current.input_nanousd_per_mtok,
+        current.cached_input_nanousd_per_mtok,
+        current.output_nanousd_per_mtok,
+        current.free,
+    ):
+        return False
+    Price.objects.using("engine").create(
+        tenant_id=deployment.tenant_id,
+        deployment=deployment,
+        input_nanousd_per_mtok=wanted[0],
+        cached_input_nanousd_per_mtok=wanted[1],
+        output_nanousd_per_mtok=wanted[2],
+        free=wanted[3],
+    )
+    return True

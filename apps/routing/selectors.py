@@ -1,0 +1,222 @@
+"""What routing knows, read under the tenant's own scope and kept in the process for a few seconds.
+
+The snapshot saves the hot path a database step per call; a change made elsewhere is seen after `SNAPSHOT_TTL_SECONDS`.
+"""
+
+import threading
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from types import MappingProxyType
+from uuid import UUID
+
+from django.db.models import F
+from django.db.models.functions import Now
+
+from apps.routing import provider_keys
+from apps.routing.contracts import (
+    Catalogue,
+    ModelCard,
+    OfferedDeployment,
+    OfferedModel,
+    PriceVersion,
+    ProviderAccess,
+)
+from apps.routing.models import Deployment, LanguageModel, Price
+from apps.tenants.models import Tenant
+from apps.tenants.scope import tenant_scope
+
+SNAPSHOT_TTL_SECONDS = 5.0
+_SNAPSHOTS_KEPT = 1024
+_NANOUSD_PER_USD = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one tenant may use and how it is reached, as read in one transaction. `expires_at` in monotonic seconds."""
+
+    catalogue: Catalogue
+    expires_at: float
+    # Deployment id -> provider id, base URL, sealed key; enabled ones alone, so that a switched-off one is not called.
+    _routes: Mapping[UUID, tuple[UUID, str, str]] = field(repr=False)
+    _opened: dict[UUID, ProviderAccess] = field(default_factory=dict, repr=False)
+
+    def access(self, deployment_id: UUID) -> ProviderAccess | None:
+        """Where and with which key to call the deployment; None where it is switched off or no longer there.
+
+        Raises `VaultError` where the key cannot be opened.
+        """
+        if access := self._opened.get(deployment_id):
+            return access
+        route = self._routes.get(deployment_id)
+        if route is None:
+            return None
+        provider_id, base_url, sealed_key = route
+        access = ProviderAccess(base_url, provider_keys.open_key(provider_id, sealed_key))
+        self._opened[deployment_id] = access
+        return access
+
+
+_snapshots: OrderedDict[UUID, Snapshot] = OrderedDict()
+_guard = threading.Lock()
+# Calls of one tenant wait for one reading; a fixed number of locks needs no tidying up.
+_reading = tuple(threading.Lock() for _ in range(64))
+
+
+def catalogue(tenant_id: UUID) -> Catalogue:
+    """The models the tenant may use, at most `SNAPSHOT_TTL_SECONDS` old. Reads the database when there is none."""
+    return snapshot(tenant_id).catalogue
+
+
+def models_for(tenant_id: UUID) -> list[ModelCard]:
+    """Cards of the models the tenant may use, in the order lists show them."""
+    return [card(model) for model in catalogue(tenant_id).models.values()]
+
+
+def provider_access(tenant_id: UUID, deployment_id: UUID) -> ProviderAccess | None:
+    """See `Snapshot.access`."""
+    return snapshot(tenant_id).access(deployment_id)
+
+
+def snapshot(tenant_id: UUID) -> Snapshot:
+    """The tenant's snapshot, read in one database step where there is no fresh one."""
+    if known := snapshot_in_memory(tenant_id):
+        return known
+    with _reading[hash(tenant_id) % len(_reading)]:
+        if known := snapshot_in_memory(tenant_id):
+            return known
+        read = _read(tenant_id)
+        with _guard:
+            _snapshots[tenant_id] = read
+            _snapshots.move_to_end(tenant_id)
+            while len(_snapshots) > _SNAPSHOTS_KEPT:
+                _snapshots.popitem(last=False)
+        return read
+
+
+def snapshot_in_memory(tenant_id: UUID) -> Snapshot | None:
+    """The fresh snapshot, if this process has one. Never reads the database, so an event loop may ask."""
+    with _guard:
+        known = _snapshots.get(tenant_id)
+        if known is None or time.monotonic() >= known.expires_at:
+            return None
+        _snapshots.move_to_end(tenant_id)
+        return known
+
+
+def invalidate(tenant_id: UUID | None = None) -> None:
+    """Forget the snapshot of one tenant, or of all, in this process."""
+    with _guard:
+        if tenant_id is None:
+            _snapshots.clear()
+        else:
+            _snapshots.pop(tenant_id, None)
+
+
+def card(model: OfferedModel) -> ModelCard:
+    """The model as lists show it; its prices and whether it is simulated are those of its first deployment."""
+    first = model.first_deployment
+    price = first.price if first else None
+    return ModelCard(
+        slug=model.slug,
+        name=model.name,
+        hue=model.hue,
+        description=model.description,
+        simulated=first.simulated if first else False,
+        reasoning=model.reasoning,
+        context_tokens=model.context_tokens,
+        max_output_tokens=model.max_output_tokens,
+        input_usd_per_mtok=_usd(price.input_nanousd_per_mtok) if price else None,
+        output_usd_per_mtok=_usd(price.output_nanousd_per_mtok) if price else None,
+    )
+
+
+def _usd(nanousd: int) -> Decimal:
+    return Decimal(nanousd) / _NANOUSD_PER_USD
+
+
+def _read(tenant_id: UUID) -> Snapshot:
+    """One transaction: the tenant's allowance, its models (its own hide global ones of that name), and their routes."""
+    expires_at = time.monotonic() + SNAPSHOT_TTL_SECONDS
+    with tenant_scope(tenant_id):
+        allowed = Tenant.objects.values_list("allowed_models", flat=True).filter(id=tenant_id).first()
+        rows = LanguageModel.objects.order_by(F("tenant").asc(nulls_last=True))
+        # A switched-off model of the tenant's own hides the global one too: its traffic must not go elsewhere unasked.
+        by_slug: dict[str, LanguageModel] = {}
+        for row in rows:
+            by_slug.setdefault(row.slug, row)
+        models = [row for row in by_slug.values() if row.enabled and (not allowed or row.slug in allowed)]
+        deployments = list(Deployment.objects.filter(model__in=[row.id for row in models]).select_related("provider"))
+        prices = _prices(row.id for row in deployments)
+    of_model: dict[UUID, list[OfferedDeployment]] = defaultdict(list)
+    for deployment in deployments:
+        of_model[deployment.model_id].append(_offered(deployment, prices.get(deployment.id)))
+    offered = {
+        row.slug: _model(row, of_model[row.id])
+        for row in sorted(models, key=lambda row: (row.position, row.name, row.slug))
+        if any(one.enabled for one in of_model[row.id])
+    }
+    routes = {
+        row.id: (row.provider_id, row.provider.base_url, row.provider.sealed_key)
+        for row in deployments
+        if row.enabled and row.provider.enabled
+    }
+    return Snapshot(Catalogue(tenant_id, MappingProxyType(offered)), expires_at, routes)
+
+
+def _prices(deployment_ids: Iterable[UUID]) -> dict[UUID, PriceVersion]:
+    """The price in force of each deployment; a price of the tenant's own comes before the general one."""
+    rows = (
+        Price.objects.filter(deployment__in=list(deployment_ids), valid_from__lte=Now())
+        .order_by("deployment_id", F("tenant").asc(nulls_last=True), "-valid_from", "-id")
+        .distinct("deployment_id")
+    )
+    return {row.deployment_id: _version(row) for row in rows}
+
+
+def _version(row: Price) -> PriceVersion:
+    cached = row.cached_input_nanousd_per_mtok
+    return PriceVersion(
+        id=row.id,
+        input_nanousd_per_mtok=row.input_nanousd_per_mtok,
+        cached_input_nanousd_per_mtok=row.input_nanousd_per_mtok if cached is None else cached,
+        output_nanousd_per_mtok=row.output_nanousd_per_mtok,
+        free=row.free,
+    )
+
+
+def _offered(row: Deployment, price: PriceVersion | None) -> OfferedDeployment:
+    return OfferedDeployment(
+        id=row.id,
+        provider=row.provider.slug,
+        provider_name=row.provider.name,
+        adapter=row.provider.adapter,
+        upstream_model=row.upstream_model,
+        simulated=row.provider.simulated,
+        priority=row.priority,
+        enabled=row.enabled and row.provider.enabled,
+        price=price,
+    )
+
+
+def _model(row: LanguageModel, deployments: list[OfferedDeployment]) -> OfferedModel:
+    return OfferedModel(
+        slug=row.slug,
+        name=row.name,
+        hue=row.hue,
+        description=row.description,
+        reasoning=row.reasoning,
+        context_tokens=row.context_tokens,
+        max_output_tokens=row.max_output_tokens,
+        created_at=int(row.created_at.timestamp()),
+        deployments=tuple(sorted(deployments, key=_preference)),
+    )
+
+
+def _preference(deployment: OfferedDeployment) -> tuple[int, bool, int, str]:
+    """By priority, then the cheaper first (output price stands for the whole), the unpriced last."""
+    price = deployment.price
+    cost = price.input_nanousd_per_mtok + price.output_nanousd_per_mtok if price else 0
+    return deployment.priority, price is None, cost, deployment.upstream_model

@@ -1,0 +1,48 @@
+"""Routing's public face for what acts: plan a call, stream its answer, change the catalogue."""
+
+from collections.abc import AsyncGenerator
+
+from apps.billing.contracts import Admission
+from apps.routing import attempts, planning
+from apps.routing.contracts import Call, Catalogue, Chunk, Deadlines, Gate, Plan, Prompt
+from apps.routing.plan_json import plan_from_json, plan_to_json
+from apps.routing.providers.sessions import close as close_connections
+from apps.routing.registration import add_provider, register_model
+from apps.routing.selectors import invalidate
+from apps.routing.tokens import prompt_bytes
+
+__all__ = [
+    "add_provider",
+    "close_connections",
+    "invalidate",
+    "plan",
+    "plan_from_json",
+    "plan_to_json",
+    "prompt_bytes",
+    "register_model",
+    "stream",
+]
+
+
+def plan(call: Call, catalogue: Catalogue) -> Plan:
+    """Which deployments could answer, in which order, each with the most it can cost. CPU only.
+
+    Raises `UnknownModel`, `Unpriced`, `ContextExceeded` or `NoCandidates`.
+    """
+    return planning.plan(call, catalogue)
+
+
+def stream(
+    plan: Plan, admission: Admission, gate: Gate, prompt: Prompt, deadlines: Deadlines
+) -> AsyncGenerator[Chunk, None]:
+    """The answer, chunk by chunk; `Finished` is the last, and a stream without it did not end well.
+
+    The only place that calls a provider. `gate.begin` is awaited before each of at most four attempts, and `gate.ended`
+    called once for each that began. An attempt that dies is followed by another, on the next candidate or after a
+    back-off; if anything was yielded before, `Restarted` says that it is void. Closing the generator (use `aclosing`)
+    or cancelling its task closes the call upstream at once.
+
+    Raises what `gate.begin` raises; `NoCandidates`; `TotalTimeout` at the deadline of the whole; the last
+    `ProviderFailed` where trying again cannot help, else `AllAttemptsFailed`.
+    """
+    return attempts.stream(plan, admission, gate, prompt, deadlines)

@@ -1,0 +1,41 @@
+"""Bounds and estimates of token counts, from bytes alone: no tokenizer runs on the hot path.
+
+The bound. Every tokenizer in use for chat (byte-level BPE, SentencePiece with byte fallback) covers at least one byte
+of UTF-8 with each token, so a text never has more tokens than bytes. What a provider's chat template adds around
+each message (`<|im_start|>user` ... `<|im_end|>`, at most a dozen tokens) is covered by the JSON around it
+(`{"role":"user","content":""}` has 28 bytes), and what it puts before all of them by a fixed allowance. So the size of
+the messages as JSON, plus that allowance, is never below what a provider counts for text. Pictures given by address
+are outside of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+# A template's own preamble, such as a default system prompt or today's date.
+TEMPLATE_TOKENS = 256
+# English prose has about four bytes per token, other text fewer.
+_BYTES_PER_TOKEN = 4
+# Used where money was already spent and nobody told how much: rather a little too high than too low.
+_BYTES_PER_RECEIVED_TOKEN = 3
+
+
+def prompt_bytes(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> int:
+    """Bytes of messages and tools as JSON: what `Call.prompt_bytes` wants."""
+    return len(orjson.dumps(messages)) + (len(orjson.dumps(tools)) if tools else 0)
+
+
+def input_bound(prompt_bytes: int, context_tokens: int) -> int:
+    """The most input tokens the prompt can be charged for; more than the context does not fit in."""
+    return min(prompt_bytes + TEMPLATE_TOKENS, context_tokens)
+
+
+def likely_input(prompt_bytes: int) -> int:
+    """About how many tokens the prompt has."""
+    return -(-prompt_bytes // _BYTES_PER_TOKEN)
+
+
+def likely_output(received_bytes: int, deltas: int, output_tokens_bound: int) -> int:
+    """Tokens of an answer whose provider told no usage: at least one per delta shown, at most what was reserved."""
+    return min(max(deltas, -(-received_bytes // _BYTES_PER_RECEIVED_TOKEN)), output_tokens_bound)
