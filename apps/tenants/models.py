@@ -1,4 +1,4 @@
-"""Tenants and who belongs to them. Every table here but `Tenant` carries `tenant`, and all are under row-level security."""
+"""Tenants and who belongs to them. All are under row-level security, and all but `Tenant` carry `tenant`."""
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField

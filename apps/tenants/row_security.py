@@ -35,7 +35,7 @@ def tenant_table(
         statements.append(f"CREATE POLICY offered ON {table} FOR SELECT TO {APP} USING (tenant_id IS NULL)")
     if engine is not None:
         statements += engine_access(table, engine)
-    return [RunSQL(statements, RunSQL.noop)]
+    return [RunSQL(tuple(statements), RunSQL.noop)]
 
 
 def forced(table: str) -> list[str]:

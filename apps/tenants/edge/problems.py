@@ -1,6 +1,7 @@
 """How errors leave the house: a problem document at programs' doors, a page elsewhere."""
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -15,7 +16,6 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.template import TemplateDoesNotExist
 from rest_framework import exceptions as rest_exceptions
-from rest_framework.views import set_rollback
 
 from apps import problems
 from apps.problems import Forbidden, Invalid, NotFound, Problem, Unavailable
@@ -106,11 +106,9 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpRespo
     """Django REST framework's hook: every refusal becomes a problem document; defects go on to the 500 handler."""
     problem = translate(error)
     if problem is not None:
-        set_rollback()
         return problem_response(problem)
     if not isinstance(error, rest_exceptions.APIException):
         return None
-    set_rollback()
     detail, fields = _told(error.detail)
     document = problems.body(
         status=error.status_code,
@@ -183,12 +181,16 @@ class _Defect(Problem):
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    """Django's handler500. It must work when little else does, so a page that cannot be drawn becomes text."""
-    problem = _Defect("The fault is ours, and it is noted. Try again in a moment.")
-    if speaks_json(request):
-        return problem_response(problem)
+    """Django's handler500. It must work when little else does, so a page that cannot be drawn becomes text.
+
+    What fails outside of views (saving a session, say) arrives here too; it runs while that error is being handled.
+    """
+    error = sys.exc_info()[1]
+    problem = (translate(error) if error is not None else None) or _Defect(
+        "The fault is ours, and it is noted. Try again in a moment."
+    )
     try:
-        return problem_page(request, problem)
-    except Exception as error:
-        log.error("door.error_page_failed", error=type(error).__name__)
-        return HttpResponse(problem.detail, status=500, content_type="text/plain; charset=utf-8")
+        return answer(request, problem)
+    except Exception as page_error:
+        log.error("door.error_page_failed", error=type(page_error).__name__)
+        return HttpResponse(problem.detail, status=problem.status, content_type="text/plain; charset=utf-8")

@@ -1,0 +1,179 @@
+"""Pages: signing up, signing in, and one's API keys."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+from uuid import UUID
+
+from django import forms
+from django.conf import settings
+from django.contrib import auth, messages
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from apps.accounts.edge.forms import SignInForm, SignUpForm
+from apps.problems import Forbidden, Problem
+from apps.tenants import selectors, services
+from apps.tenants.contracts import Principal, Via
+from apps.tenants.edge.credentials import SESSION_TENANT
+from apps.tenants.edge.forms import ApiKeyForm
+from apps.tenants.edge.problems import headers_of
+from apps.tenants.edge.throttle import SIGN_IN, SIGN_UP
+
+P = ParamSpec("P")
+PersonsView = Callable[Concatenate[HttpRequest, Principal, P], HttpResponse]
+
+
+def person_required(view: PersonsView[P]) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    """Hands the signed-in person to a page's view; everybody else is sent to sign in first, and then back."""
+
+    @wraps(view)
+    def checked(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        refused: Problem | None = request.credential_problem  # type: ignore[attr-defined]
+        if refused is not None:
+            raise refused
+        principal: Principal | None = request.principal  # type: ignore[attr-defined]
+        if principal is None:
+            return redirect_to_login(request.get_full_path(), settings.LOGIN_URL)
+        if principal.via is not Via.SESSION:
+            raise Forbidden("This is a page for people. Programs use /api/v1/.")
+        return view(request, principal, *args, **kwargs)
+
+    return checked
+
+
+@never_cache
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "HEAD", "POST"])
+def sign_in(request: HttpRequest) -> HttpResponse:
+    """Sign in, into the tenant joined first, and go where the page before wanted to."""
+    target = _target(request)
+    if request.method != "POST":
+        if request.principal is not None:  # type: ignore[attr-defined]
+            return redirect(target)
+        return _form_page(request, "accounts/login.html", SignInForm())
+    form = SignInForm(request.POST)
+    try:
+        SIGN_IN.count(request, request.POST.get("email", ""))
+    except Problem as problem:
+        return _refused(request, "accounts/login.html", form, problem)
+    if not form.is_valid():
+        return _form_page(request, "accounts/login.html", form, status=400)
+    user = auth.authenticate(request, username=form.cleaned_data["email"], password=form.cleaned_data["password"])
+    if user is None:
+        form.add_error(None, "E-mail address and password do not belong together. Check both.")
+        return _form_page(request, "accounts/login.html", form, status=400)
+    principal = selectors.principal_for(user.pk)
+    if principal is None:
+        form.add_error(None, "You are not a member of an active workspace. Ask its owner to add you.")
+        return _form_page(request, "accounts/login.html", form, status=403)
+    _open_session(request, user, principal.tenant_id)
+    return redirect(target)
+
+
+@never_cache
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "HEAD", "POST"])
+def sign_up(request: HttpRequest) -> HttpResponse:
+    """Make an account with a workspace of its own, and sign in."""
+    if request.method != "POST":
+        if request.principal is not None:  # type: ignore[attr-defined]
+            return redirect(settings.LOGIN_REDIRECT_URL)
+        return _form_page(request, "accounts/signup.html", SignUpForm())
+    form = SignUpForm(request.POST)
+    try:
+        SIGN_UP.count(request, request.POST.get("email", ""))
+        if not form.is_valid():
+            return _form_page(request, "accounts/signup.html", form, status=400)
+        given = form.cleaned_data
+        tenant_name = given["tenant_name"] or f"{given['name'][:100]}'s workspace"
+        tenant = services.sign_up(given["name"], given["email"], given["password"], tenant_name)
+    except Problem as problem:
+        return _refused(request, "accounts/signup.html", form, problem)
+    user = auth.authenticate(request, username=given["email"], password=given["password"])
+    if user is None:  # made inactive within this second
+        return redirect(settings.LOGIN_URL)
+    _open_session(request, user, tenant.id)
+    return redirect(_target(request))
+
+
+def _open_session(request: HttpRequest, user: Any, tenant_id: UUID) -> None:
+    auth.login(request, user)
+    request.session[SESSION_TENANT] = str(tenant_id)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@person_required
+def api_keys(request: HttpRequest, principal: Principal) -> HttpResponse:
+    """List one's keys; make one. Its secret is on the answering page and nowhere else."""
+    form = ApiKeyForm(request.POST if request.method == "POST" else None)
+    new_key, status = None, 200
+    if form.is_bound:
+        try:
+            if form.is_valid():
+                given = form.cleaned_data
+                new_key = services.create_api_key(principal, given["name"], given["scopes"], form.expires_at())
+                form = ApiKeyForm()
+            else:
+                status = 400
+        except Problem as problem:
+            _show(form, problem)
+            status = problem.status
+    context = {"keys": selectors.api_keys(principal), "form": form, "new_key": new_key, "principal": principal}
+    return render(request, "tenants/api_keys.html", context, status=status)
+
+
+@require_POST
+@person_required
+def revoke_api_key(request: HttpRequest, principal: Principal, key_id: UUID) -> HttpResponse:
+    services.revoke_api_key(principal, key_id)
+    messages.success(request, "The key is revoked.")
+    return redirect("api_keys")
+
+
+def _target(request: HttpRequest) -> str:
+    """Where to go afterwards: `next`, if it stays in this house."""
+    target = request.POST.get("next") or request.GET.get("next") or ""
+    if url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure()):
+        return target
+    return settings.LOGIN_REDIRECT_URL
+
+
+def _form_page(
+    request: HttpRequest,
+    template: str,
+    form: forms.Form,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> HttpResponse:
+    target = _target(request)
+    context = {"form": form, "next": target if target != settings.LOGIN_REDIRECT_URL else ""}
+    page = render(request, template, context, status=status)
+    for header, value in (headers or {}).items():
+        page[header] = value
+    return page
+
+
+def _refused(request: HttpRequest, template: str, form: forms.Form, problem: Problem) -> HttpResponse:
+    """The same form with what was wrong, as its status says."""
+    if problem.status >= 500:
+        raise problem
+    _show(form, problem)
+    return _form_page(request, template, form, status=problem.status, headers=headers_of(problem))
+
+
+def _show(form: forms.Form, problem: Problem) -> None:
+    """Put a problem's messages at the form's fields, or above it."""
+    form.full_clean()
+    fields: Mapping[str, Sequence[str]] = problem.fields or {}
+    for name, found in fields.items():
+        form.add_error(name if name in form.fields else None, list(found))
+    if not fields:
+        form.add_error(None, problem.detail)

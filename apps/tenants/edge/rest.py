@@ -1,0 +1,188 @@
+"""REST: tokens, who am I, API keys."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib import auth
+from drf_spectacular.utils import extend_schema, inline_serializer
+from rest_framework import serializers
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from apps.accounts.contracts import MAX_PASSWORD
+from apps.tenants import selectors, services
+from apps.tenants.contracts import Principal, Scope, Via
+from apps.tenants.edge import tokens
+from apps.tenants.edge.throttle import SIGN_IN
+from apps.tenants.errors import CredentialRefused
+
+
+def principal_of(request: Request) -> Principal:
+    """The caller of a view that only authenticated callers reach."""
+    principal = request.user
+    assert isinstance(principal, Principal)  # noqa: S101 - the permission class has made sure
+    return principal
+
+
+class TokenPairSerializer(serializers.Serializer[Any]):
+    access = serializers.CharField()
+    refresh = serializers.CharField()
+    expires_in = serializers.IntegerField(help_text="Seconds until the access token ends.")
+
+
+def _pair(pair: tokens.TokenPair) -> Response:
+    body = {"access": pair.access, "refresh": pair.refresh, "expires_in": pair.expires_in_seconds}
+    return Response(body, headers={"Cache-Control": "no-store"})
+
+
+class TokenView(APIView):
+    """Sign a program in with a person's e-mail address and password."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    class Input(serializers.Serializer[Any]):
+        email = serializers.EmailField(max_length=254)
+        password = serializers.CharField(max_length=MAX_PASSWORD, trim_whitespace=False)
+        tenant = serializers.CharField(
+            required=False, max_length=60, help_text="Slug or id; without it, the tenant joined first."
+        )
+
+    @extend_schema(request=Input, responses=TokenPairSerializer, auth=[])
+    def post(self, request: Request) -> Response:
+        given = self.Input(data=request.data)
+        given.is_valid(raise_exception=True)
+        SIGN_IN.count(request._request, given.validated_data["email"])
+        user = auth.authenticate(
+            request._request, username=given.validated_data["email"], password=given.validated_data["password"]
+        )
+        if user is None:
+            raise CredentialRefused("E-mail address and password do not belong together.")
+        principal = _principal_in(user.pk, given.validated_data.get("tenant"))
+        return _pair(tokens.issue(principal))
+
+
+def _principal_in(user_id: UUID, tenant: str | None) -> Principal:
+    """The person in the tenant they name. A tenant they do not belong to looks like none."""
+    for membership in selectors.memberships_of(user_id):
+        if tenant is None or tenant in (membership.tenant_slug, str(membership.tenant_id)):
+            principal = selectors.principal_for(user_id, membership.tenant_id, via=Via.JWT)
+            if principal is not None:
+                return principal
+    raise CredentialRefused("You are not a member of that workspace, or it is not active.")
+
+
+class TokenRefreshView(APIView):
+    """A new access token for a refresh token."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    class Input(serializers.Serializer[Any]):
+        refresh = serializers.CharField(max_length=tokens.MAX_TOKEN)
+
+    @extend_schema(request=Input, responses=TokenPairSerializer, auth=[])
+    def post(self, request: Request) -> Response:
+        given = self.Input(data=request.data)
+        given.is_valid(raise_exception=True)
+        return _pair(tokens.renew(given.validated_data["refresh"]))
+
+
+class MembershipSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(source="tenant_id")
+    name = serializers.CharField(source="tenant_name")
+    slug = serializers.CharField(source="tenant_slug")
+    role = serializers.CharField()
+
+
+class MeView(APIView):
+    """Who the credential speaks for, and in which tenants that person works."""
+
+    @extend_schema(
+        responses=inline_serializer(
+            "Me",
+            {
+                "user_id": serializers.UUIDField(),
+                "name": serializers.CharField(),
+                "email": serializers.EmailField(),
+                "tenant_id": serializers.UUIDField(),
+                "role": serializers.CharField(),
+                "via": serializers.ChoiceField(choices=[via.value for via in Via]),
+                "scopes": serializers.ListField(child=serializers.CharField()),
+                "tenants": MembershipSerializer(many=True),
+            },
+        )
+    )
+    def get(self, request: Request) -> Response:
+        principal = principal_of(request)
+        memberships = selectors.memberships_of(principal.user_id)
+        if principal.via is not Via.SESSION:  # a token or key is for one tenant, and tells of no other
+            memberships = [found for found in memberships if found.tenant_id == principal.tenant_id]
+        return Response(
+            {
+                "user_id": principal.user_id,
+                "name": principal.user_name,
+                "email": principal.user_email,
+                "tenant_id": principal.tenant_id,
+                "role": principal.role,
+                "via": principal.via,
+                "scopes": sorted(principal.scopes),
+                "tenants": MembershipSerializer(memberships, many=True).data,
+            }
+        )
+
+
+class ApiKeySerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    prefix = serializers.CharField()
+    scopes = serializers.ListField(child=serializers.CharField())
+    user_name = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+    last_used_at = serializers.DateTimeField(allow_null=True)
+    revoked_at = serializers.DateTimeField(allow_null=True)
+
+
+class NewApiKeySerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    prefix = serializers.CharField()
+    secret = serializers.CharField(help_text="Shown this once.")
+
+
+class ApiKeysView(APIView):
+    """One's API keys; an administrator sees those of the whole tenant."""
+
+    class Input(serializers.Serializer[Any]):
+        name = serializers.CharField(max_length=services.MAX_NAME)
+        scopes = serializers.ListField(
+            child=serializers.ChoiceField(choices=[scope.value for scope in Scope]), required=False, default=list
+        )
+        expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+
+    @extend_schema(responses=ApiKeySerializer(many=True), operation_id="api_keys_list")
+    def get(self, request: Request) -> Response:
+        return Response(ApiKeySerializer(selectors.api_keys(principal_of(request)), many=True).data)
+
+    @extend_schema(request=Input, responses={201: NewApiKeySerializer}, operation_id="api_keys_create")
+    def post(self, request: Request) -> Response:
+        given = self.Input(data=request.data)
+        given.is_valid(raise_exception=True)
+        expires_at: datetime | None = given.validated_data["expires_at"]
+        key = services.create_api_key(
+            principal_of(request), given.validated_data["name"], given.validated_data["scopes"], expires_at
+        )
+        return Response(NewApiKeySerializer(key).data, status=201, headers={"Cache-Control": "no-store"})
+
+
+class ApiKeyView(APIView):
+    """Revoke a key."""
+
+    @extend_schema(responses={204: None}, operation_id="api_keys_revoke")
+    def delete(self, request: Request, key_id: UUID) -> Response:
+        services.revoke_api_key(principal_of(request), key_id)
+        return Response(status=204)

@@ -1,0 +1,75 @@
+"""Every test runs on real PostgreSQL and Redis, as the role that serves, with real commits; no other host is reached.
+
+A test makes its own tenant (fixtures `alice`, `bob`, `mallory`) and nothing is truncated, so tests neither see each
+other nor wait for each other.
+"""
+
+import os
+from collections.abc import Iterator
+
+import django
+import pytest
+from django.conf import settings
+from django.db import connections
+from django.db.backends.postgresql.base import DatabaseWrapper
+from pytest_django.plugin import DjangoDbBlocker
+
+from tests import servers
+
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
+
+if settings.configured:
+    raise pytest.UsageError("Unset DJANGO_SETTINGS_MODULE: tests choose their own environment.")
+
+# Before Django reads its settings: they need the addresses.
+_inherited = servers.shared()
+_own = servers.Servers() if _inherited is None else None
+try:
+    _addresses = _own.start() if _own is not None else _inherited
+    assert _addresses is not None
+    _urls = servers.new_database(_addresses, _WORKER)
+except BaseException:
+    if _own is not None:
+        _own.stop()
+    raise
+servers.share(_addresses)
+for _name in ("DEMO", "OPENAI_API_KEY", "OLLAMA_HOST", "WEB_SERVER", "BASE_URL"):
+    os.environ.pop(_name, None)
+_number = int(_WORKER.removeprefix("gw")) if _WORKER.startswith("gw") else 0
+os.environ.update(servers.environment(_addresses, _urls, _WORKER, _number))
+os.environ["DJANGO_SETTINGS_MODULE"] = "chatproject.settings"
+django.setup()
+# Workers must not meet it: they would read the settings before they have a database.
+del os.environ["DJANGO_SETTINGS_MODULE"]
+
+pytest_plugins = ["tests.people", "tests.processes"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.allow_hosts is None:
+        config.option.allow_hosts = "127.0.0.1,::1"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    assert _addresses is not None
+    if _own is not None:
+        _own.stop()
+    else:
+        servers.drop_database(_addresses, _WORKER)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup() -> None:
+    """The database exists already; pytest-django must not make one."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def database(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Real connections and real commits for every test; pools are closed at the end."""
+    with django_db_blocker.unblock():
+        yield
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+            if isinstance(connection, DatabaseWrapper):
+                connection.close_pool()
