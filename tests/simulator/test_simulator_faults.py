@@ -111,7 +111,7 @@ async def test_drip_sends_byte_by_byte(simulator: Client) -> None:
         pieces = [await response.content.readany() for _ in range(6)]
         took = time.monotonic() - started
         assert b"".join(pieces) == b"data: "
-        assert 0.15 < took < 0.6
+        assert 0.15 < took < 1.0
         response.close()
     assert (await simulator.bill(attempt))["closed_by_caller"] is True
 
@@ -125,7 +125,7 @@ async def test_comments_only(simulator: Client) -> None:
 async def test_slow_first_token(simulator: Client) -> None:
     reading, line = await meet(simulator, "bench+tokens=4+fault=slow@0.2", within_seconds=2)
     assert reading.first_token_seconds is not None
-    assert 0.18 < reading.first_token_seconds < 0.5
+    assert 0.18 < reading.first_token_seconds < 0.8
     assert (reading.is_done, line["completed"]) == (True, True)
 
 

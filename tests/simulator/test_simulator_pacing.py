@@ -1,4 +1,7 @@
-"""Speed: first token and rate are what was asked for, and many streams share one clock."""
+"""Speed: first token and rate are what was asked for, and many streams share one clock.
+
+Lower bounds are tight, because nothing may come early; upper bounds leave room for a busy machine.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from tests.simulator.client import ASK, Client
 async def test_rate_and_first_token(simulator: Client) -> None:
     reading = await simulator.stream("bench+ttft=100+tps=50+tokens=21+chunk=1")
     assert reading.first_token_seconds is not None
-    assert 0.09 < reading.first_token_seconds < 0.2
-    assert 0.48 < reading.total_seconds < 0.75  # 0.1 s, then 21 chunks 20 ms apart
+    assert 0.09 < reading.first_token_seconds < 0.4
+    assert 0.48 < reading.total_seconds < 1.0  # 0.1 s, then 21 chunks 20 ms apart
 
 
 async def test_chunk_size_sets_the_events_not_the_rate(simulator: Client) -> None:
@@ -21,7 +24,7 @@ async def test_chunk_size_sets_the_events_not_the_rate(simulator: Client) -> Non
     reading = await simulator.stream("bench+tps=200+tokens=40+chunk=10", attempt=attempt)
     line = await simulator.bill(attempt)
     assert (line["chunks_sent"], line["tokens_sent"]) == (4, 40)
-    assert 0.14 < reading.total_seconds < 0.35
+    assert 0.14 < reading.total_seconds < 0.6
 
 
 async def test_a_whole_answer_takes_the_time_of_its_tokens(simulator: Client) -> None:
@@ -29,7 +32,7 @@ async def test_a_whole_answer_takes_the_time_of_its_tokens(simulator: Client) ->
     body = {"model": "bench+ttft=50+tps=100+tokens=15", "messages": ASK}
     await simulator.post("/v1/chat/completions", body, headers={"X-Switchboard-Attempt": attempt})
     line = await simulator.bill(attempt)
-    assert 0.19 < line["first_byte_at"] - line["started_at"] < 0.4
+    assert 0.19 < line["first_byte_at"] - line["started_at"] < 0.7
 
 
 async def test_streams_side_by_side_keep_their_pace(simulator: Client) -> None:
@@ -37,7 +40,7 @@ async def test_streams_side_by_side_keep_their_pace(simulator: Client) -> None:
     assert all(reading.is_done for reading in readings)
     for reading, tokens in zip(readings, range(10, 40), strict=True):
         assert reading.deltas == tokens
-        assert abs(reading.total_seconds - tokens / 50) < 0.2
+        assert -0.01 < reading.total_seconds - tokens / 50 < 0.7
 
 
 async def test_a_reader_who_stops_reading_slows_only_itself(simulator: Client) -> None:
