@@ -31,7 +31,7 @@ _TOUCH_SECONDS = 60.0
 log = structlog.get_logger(__name__)
 
 
-def sign_up(name: str, email: str, password: str, tenant_name: str) -> NewTenant:
+def sign_up(name: str, email: str, password: str, tenant_name: str, *, plan: str = Tenant.Plan.FREE) -> NewTenant:
     """Make an account, a tenant and the membership that makes the one own the other; all of them or none.
 
     Raises `accounts.errors.InvalidAccount`, `InvalidTenant`.
@@ -41,16 +41,12 @@ def sign_up(name: str, email: str, password: str, tenant_name: str) -> NewTenant
     tenant_id = uuid7()
     with tenant_scope(tenant_id, user_id=account.id):
         owner_id = accounts.insert(account)
-        return _insert_tenant(tenant_id, tenant_name, owner_id, Tenant.Plan.FREE)
+        return _insert_tenant(tenant_id, tenant_name, owner_id, plan)
 
 
 def open_tenant(name: str, owner_id: UUID, *, plan: str = Tenant.Plan.FREE) -> NewTenant:
-    """Open a tenant owned by an existing person. Raises `InvalidTenant`."""
+    """Open a tenant owned by an existing person; `plan` is one of `Tenant.Plan`. Raises `InvalidTenant`."""
     name = _checked_name(name)
-    if plan not in Tenant.Plan.values:
-        raise InvalidTenant(
-            "There is no such plan.", fields={"plan": [f"Choose one of {', '.join(Tenant.Plan.values)}."]}
-        )
     tenant_id = uuid7()
     with tenant_scope(tenant_id, user_id=owner_id):
         return _insert_tenant(tenant_id, name, owner_id, plan)
