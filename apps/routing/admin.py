@@ -1,0 +1,147 @@
+"""Administration of the catalogue, for operators. Reads and writes as `engine`, because it crosses tenants by nature.
+
+Nothing is deleted here: ledger lines name models and providers, so what is no longer wanted is switched off. Prices are
+appended, never changed.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+
+from apps.routing import provider_keys
+from apps.routing.errors import ProviderAddressRefused
+from apps.routing.models import Deployment, LanguageModel, Price, Provider
+from apps.routing.registration import checked_base_url, checked_key, origin
+from apps.routing.selectors import invalidate
+
+if TYPE_CHECKING:  # generic for the type checker alone
+    _Form = forms.ModelForm[Any]
+    _Admin = admin.ModelAdmin[Any]
+else:
+    _Form = forms.ModelForm
+    _Admin = admin.ModelAdmin
+
+ALIAS = "engine"
+
+
+class EngineForm(_Form):
+    """Checks uniqueness and references where the rows are visible."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.instance._state.db = ALIAS
+
+
+class EngineAdmin(_Admin):
+    """A `ModelAdmin` on the `engine` alias."""
+
+    form = EngineForm
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).using(ALIAS)
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        obj.save(using=ALIAS)
+        invalidate()
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().formfield_for_foreignkey(db_field, request, **{**kwargs, "using": ALIAS})
+
+
+class ProviderForm(EngineForm):
+    """The key goes in and never comes out."""
+
+    key = forms.CharField(
+        required=False,
+        widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "off"}),
+        help_text="Leave it empty to keep the stored key. A new address needs it again.",
+    )
+    remove_key = forms.BooleanField(required=False, help_text="Forget the stored key; the provider asks for none.")
+
+    class Meta:
+        model = Provider
+        fields = ("tenant", "slug", "name", "adapter", "base_url", "simulated", "enabled")
+
+    def clean_base_url(self) -> str:
+        try:
+            return checked_base_url(self.cleaned_data["base_url"])
+        except ProviderAddressRefused as refused:
+            raise forms.ValidationError(refused.detail) from refused
+
+    def clean_key(self) -> str:
+        try:
+            return checked_key(self.cleaned_data["key"])
+        except ProviderAddressRefused as refused:
+            raise forms.ValidationError(refused.detail) from refused
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        given = self.cleaned_data
+        if given.get("key") and given.get("remove_key"):
+            self.add_error("remove_key", "Either give a key or remove it.")
+        moves = origin(str(self.initial.get("base_url", ""))) != origin(str(given.get("base_url", "")))
+        if self.instance.sealed_key and moves and not (given.get("key") or given.get("remove_key")):
+            self.add_error("key", "The address changes, so give the key again.")
+        return cleaned
+
+
+@admin.register(Provider)
+class ProviderAdmin(EngineAdmin):
+    form = ProviderForm
+    list_display = ("name", "slug", "tenant", "base_url", "has_key", "simulated", "enabled")
+    list_filter = ("enabled", "simulated")
+    list_select_related = ("tenant",)
+    search_fields = ("name", "slug")
+
+    @admin.display(boolean=True, description="key")
+    def has_key(self, provider: Provider) -> bool:
+        return bool(provider.sealed_key)
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        assert isinstance(obj, Provider)  # noqa: S101 - what this admin is registered for
+        if form.cleaned_data["remove_key"]:
+            obj.sealed_key = ""
+        elif form.cleaned_data["key"]:
+            obj.sealed_key = provider_keys.seal(obj.id, form.cleaned_data["key"])
+        super().save_model(request, obj, form, change)
+
+
+@admin.register(LanguageModel)
+class LanguageModelAdmin(EngineAdmin):
+    list_display = ("name", "slug", "tenant", "hue", "context_tokens", "max_output_tokens", "position", "enabled")
+    list_filter = ("enabled", "reasoning")
+    list_select_related = ("tenant",)
+    search_fields = ("name", "slug")
+
+
+@admin.register(Deployment)
+class DeploymentAdmin(EngineAdmin):
+    list_display = ("upstream_model", "model", "provider", "tenant", "priority", "enabled")
+    list_filter = ("enabled",)
+    list_select_related = ("model", "provider", "tenant")
+    search_fields = ("upstream_model", "model__slug", "provider__slug")
+
+
+@admin.register(Price)
+class PriceAdmin(EngineAdmin):
+    list_display = (
+        "deployment",
+        "tenant",
+        "input_nanousd_per_mtok",
+        "cached_input_nanousd_per_mtok",
+        "output_nanousd_per_mtok",
+        "free",
+        "valid_from",
+    )
+    list_select_related = ("deployment", "tenant")
+    search_fields = ("deployment__upstream_model",)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Lists yes, changes no."""
+        return obj is None and super().has_change_permission(request, obj)

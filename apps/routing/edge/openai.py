@@ -1,0 +1,86 @@
+"""The OpenAI-compatible door: the list of models. What OpenAI does not know of stands under `switchboard`."""
+
+from typing import Any
+
+import orjson
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from apps.problems import Problem, Unauthenticated
+from apps.routing import selectors
+from apps.routing.contracts import Catalogue, OfferedModel
+from apps.routing.errors import UnknownModel
+from apps.tenants.contracts import Principal
+
+
+@require_safe
+def list_models(request: HttpRequest) -> HttpResponse:
+    """GET /v1/models."""
+    try:
+        models = _catalogue(request).models.values()
+    except Problem as problem:
+        return error_response(problem)
+    return _json({"object": "list", "data": [_document(model) for model in models]})
+
+
+@require_safe
+def show_model(request: HttpRequest, slug: str) -> HttpResponse:
+    """GET /v1/models/{slug}."""
+    try:
+        model = _catalogue(request).models.get(slug)
+        if model is None:
+            raise UnknownModel(f"There is no model “{slug}” here. GET /v1/models lists those that are.")
+    except Problem as problem:
+        return error_response(problem)
+    return _json(_document(model))
+
+
+def error_response(problem: Problem) -> HttpResponse:
+    """A problem in OpenAI's error shape."""
+    if problem.status == 429:
+        kind = "rate_limit_error"
+    else:
+        kind = "invalid_request_error" if problem.status < 500 else "server_error"
+    body = {"error": {"message": problem.detail, "type": kind, "param": None, "code": problem.code}}
+    response = _json(body, status=problem.status)
+    if problem.status == 401:
+        response["WWW-Authenticate"] = 'Bearer realm="switchboard"'
+    return response
+
+
+def _catalogue(request: HttpRequest) -> Catalogue:
+    """The caller's catalogue. Raises what is wrong with the credential, or `Unauthenticated` without any."""
+    refused: Problem | None = getattr(request, "credential_problem", None)
+    if refused is not None:
+        raise refused
+    principal: Principal | None = getattr(request, "principal", None)
+    if principal is None:
+        raise Unauthenticated("Send an API key as “Authorization: Bearer sk-sb-...”. Settings, Keys makes one.")
+    return selectors.catalogue(principal.tenant_id)
+
+
+def _document(model: OfferedModel) -> dict[str, Any]:
+    card = selectors.card(model)
+    first = model.first_deployment
+    return {
+        "id": model.slug,
+        "object": "model",
+        "created": model.created_at,
+        "owned_by": first.provider if first else "",
+        "switchboard": {
+            "name": card.name,
+            "description": card.description,
+            "simulated": card.simulated,
+            "reasoning": card.reasoning,
+            "context_tokens": card.context_tokens,
+            "max_output_tokens": card.max_output_tokens,
+            "input_usd_per_mtok": None if card.input_usd_per_mtok is None else float(card.input_usd_per_mtok),
+            "output_usd_per_mtok": None if card.output_usd_per_mtok is None else float(card.output_usd_per_mtok),
+        },
+    }
+
+
+def _json(body: dict[str, Any], status: int = 200) -> HttpResponse:
+    return HttpResponse(
+        orjson.dumps(body), status=status, content_type="application/json", headers={"Cache-Control": "no-store"}
+    )

@@ -1,0 +1,52 @@
+"""What a provider says it offers: `GET /models`."""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import orjson
+
+from apps.routing.contracts import ProviderAccess
+from apps.routing.errors import ConnectFailed, FirstTokenTimeout, MalformedStream, StreamCut
+from apps.routing.providers import refusals, sessions
+
+_MAX_BYTES = 4_194_304
+
+
+async def upstream_models(access: ProviderAccess, provider_name: str, *, timeout_seconds: float) -> list[str]:
+    """Names of the provider's models, sorted. Raises a `ProviderFailed` that says why there is no list."""
+    headers = {"Accept": "application/json"}
+    if access.key:
+        headers["Authorization"] = f"Bearer {access.key}"
+    session = await sessions.current()
+    try:
+        async with (
+            asyncio.timeout(timeout_seconds),
+            session.get(f"{access.base_url}/models", headers=headers, allow_redirects=False) as response,
+        ):
+            body = b""
+            while len(body) <= _MAX_BYTES and (data := await response.content.readany()):
+                body += data
+            if response.status != 200:
+                raise refusals.from_status(response.status, body, response.headers, provider_name, access)
+    except aiohttp.ClientConnectorError as error:
+        raise ConnectFailed(f"{provider_name} cannot be reached at {access.base_url}. Is it running?") from error
+    except TimeoutError as error:
+        raise FirstTokenTimeout(f"{provider_name} did not list its models within {timeout_seconds:g} s.") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise StreamCut(f"{provider_name} ended the connection without an answer.") from error
+    names = _names(body)
+    if names is None:
+        raise MalformedStream(f"What {provider_name} answered is no list of models. Check the address.")
+    return sorted(names)
+
+
+def _names(body: bytes) -> set[str] | None:
+    try:
+        document: Any = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    listed = document.get("data") if isinstance(document, dict) else None
+    if not isinstance(listed, list):
+        return None
+    return {str(entry["id"]) for entry in listed if isinstance(entry, dict) and entry.get("id")}
