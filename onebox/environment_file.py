@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,9 +27,8 @@ def parse(text: str) -> dict[str, str]:
 
 
 def merged(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment with the file's settings below it. An empty setting in the file counts as absent."""
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        return dict(environ)
-    return {key: value for key, value in parse(text).items() if value} | dict(environ)
+    """The environment with the file's settings below it. An empty setting counts as absent, in either."""
+    settings: dict[str, str] = {}
+    with contextlib.suppress(FileNotFoundError):
+        settings = parse(path.read_text())
+    return {key: value for source in (settings, environ) for key, value in source.items() if value}

@@ -19,7 +19,7 @@ def database() -> str:
 
 def one(url: str, query: str, *values: object) -> object:
     with psycopg.connect(url, autocommit=True) as connection:
-        cursor = connection.execute(query, values)
+        cursor = connection.execute(query.encode(), values)
         row = cursor.fetchone() if cursor.description else None
         return row[0] if row else None
 
@@ -84,7 +84,7 @@ def fresh(server: Postgres) -> Callable[[], None]:
 
 def _rows(server: Postgres, query: str) -> list[tuple[object, ...]]:
     with psycopg.connect(server.admin_url) as connection:
-        return connection.execute(query).fetchall()
+        return connection.execute(query.encode()).fetchall()
 
 
 def test_an_administrator_without_superuser_rights_is_enough_where_vector_is_trusted(

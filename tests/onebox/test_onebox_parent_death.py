@@ -1,11 +1,14 @@
 """When the program that started everything is killed, nothing it started stays, and the next start finds its way."""
 
+import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,6 +16,7 @@ import pytest
 from onebox.identity import Identity, end_leftover, identify, is_running, record
 from onebox.postgres import Postgres
 from onebox.process import Process
+from tests.onebox.conftest import PASSWORD
 from tests.onebox.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +29,8 @@ from onebox.process import Process, descendants
 from onebox.redis import Redis
 
 folder = Path(sys.argv[1])
-postgres = Postgres(folder / "postgres", "pw", log_path=folder / "postgres.log", record_path=folder / "postgres.json")
+logs = {"log_path": folder / "postgres.log", "record_path": folder / "postgres.json"}
+postgres = Postgres(folder / "postgres", sys.argv[2], **logs)
 redis = Redis(folder / "redis", "pw", log_path=folder / "redis.log")
 child = "import time; time.sleep(60)"
 code = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)"
@@ -42,13 +47,19 @@ time.sleep(60)
 
 def _parent(folder: Path) -> tuple[subprocess.Popen[str], list[int]]:
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(folder)], stdout=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
+        [sys.executable, "-c", PARENT, str(folder), PASSWORD],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
     )
     assert parent.stdout is not None
-    return parent, json.loads(parent.stdout.readline())
+    everybody: list[int] = json.loads(parent.stdout.readline())
+    return parent, everybody
 
 
-def test_kill_minus_nine_of_the_parent_leaves_nothing(folder: Path) -> None:
+def test_kill_minus_nine_of_the_parent_leaves_nothing(folder: Path, with_data: Callable[[Path], Path]) -> None:
+    with_data(folder / "postgres")
     parent, everybody = _parent(folder)
     assert len(everybody) >= 8  # PostgreSQL with its own processes, Redis, a worker and its child
     assert all(map(is_running, everybody))
@@ -56,7 +67,7 @@ def test_kill_minus_nine_of_the_parent_leaves_nothing(folder: Path) -> None:
     parent.wait()
     assert eventually(lambda: not any(map(is_running, everybody)), 10)
 
-    again = Postgres(folder / "postgres", "pw", log_path=folder / "postgres.log")
+    again = Postgres(folder / "postgres", PASSWORD, log_path=folder / "postgres.log")
     again.start()
     with psycopg.connect(again.admin_url) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
@@ -85,14 +96,13 @@ def test_a_recorded_leftover_is_ended(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("difference", [{"start_ticks": 1}, {"command": "/usr/bin/other"}])
-def test_another_process_with_the_same_id_is_left_alone(folder: Path, difference: dict[str, object]) -> None:
+def test_another_process_with_the_same_id_is_left_alone(folder: Path, difference: dict[str, Any]) -> None:
     path = folder / "worker.json"
     stranger = _sleeper()
     try:
         who = identify(stranger.pid)
         assert who is not None
-        facts = {"pid": who.pid, "start_ticks": who.start_ticks, "command": who.command} | difference
-        record(path, Identity(**facts))  # type: ignore[arg-type]
+        record(path, dataclasses.replace(who, **difference))
         assert not end_leftover(path)
         assert stranger.poll() is None
     finally:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,14 +16,16 @@ import pytest
 from onebox.identity import exists, is_running
 from onebox.postgres import Postgres
 from onebox.process import StartFailed
+from tests.onebox.conftest import PASSWORD
 
 
 @pytest.fixture
-def postgres(folder: Path) -> Iterator[Callable[..., Postgres]]:
+def postgres(folder: Path, with_data: Callable[[Path], Path]) -> Iterator[Callable[..., Postgres]]:
     made: list[Postgres] = []
+    place = with_data(folder / "postgres")
 
-    def make(**options: object) -> Postgres:
-        server = Postgres(folder / "postgres", "p4ss'word", log_path=folder / "postgres.log", **options)
+    def make(**options: Any) -> Postgres:
+        server = Postgres(place, PASSWORD, log_path=folder / "postgres.log", **options)
         made.append(server)
         return server
 
@@ -33,8 +36,9 @@ def postgres(folder: Path) -> Iterator[Callable[..., Postgres]]:
 
 def query(server: Postgres, text: str) -> object:
     with psycopg.connect(server.admin_url, autocommit=True, connect_timeout=3) as connection:
-        cursor = connection.execute(text)
-        return cursor.fetchone()[0] if cursor.description else None
+        cursor = connection.execute(text.encode())
+        row = cursor.fetchone() if cursor.description else None
+        return row[0] if row else None
 
 
 def test_committed_rows_survive_kill_minus_nine_and_a_clean_stop(postgres: Callable[..., Postgres]) -> None:

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -16,7 +17,7 @@ from onebox.redis import Redis
 def start(folder: Path) -> Iterator[Callable[..., Redis]]:
     made: list[Redis] = []
 
-    def make(**options: object) -> Redis:
+    def make(**options: Any) -> Redis:
         server = Redis(folder / "redis", "pw", log_path=folder / "redis.log", **options)
         made.append(server)
         server.start()

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def test_tiers_stop_one_after_the_other(
         supervisor.add(process, tier=tier, restart=True)
         process.start()
     for process in supervisor.processes.values():
-        assert eventually(lambda process=process: log_says(process.log_path, "up"))
+        assert eventually(partial(log_says, process.log_path, "up"))
     supervisor.stop()
     stopped = order.read_text().split()
     assert set(stopped[:2]) == {"web", "worker"}
@@ -68,8 +69,12 @@ def test_one_that_crashes_is_started_again_with_growing_pauses(
         assert eventually(lambda: process.alive)
         crashed = process.pid
         process.kill(signal.SIGKILL)
-        assert eventually(lambda crashed=crashed: process.alive and process.pid != crashed)
+        assert eventually(partial(_runs_anew, process, crashed))
         assert f"web ended with code -9; it starts again in {pause}" in reports[-1]
+
+
+def _runs_anew(process: Process, crashed_pid: int) -> bool:
+    return process.alive and process.pid != crashed_pid
 
 
 def test_one_that_was_asked_to_stop_stays_stopped(
