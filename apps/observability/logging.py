@@ -1,7 +1,8 @@
 """Logs: one event per line, as JSON or for a console, with the context that `context.bound` gave."""
 
 import logging.config
-from typing import Any, Literal
+import sys
+from typing import Any, Literal, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -10,6 +11,14 @@ from apps.observability.redaction import redact, without_secrets
 
 # Chatty at INFO, and what they say is counted elsewhere.
 _QUIET = ("aiohttp.access", "asyncio", "daphne.http_protocol", "daphne.ws_protocol", "httpx", "uvicorn.access")
+
+
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to whatever standard error is at that moment; it may be replaced after logging was switched on."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 def _redact_exception(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -51,7 +60,7 @@ def settings(*, level: str, format: Literal["json", "console"]) -> dict[str, Any
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
             }
         },
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "event"}},
+        "handlers": {"stderr": {"()": StderrHandler, "formatter": "event"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {name: {"level": "WARNING"} for name in _QUIET},
     }

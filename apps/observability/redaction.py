@@ -10,8 +10,8 @@ WORDS = frozenset(
     {"message", "messages", "text", "content", "contents", "prompt", "prompts", "answer", "answers", "reasoning"}
 )
 _SECRET_NAME = re.compile(
-    r"(^|[_.-])(secrets?|passwords?|passwd|pwd|authorization|cookies?|set-cookie|credentials?|pepper|private_?key"
-    r"|api_?keys?|access_?keys?|vault_?keys?|sealed_?keys?|secret_?keys?|tokens?|jwt|session_?(id|key)?|csrf\w*|dsn)$",
+    r"(^|[_.-])(secrets?|passwords?|passwd|pwd|authorization|cookies?|set-cookie|credentials?|pepper|private[_-]?key"
+    r"|api[_-]?keys?|access[_-]?keys?|vault[_-]?keys?|sealed[_-]?keys?|secret[_-]?keys?|tokens?|jwt|session[_-]?(id|key)?|csrf\w*|dsn)$",
     re.IGNORECASE,
 )
 # Counts that the name alone would hide.

@@ -55,7 +55,7 @@ class Vault:
                 raise BadKeys(f"key id {key_id} is given twice")
             try:
                 key = base64.b64decode(_padded(encoded.replace("-", "+").replace("_", "/")), validate=True)
-            except binascii.Error:
+            except ValueError:  # binascii.Error is one, and so is what other characters than ASCII raise
                 raise BadKeys(f"key {key_id} is not base64") from None
             if len(key) != _KEY_BYTES:
                 raise BadKeys(f"key {key_id} has {len(key)} bytes instead of {_KEY_BYTES}")
