@@ -1,0 +1,175 @@
+"""Answers as the page draws them: state, outcome and figures in words.
+
+For answers that end while somebody looks on, static/js/facts.js and lane.js use the same words.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.utils.safestring import SafeString, mark_safe
+
+from apps.conversations.contracts import AnswerRow, GenerationState, LaneRow, QuestionRow, TurnRow
+from apps.conversations.edge.html import rendered_answer
+
+NANOUSD_PER_USD = 1_000_000_000
+
+STATES = {
+    GenerationState.QUEUED: "waiting",
+    GenerationState.RUNNING: "waiting",
+    GenerationState.COMPLETED: "done",
+    GenerationState.PARTIAL: "stopped",
+    GenerationState.CANCELLED: "stopped",
+    GenerationState.FAILED: "failed",
+}
+EXCLUSIONS = {
+    "disabled": "Left out: switched off",
+    "unpriced": "Left out: it has no price",
+    "context": "Left out: the chat is longer than it can read",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerView:
+    """An answer as `conversations/_lane.html` draws it. `state` is waiting, done, stopped, failed or absent."""
+
+    lane: int
+    model_slug: str
+    model_name: str
+    hue: int
+    state: str
+    generation_id: UUID | None = None
+    message_id: UUID | None = None
+    html: SafeString | str = ""
+    text: str = ""
+    reasoning: str = ""
+    seconds: str = ""
+    outcome: str = ""
+    outcome_title: str = ""
+    outcome_text: str = ""
+    facts: tuple[str, ...] = ()
+    why: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnView:
+    """A question and a cell for every lane of the chat, asked or not."""
+
+    id: UUID | str
+    seq: int
+    question: QuestionRow
+    answers: tuple[AnswerView, ...]
+
+
+def turn_view(row: TurnRow, lanes: Iterable[LaneRow]) -> TurnView:
+    by_lane = {answer.lane: _answer_view(answer) for answer in row.answers}
+    cells = (
+        by_lane.get(lane.position)
+        or AnswerView(lane.position, lane.model_slug, lane.model_name, lane.hue, state="absent")
+        for lane in lanes
+    )
+    return TurnView(row.id, row.seq, row.question, tuple(cells))
+
+
+def _answer_view(row: AnswerRow) -> AnswerView:
+    if not row.state.terminal:
+        return AnswerView(
+            row.lane, row.model_slug, row.model_name, row.hue, "waiting", row.generation_id, row.message_id
+        )
+    outcome, title, text = _outcome(row)
+    return AnswerView(
+        lane=row.lane,
+        model_slug=row.model_slug,
+        model_name=row.model_name,
+        hue=row.hue,
+        state=STATES[row.state],
+        generation_id=row.generation_id,
+        message_id=row.message_id,
+        html=mark_safe(rendered_answer(row)),  # noqa: S308 - the renderer's last step is its sanitiser
+        text=row.text,
+        reasoning=row.reasoning,
+        seconds="" if row.total_ms is None else _seconds(row.total_ms),
+        outcome=outcome,
+        outcome_title=title,
+        outcome_text=text,
+        facts=_facts(row),
+        why=_why(row) if row.route else None,
+    )
+
+
+def _outcome(row: AnswerRow) -> tuple[str, str, str]:
+    """How the answer ended, where that needs words: (kind, title, text)."""
+    match row.state:
+        case GenerationState.FAILED:
+            return "failed", f"{row.model_name} could not answer.", row.error_message or ""
+        case GenerationState.PARTIAL:
+            return "partial", "The answer broke off here. What arrived is kept.", ""
+        case GenerationState.CANCELLED:
+            kept = "Stopped by you, partial answer kept." if row.text else "Stopped before the first word."
+            return "stopped", kept, ""
+    return "", "", ""
+
+
+def _facts(row: AnswerRow) -> tuple[str, ...]:
+    """The figures under an answer."""
+    facts = []
+    if row.first_token_ms is not None:
+        facts.append(f"{_seconds(row.first_token_ms)} to first token")
+    if row.usage.get("input_tokens"):
+        about = "about " if row.usage.get("estimated") else ""
+        facts.append(f"{about}{row.usage['input_tokens']:,} in, {row.usage.get('output_tokens', 0):,} out")
+    if row.cost_nanousd is not None and row.usage.get("input_tokens"):
+        facts.append(_cost(row.cost_nanousd) + (", simulated" if row.simulated else ""))
+    return tuple(facts)
+
+
+def _why(row: AnswerRow) -> dict[str, Any]:
+    """The route as sentences: who could have answered, who did, at what price, and what was tried."""
+    attempts = row.route.get("attempts", [])
+    told = [{**one, "name": one["model"], "price": _candidate_price(one)} for one in row.route.get("candidates", [])]
+    for candidate in told:
+        tries = [one for one in attempts if _place(one) == _place(candidate)]
+        candidate["outcome"] = "; ".join(_tried(one) for one in tries) or "Not needed"
+    for one in row.route.get("excluded", []):
+        reason = EXCLUSIONS.get(one["reason"], f"Left out: {one['reason']}")
+        told.append({"name": one["model"], "provider": one["provider"], "outcome": reason, "price": ""})
+    count = len(attempts)
+    return {
+        "summary": f"You asked for {row.model_name} by name, so no other model was considered.",
+        "candidates": told,
+        "facts": (("Attempts", f"{count} {'call' if count == 1 else 'calls'} to a provider"),),
+    }
+
+
+def _place(one: dict[str, Any]) -> tuple[str, str]:
+    return one["provider"], one["model"]
+
+
+def _tried(attempt: dict[str, Any]) -> str:
+    words = {"won": "Answered", "failed": "Failed", "cancelled": "Stopped"}.get(attempt["state"], attempt["state"])
+    error = f" ({attempt['error'].replace('_', ' ')})" if attempt.get("error") else ""
+    return f"{words}{error} in {_seconds(attempt['duration_ms'])}"
+
+
+def _candidate_price(candidate: dict[str, Any]) -> str:
+    return price(candidate.get("input_usd_per_mtok"), candidate.get("output_usd_per_mtok"))
+
+
+def price(input_usd: Any, output_usd: Any) -> str:
+    if input_usd is None or output_usd is None:
+        return "no price"
+    return f"${float(input_usd):.2f} in, ${float(output_usd):.2f} out"
+
+
+def _seconds(ms: int) -> str:
+    return f"{ms / 1000:.2f} s" if ms < 10_000 else f"{ms / 1000:.1f} s"
+
+
+def _cost(nanousd: int) -> str:
+    usd = nanousd / NANOUSD_PER_USD
+    if nanousd == 0:
+        return "Free"
+    if usd < 0.0001:
+        return "< $0.0001"
+    return f"${usd:.4f}" if usd < 0.01 else f"${usd:.3f}" if usd < 1 else f"${usd:.2f}"

@@ -1,0 +1,8 @@
+// Every page behind the sign-in that is not a chat.
+import { startAppearance } from "./appearance.js";
+import { startCopying } from "./copy.js";
+import { Sidebar } from "./sidebar.js";
+
+startAppearance();
+startCopying();
+new Sidebar(() => null).start();
