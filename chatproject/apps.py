@@ -8,7 +8,6 @@ class ChatprojectConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.observability import logging
-
         from chatproject.settings import ENV
 
         logging.configure(level=ENV.log_level, format=ENV.log_format)

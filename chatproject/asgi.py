@@ -11,7 +11,6 @@ django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
-from channels.sessions import CookieMiddleware, SessionMiddleware
 
 from apps.tenants.guard import refuse_unsafe_roles
 from chatproject.websocket_urls import urlpatterns
@@ -30,7 +29,7 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
 application = ProtocolTypeRouter(
     {
         "http": django_application,
-        "websocket": AllowedHostsOriginValidator(CookieMiddleware(SessionMiddleware(URLRouter(urlpatterns)))),
+        "websocket": AllowedHostsOriginValidator(URLRouter(urlpatterns)),
         "lifespan": lifespan,
     }
 )

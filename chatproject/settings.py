@@ -109,11 +109,12 @@ DATABASE_ROUTERS = ["chatproject.database_router.OwnerMigrates"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = str(ENV.redis_url)
+REDIS_CACHE_URL = str(ENV.redis_cache_url)
 REDIS_PREFIX = ENV.redis_prefix
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": str(ENV.redis_cache_url),
+        "LOCATION": REDIS_CACHE_URL,
         "KEY_PREFIX": f"{ENV.redis_prefix}sb",
         "TIMEOUT": 86_400,
     }

@@ -1,5 +1,37 @@
-"""Paths only."""
+"""Paths only. Each app lists its own doors in `edge/urls.py`, by kind."""
 
-from django.urls import URLPattern, URLResolver
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from apps.accounts.edge import urls as accounts
+from apps.conversations.edge import urls as conversations
+from apps.routing.edge import urls as routing
+from apps.tenants.edge import urls as tenants
+
+api = [
+    path("accounts/", include(accounts.api)),
+    path("", include(tenants.api)),
+    path("", include(routing.api)),
+    path("", include(conversations.api)),
+]
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/chat/")),
+    path("", include(conversations.machine)),
+    path("", include(accounts.pages)),
+    path("", include(tenants.pages)),
+    path("chat/", include(conversations.pages)),
+    path("v1/chat/", include(conversations.chat)),
+    path("v1/", include(routing.openai)),
+    path("api/v1/", include(api)),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = "apps.tenants.edge.problems.bad_request"
+handler403 = "apps.tenants.edge.problems.permission_denied"
+handler404 = "apps.tenants.edge.problems.not_found"
+handler500 = "apps.tenants.edge.problems.server_error"

@@ -7,6 +7,7 @@ missing one is rebuilt from the truth before anything is admitted.
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import cast
 from uuid import UUID
 
 from django.db import connections
@@ -152,7 +153,7 @@ def set_quota(
     """Set the limits of a tenant, or of one user in it; None means that this scope sets no such limit."""
     Quota.objects.using("engine").update_or_create(
         tenant_id=tenant_id,
-        user_id=user_id,
+        user_id=cast(UUID, user_id),  # NULL is the tenant's own row
         defaults={
             "parallel_calls": parallel_calls,
             "requests_per_minute": requests_per_minute,

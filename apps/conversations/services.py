@@ -11,13 +11,13 @@ from django.db import IntegrityError, connections
 from apps.billing import services as billing
 from apps.billing.contracts import Admission, CallCost
 from apps.conversations import turns
+from apps.conversations.connections import blocking_redis
 from apps.conversations.contracts import GenerationAccepted, GenerationState, TurnAccepted
 from apps.conversations.errors import InvalidMessage, NotFound, StillAnswering
 from apps.conversations.generation import hints
 from apps.conversations.models import Conversation, Generation, Lane, Message
 from apps.conversations.requests import TurnRequest
 from apps.conversations.ring import ring
-from apps.observability import metrics
 from apps.routing import selectors as routing_selectors
 from apps.routing import services as routing
 from apps.routing.contracts import Call, Plan
@@ -85,7 +85,6 @@ def _admitted(principal: Principal, costs: list[CallCost], write: Callable[[tupl
 def _announce(principal: Principal, turn: TurnAccepted) -> None:
     """After the commit: wake workers, and tell the person's other pages."""
     ring(len(turn.generations))
-    metrics.generations_started(len(turn.generations))
     hints.tell(
         principal.tenant_id,
         principal.user_id,
@@ -109,7 +108,7 @@ def cancel(principal: Principal, generation_id: UUID) -> GenerationState:
     with tenant_scope(principal.tenant_id):
         state = _cancel(principal, generation_id)
     if state is GenerationState.RUNNING:
-        streaming.publish_cancel(generation_id)
+        streaming.publish_cancel(blocking_redis(), None, generation_id)
     elif state is GenerationState.CANCELLED:
         billing.settle_counters(principal.tenant_id, principal.user_id, [generation_id], 0)
     return state
@@ -175,7 +174,6 @@ def retry(principal: Principal, generation_id: UUID) -> GenerationAccepted:
 
     generation = _admitted(principal, [CallCost(lane.generation_id, plan.amount_bound_nanousd)], write)
     ring()
-    metrics.generations_started(1)
     hints.tell(
         principal.tenant_id,
         principal.user_id,

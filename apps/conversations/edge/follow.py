@@ -5,7 +5,7 @@ idle reader asks it again, a log older than the row's fence is ignored, and a fi
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from apps.conversations.contracts import AnswerRow, GenerationState, StreamIdent
 from apps.conversations.edge.blocks import BlockEvents
 from apps.conversations.edge.events import TERMINAL, Envelope, Event
 from apps.conversations.edge.html import rendered_answer
+from apps.conversations.edge.process import WebProcess
 from apps.conversations.generation.finish import completed_body
 from apps.streaming.ids import EventId
 from apps.streaming.reader import LogEntry, LogReader
@@ -23,11 +24,12 @@ from apps.tenants.contracts import Principal
 from apps.tenants.scope import database_step
 
 RECHECK_SECONDS = 2.0
+KEEPALIVE_SECONDS = 15.0
 
 
 async def follow(
     principal: Principal, identity: StreamIdentity, reader: LogReader, after: EventId | None, *, html: bool = False
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event, None]:
     """Every event of one generation after `after`, in order, up to its terminal event.
 
     With `html`, block events are derived on the way; the log is then read from its beginning, so that the blocks
@@ -73,7 +75,7 @@ def _events(entry: LogEntry, envelope: Envelope, blocks: BlockEvents | None) -> 
 
 async def _from_database(
     principal: Principal, identity: StreamIdentity, envelope: Envelope, after: EventId | None, html: bool
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event, None]:
     """The finished answer: the whole text at once, then its terminal event. Nothing where the reader has it all."""
     answer = await database_step(selectors.answer, principal, identity.generation_id)
     last = EventId.parse(answer.last_event_id) if answer.last_event_id else EventId(max(1, answer.fence), 1)
@@ -112,38 +114,59 @@ def terminal_body(answer: AnswerRow) -> dict[str, object]:
 async def follow_all(
     principal: Principal,
     identities: list[StreamIdentity],
-    reader: LogReader,
-    after: dict[int, EventId],
+    process: WebProcess,
+    after: Mapping[int, EventId],
     *,
     html: bool = False,
-) -> AsyncIterator[Event]:
-    """The events of several lanes as they come, each lane in its own order. `after` holds a position per lane."""
+) -> AsyncGenerator[Event | None, None]:
+    """The events of several lanes as they come, each lane in its own order. `after` holds a position per lane.
+
+    None stands for `KEEPALIVE_SECONDS` of silence. Ends early, without terminal events, when the process is stopping:
+    the reader comes back after its last id.
+    """
     queue: asyncio.Queue[Event | BaseException | None] = asyncio.Queue(maxsize=256)
 
     async def pump(identity: StreamIdentity) -> None:
         try:
-            async with aclosing(follow(principal, identity, reader, after.get(identity.lane), html=html)) as events:
+            events = follow(principal, identity, process.reader, after.get(identity.lane), html=html)
+            async with aclosing(events):
                 async for event in events:
                     await queue.put(event)
             await queue.put(None)
         except Exception as error:
             await queue.put(error)
 
-    pumps = [asyncio.create_task(pump(identity)) for identity in identities]
-    open_lanes = len(pumps)
+    async def leave() -> None:
+        await process.stopping.wait()
+        await queue.put(Leaving())
+
+    tasks = [asyncio.create_task(pump(identity)) for identity in identities]
+    open_lanes = len(tasks)
+    tasks.append(asyncio.create_task(leave()))
     try:
         while open_lanes:
-            item = await queue.get()
+            try:
+                async with asyncio.timeout(KEEPALIVE_SECONDS):
+                    item = await queue.get()
+            except TimeoutError:
+                yield None
+                continue
             if item is None:
                 open_lanes -= 1
+            elif isinstance(item, Leaving):
+                return
             elif isinstance(item, BaseException):
                 raise item
             else:
                 yield item
     finally:
-        for task in pumps:
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Leaving(Exception):
+    """This process is about to stop."""
 
 
 async def identities_of(principal: Principal, stream_id: UUID) -> list[StreamIdentity]:

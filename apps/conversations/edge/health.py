@@ -30,7 +30,7 @@ async def readyz(request: HttpRequest) -> HttpResponse:
         "migrations": _migrations,
         "worker": _worker,
         "redis": lambda: _redis(settings.REDIS_URL),
-        "cache": lambda: _redis(settings.CACHES["default"]["LOCATION"]),
+        "cache": lambda: _redis(settings.REDIS_CACHE_URL),
     }
     results = dict(zip(checks, await asyncio.gather(*(_checked(check) for check in checks.values())), strict=True))
     ready = all(result == "ok" for result in results.values())

@@ -1,39 +1,49 @@
-"""The frame of an async HTTP door: method, principal, and problems in the door's own form."""
+"""The frame of an async HTTP door: one method, a known caller. Problems are told by the middleware."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any
 
 from django.http import HttpRequest, HttpResponseBase
 
-from apps.problems import Problem, Unauthenticated
-from apps.tenants.edge.problems import method_not_allowed, problem_of, problem_response
+from apps.problems import Invalid, Problem, Unauthenticated
+from apps.tenants.edge.parsers import parse_json
+from apps.tenants.edge.problems import problem_response
 
-Door = Callable[..., Awaitable[HttpResponseBase]]
+Door = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
+
+
+class MethodNotAllowed(Problem):
+    """This path knows another method."""
+
+    code = "method_not_allowed"
+    status = 405
 
 
 def door(method: str) -> Callable[[Door], Door]:
-    """Wrap an async view `(request, principal, ...)`: one method, a known caller, errors as problem bodies."""
+    """Wrap an async view `(request, principal, ...)`, so that only known callers reach it, by one method."""
 
     def decorate(view: Door) -> Door:
         @wraps(view)
         async def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if request.method != method:
-                return method_not_allowed(method)
-            try:
-                principal = getattr(request, "principal", None)
-                if principal is None:
-                    raise Unauthenticated("Sign in, or send an API key or access token.")
-                return await view(request, principal, *args, **kwargs)
-            except Exception as error:
-                problem = problem_of(error)
-                if problem is None:
-                    raise
-                return problem_response(problem)
+                response = problem_response(MethodNotAllowed(f"Use {method} here."))
+                response["Allow"] = method
+                return response
+            principal = getattr(request, "principal", None)
+            if principal is None:
+                refused = getattr(request, "credential_problem", None)
+                raise refused or Unauthenticated("Sign in, or send an API key or an access token.")
+            return await view(request, principal, *args, **kwargs)
 
         return wrapped
 
     return decorate
 
 
-__all__ = ["Problem", "door"]
+def json_object(request: HttpRequest) -> dict[str, Any]:
+    """The request's body as a JSON object. Raises `Invalid` with what is wrong, or `PayloadTooLarge`."""
+    body = parse_json(request.body)
+    if not isinstance(body, dict):
+        raise Invalid("Send a JSON object.")
+    return body

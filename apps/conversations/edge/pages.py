@@ -32,7 +32,7 @@ LIST_LENGTH = 30
 LONGEST_LIST = 200
 LANES_AT_FIRST = 2
 WIDE_LANES = 3
-CONNECT_COMMAND = "python manage.py add_provider"
+CONNECT_COMMAND = "python manage.py add_provider OpenAI --kind openai --key-env OPENAI_API_KEY --discover"
 
 P = ParamSpec("P")
 PageView = Callable[Concatenate[HttpRequest, Principal, P], HttpResponseBase]

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 
-from apps.streaming import connect
+from apps.conversations.connections import event_loop_redis
 from apps.streaming.reader import LogReader
 
 log = structlog.get_logger(__name__)
@@ -19,9 +19,10 @@ class WebProcess:
     """Made on the first request, on the server's own event loop; servers differ in what they announce earlier."""
 
     def __init__(self) -> None:
-        self.reader = LogReader(connect(settings.REDIS_URL))
+        self.reader = LogReader(event_loop_redis())
         self.stopping = asyncio.Event()
         self.sockets = 0
+        self.sockets_allowed: int = settings.WEBSOCKETS_PER_PROCESS
         self._loop = asyncio.get_running_loop()
         self._wrap_signals()
 

@@ -3,8 +3,7 @@
 Plain async views: a stream holds neither a thread nor a database connection while it waits.
 """
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from uuid import UUID
 
@@ -14,16 +13,14 @@ from apps.conversations import requests, selectors, services
 from apps.conversations.contracts import StreamIdentity, TurnAccepted
 from apps.conversations.edge.events import Event
 from apps.conversations.edge.follow import follow, follow_all, identities_of
-from apps.conversations.edge.http import door
+from apps.conversations.edge.http import door, json_object
 from apps.conversations.edge.process import process
 from apps.conversations.edge.replies import accepted_json, generation_json, json_response, turn_json
 from apps.conversations.errors import InvalidMessage
 from apps.streaming.ids import EventId, TurnCursor
 from apps.tenants.contracts import Principal
-from apps.tenants.edge.parsers import json_object
 from apps.tenants.scope import database_step
 
-KEEPALIVE_SECONDS = 15.0
 _HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
@@ -46,7 +43,7 @@ async def messages(request: HttpRequest, principal: Principal) -> HttpResponseBa
 
 async def _finished(principal: Principal, turn: TurnAccepted, identities: list[StreamIdentity]) -> HttpResponse:
     """Wait until every lane is final, then answer from PostgreSQL. A caller that hangs up cancels nothing."""
-    async with aclosing(follow_all(principal, identities, process().reader, {})) as events:
+    async with aclosing(follow_all(principal, identities, process(), {})) as events:
         async for _ in events:
             pass
     row = await database_step(selectors.turn, principal, turn.conversation_id, turn.turn_id)
@@ -121,43 +118,18 @@ def _event_stream(
     lane_stream: bool,
     html: bool,
 ) -> StreamingHttpResponse:
-    events = follow_all(principal, identities, process().reader, after, html=html)
+    events = follow_all(principal, identities, process(), after, html=html)
     frames = _frames(events, None if lane_stream else dict(after))
     return StreamingHttpResponse(frames, content_type="text/event-stream", headers=_HEADERS)
 
 
-async def _frames(events: AsyncIterator[Event], cursor: dict[int, EventId] | None) -> AsyncIterator[bytes]:
-    """Events in SSE's form, a comment every 15 s of silence, and an early end when the server is leaving.
-
-    The reader reconnects after such an end, because no terminal event came, and goes on where it was.
-    """
-    stopping = asyncio.ensure_future(process().stopping.wait())
-    following: asyncio.Future[Event] | None = None
-    iterator = aiter(events)
-    try:
-        while True:
-            if following is None:
-                following = asyncio.ensure_future(anext(iterator))
-            done, _ = await asyncio.wait(
-                {following, stopping}, timeout=KEEPALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
-            if following in done:
-                try:
-                    event = following.result()
-                except StopAsyncIteration:
-                    return
-                following = None
-                yield _frame(event, cursor)
-            elif stopping in done:
-                return
-            else:
-                yield b": keepalive\n\n"
-    finally:
-        stopping.cancel()
-        if following is not None:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
-        await events.aclose()  # type: ignore[attr-defined]
+async def _frames(
+    events: AsyncGenerator[Event | None, None], cursor: dict[int, EventId] | None
+) -> AsyncIterator[bytes]:
+    """Events in SSE's form, with a comment for each stretch of silence."""
+    async with aclosing(events):
+        async for event in events:
+            yield b": keepalive\n\n" if event is None else _frame(event, cursor)
 
 
 def _frame(event: Event, cursor: dict[int, EventId] | None) -> bytes:

@@ -3,6 +3,18 @@
 from django.urls import path
 
 from apps.conversations.edge import health, rest, sse
+from apps.conversations.edge import pages as views
+
+pages = [
+    path("", views.new_chat, name="chat_new"),
+    path("list", views.chat_list, name="chat_list"),
+    path("<uuid:conversation_id>/", views.chat, name="chat"),
+    path("<uuid:conversation_id>/turns", views.turns, name="chat_turns"),
+    path("<uuid:conversation_id>/turns/<uuid:turn_id>", views.turn, name="chat_turn"),
+    path("<uuid:conversation_id>/rename", views.rename, name="chat_rename"),
+    path("<uuid:conversation_id>/delete", views.delete, name="chat_delete"),
+    path("<uuid:conversation_id>/restore", views.restore, name="chat_restore"),
+]
 
 api = [
     path("conversations/", rest.Conversations.as_view()),

@@ -23,8 +23,9 @@ from apps.problems import Problem, Unauthenticated
 from apps.streaming import hints
 from apps.streaming.errors import SlowReader
 from apps.tenants.contracts import Principal
-from apps.tenants.edge.principals import principal_of_scope, principal_of_token
-from apps.tenants.edge.problems import problem_of
+from apps.tenants.edge.credentials import principal_of_scope, principal_of_token
+from apps.tenants.edge.problems import translate
+from apps.tenants.errors import TenantMismatch
 from apps.tenants.scope import database_step
 
 AUTH_SECONDS = 5.0
@@ -40,7 +41,7 @@ CLOSE_RESTARTING = 4503
 log = structlog.get_logger(__name__)
 
 
-class ChatConsumer(AsyncWebsocketConsumer):
+class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ships no types
     """See `docs/protocol.md` for the messages. Every refusal is an `error` event; the socket stays open."""
 
     principal: Principal | None = None
@@ -112,9 +113,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         token = message.get("token")
         if self.principal is not None or not isinstance(token, str):
             raise InvalidMessage("Send one auth message with a token, before anything else.")
-        principal = await principal_of_token(token)
-        if principal is None:
-            await self._refuse(Unauthenticated("This token is not valid."), message)
+        try:
+            principal = await principal_of_token(token)
+        except Problem as problem:
+            await self._refuse(problem, message)
             await self.close(CLOSE_UNAUTHENTICATED)
             return
         self._stop("auth")
@@ -129,7 +131,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def _message_send(self, principal: Principal, message: dict[str, Any]) -> None:
         if message.get("tenant_id") not in (None, str(principal.tenant_id)):
-            raise TenantChanged("This page belongs to another organisation than your session. Reload it.")
+            raise TenantMismatch("This page belongs to another organisation than your session. Reload it.")
         client_id = message.get("client_id")
         if not isinstance(client_id, str):
             raise InvalidMessage("client_id: Send a text that is new for each question.")
@@ -165,9 +167,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self, principal: Principal, stream: str, identities: list[StreamIdentity], after: dict[int, Any], html: bool
     ) -> None:
         try:
-            async with aclosing(follow_all(principal, identities, process().reader, after, html=html)) as events:
+            async with aclosing(follow_all(principal, identities, process(), after, html=html)) as events:
                 async for event in events:
-                    await self.send(text_data=event.data.decode())
+                    if event is not None:
+                        await self.send(text_data=event.data.decode())
         except SlowReader:
             await self.close(CLOSE_SLOW)
         except Exception as error:
@@ -190,10 +193,10 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self.close(CLOSE_RESTARTING)
 
     async def _refuse(self, error: Exception, message: dict[str, Any]) -> None:
-        problem = problem_of(error)
+        problem = translate(error)
         if problem is None:
             log.exception("websocket.failed", type=str(message.get("type"))[:40])
-            problem = Problem("Something went wrong here. Try again.")
+            problem = Defect("The fault is ours, and it is noted. Try again.")
         body: dict[str, Any] = {
             "type": "error",
             "code": problem.code,
@@ -218,11 +221,12 @@ class ChatConsumer(AsyncWebsocketConsumer):
             task.cancel()
 
 
-class TenantChanged(Problem):
-    """The page's tenant and the session's differ."""
+class Defect(Problem):
+    """Something this code did not expect."""
 
-    code = "tenant_mismatch"
-    status = 409
+    code = "internal_error"
+    status = 500
+    retryable = True
 
 
 def _parse(frame: bytes) -> dict[str, Any]:

@@ -36,12 +36,13 @@ from apps.routing.contracts import (
     ToolCallStarted,
 )
 from apps.streaming.errors import Fenced as LogFenced
-from apps.streaming.errors import LogOverflow
+from apps.streaming.errors import LogOverflow, StreamingError
 from apps.streaming.writer import LogHandle
 from apps.tenants.scope import database_step
 
 # How long a finished stream stays readable from Redis; afterwards PostgreSQL answers.
 CLOSED_LOG_TTL_SECONDS = 600
+CLOSE_PATIENCE_SECONDS = 20.0
 _FINISH_RETRY_SECONDS = 0.25
 
 log = structlog.get_logger(__name__)
@@ -203,7 +204,7 @@ def _end_badly(answer: Answer, code: str, message: str, retryable: bool) -> None
 async def _finish(run: Run, ports: Ports, handle: LogHandle | None) -> None:
     """Commit the end, then tell it: the log is closed only once the row is final."""
     claimed, work, answer = run.claimed, run.work, run.answer
-    last_event_id = handle.next_id() if handle is not None else f"{claimed.fence}-1"
+    last_event_id = str(handle.next_id()) if handle is not None else f"{claimed.fence}-1"
     while True:
         try:
             body = await database_step(finish, claimed, work, answer, last_event_id)
@@ -240,7 +241,12 @@ async def _finish(run: Run, ports: Ports, handle: LogHandle | None) -> None:
     )
     if handle is not None:
         failed = answer.state is GenerationState.FAILED
-        await handle.close("message.error" if failed else "message.completed", body, CLOSED_LOG_TTL_SECONDS)
+        try:
+            async with asyncio.timeout(CLOSE_PATIENCE_SECONDS):
+                await handle.close("message.error" if failed else "message.completed", body, CLOSED_LOG_TTL_SECONDS)
+        except (TimeoutError, StreamingError):
+            # Readers find the end in the row. The writer goes on trying by itself.
+            log.warning("generation.log_not_closed", generation_id=str(claimed.generation_id))
     await ports.announce(claimed.tenant_id, work.user_id, work.identity.conversation_id)
     await settled
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db import connections
 
-from apps.conversations.contracts import StreamIdentity
+from apps.conversations.contracts import GenerationState, StreamIdentity
 from apps.conversations.generation.claim import Claimed
 from apps.conversations.models import Generation
 from apps.routing import services as routing
@@ -60,7 +60,7 @@ def load(claimed: Claimed) -> Work:
         model=row.model_slug,
         model_name=plan.model_name,
         hue=plan.hue,
-        state=row.state,
+        state=GenerationState(row.state),
         fence=claimed.fence,
     )
     return Work(identity, row.user_id, row.api_key_id, plan, Prompt(messages=messages), queued_ms)

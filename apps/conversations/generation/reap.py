@@ -5,6 +5,7 @@ of the provider calls that died with it.
 """
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import connections, transaction
@@ -98,7 +99,7 @@ def reap(saved_texts: dict[tuple[UUID, int], str]) -> list[Moved]:
         moved: list[Moved] = []
         for statement in (_MOVE, _EXPIRE):
             cursor.execute(statement, {"max_claims": MAX_CLAIMS, "batch": BATCH})
-            moved += [Moved(*row[:6], GenerationState(row[6])) for row in cursor.fetchall()]
+            moved += [_moved(row) for row in cursor.fetchall()]
         if not moved:
             return []
         write_off([one.generation_id for one in moved])
@@ -112,6 +113,11 @@ def reap(saved_texts: dict[tuple[UUID, int], str]) -> list[Moved]:
             _close_message(cursor, one, text)
         billing.settle_reservations([one.generation_id for one in ended])
     return moved
+
+
+def _moved(row: tuple[Any, ...]) -> Moved:
+    *ids, state = row
+    return Moved(*ids, GenerationState(state))
 
 
 def _close_message(cursor: object, one: Moved, text: str) -> None:

@@ -19,6 +19,7 @@ from django.db import transaction
 from redis.asyncio import Redis
 
 from apps.billing import services as billing
+from apps.conversations.connections import event_loop_redis
 from apps.conversations.contracts import GenerationState
 from apps.conversations.generation import caretaker, hints
 from apps.conversations.generation.attempts import write_off
@@ -28,7 +29,6 @@ from apps.conversations.generation.pipeline import Run, answer_generation
 from apps.conversations.generation.ports import Limits, Ports
 from apps.conversations.generation.prompt import load
 from apps.observability import metrics
-from apps.streaming import connect
 from apps.streaming.writer import LogWriter
 from apps.tenants.scope import database_step
 
@@ -139,7 +139,7 @@ class WorkerRuntime:
         self.loop.run_forever()
 
     async def _prepare(self) -> None:
-        self.redis = connect(settings.REDIS_URL)
+        self.redis = event_loop_redis()
         writer = LogWriter(self.redis, may_append=lambda: self.lease.fresh)
         self._ports = Ports(
             writer=writer,
@@ -158,7 +158,8 @@ class WorkerRuntime:
     def _launch(self, run: Run) -> None:
         run.task = asyncio.create_task(self._answer(run))
         self.runs[run.claimed.generation_id] = run
-        metrics.slots_used(len(self.runs))
+        metrics.generation_started()
+        metrics.slots(len(self.runs), self.options.slots)
         if run.claimed.worker_id != self.lease.worker_id:
             run.abandon()
 
@@ -173,7 +174,7 @@ class WorkerRuntime:
         finally:
             if self.runs.get(run.claimed.generation_id) is run and not run.handing_back:
                 del self.runs[run.claimed.generation_id]
-            metrics.slots_used(len(self.runs))
+            metrics.slots(len(self.runs), self.options.slots)
             self._slots.release()
 
     def _on_reaped(self, lost: UUID) -> None:
