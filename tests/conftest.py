@@ -4,6 +4,7 @@ A test makes its own tenant (fixtures `alice`, `bob`, `mallory`) and nothing is 
 other nor wait for each other.
 """
 
+import atexit
 import os
 from collections.abc import Iterator
 
@@ -32,6 +33,8 @@ except BaseException:
     if _own is not None:
         _own.stop()
     raise
+if _own is not None:
+    atexit.register(_own.stop)  # not a hook: pytest calls none after a conftest that cannot be imported
 servers.share(_addresses)
 for _name in ("DEMO", "OPENAI_API_KEY", "OLLAMA_HOST", "WEB_SERVER", "BASE_URL"):
     os.environ.pop(_name, None)
@@ -53,9 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     assert _addresses is not None
-    if _own is not None:
-        _own.stop()
-    else:
+    if _own is None:
         servers.drop_database(_addresses, _WORKER)
 
 

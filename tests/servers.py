@@ -31,8 +31,9 @@ _REDIS_DATABASES = 16
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where a run's servers listen. The PostgreSQL addresses name the template database."""
+    """Where a run's servers listen, and its folder. The PostgreSQL addresses name the template database."""
 
+    folder: str
     admin: str
     app: str
     engine: str
@@ -62,7 +63,14 @@ class Servers:
         template = f"tpl_{migrations_hash()}"
         urls = bootstrap(self._postgres.admin_url, template, dict.fromkeys(ROLES, _PASSWORD))
         addresses = Addresses(
-            self._postgres.admin_url, urls.app, urls.engine, urls.owner, template, self._redis.url, self._cache.url
+            folder=str(self._folder),
+            admin=self._postgres.admin_url,
+            app=urls.app,
+            engine=urls.engine,
+            owner=urls.owner,
+            template=template,
+            redis=self._redis.url,
+            redis_cache=self._cache.url,
         )
         _migrate(environment(addresses, urls, "template", 0))
         return addresses
@@ -109,7 +117,6 @@ def drop_database(addresses: Addresses, worker: str) -> None:
 
 def environment(addresses: Addresses, urls: DatabaseUrls, worker: str, number: int) -> dict[str, str]:
     """The whole environment of the product for one test process and what it starts: nothing of the machine's own."""
-    data = Path(tempfile.gettempdir()) / f"switchboard-tests-data-{os.getppid()}-{worker}"
     return {
         "SECRET_KEY": "only-for-tests-0123456789-0123456789-0123456789-012345",
         "VAULT_KEYS": "test:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
@@ -124,7 +131,7 @@ def environment(addresses: Addresses, urls: DatabaseUrls, worker: str, number: i
         "REDIS_PREFIX": f"{worker}:",
         "DEBUG": "1",  # plain static files: nobody has collected them
         "ALLOWED_HOSTS": "localhost,127.0.0.1,[::1],testserver",
-        "DATA_DIR": str(data),
+        "DATA_DIR": str(Path(addresses.folder) / f"data-{worker}"),
         "LOG_LEVEL": "WARNING",
         "LOG_FORMAT": "console",
         "PYTHONPATH": str(ROOT),

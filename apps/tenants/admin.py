@@ -1,7 +1,5 @@
 """Administration of people, tenants, memberships and API keys, for operators."""
 
-from typing import Any
-
 from django.contrib import admin, messages
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
@@ -28,17 +26,6 @@ class UserAdmin(EngineAdmin[User]):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
-
-
-class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
-    """A tenant's members, on its page."""
-
-    model = Membership
-    extra = 0
-    autocomplete_fields = ("user",)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).using("engine").select_related("user")
 
 
 @admin.register(Tenant)
