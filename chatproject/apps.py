@@ -7,6 +7,8 @@ class ChatprojectConfig(AppConfig):
     name = "chatproject"
 
     def ready(self) -> None:
+        # Celery's application must exist wherever a ring is sent from, the web processes included.
+        import chatproject.celery  # noqa: F401
         from apps.observability import logging
         from chatproject.settings import ENV
 

@@ -17,17 +17,22 @@ MAX_MODEL_NAME = 120
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """A question for 1 to 8 models. `conversation_id` None opens a new conversation."""
+    """A question for 1 to 8 models. `conversation_id` None opens a new conversation.
+
+    No model named means the conversation's own choice or, in a new one, the first model on offer. `digest` stands for
+    the request as it came in.
+    """
 
     message: str
     models: tuple[str, ...]
     conversation_id: UUID | None
     idempotency_key: str | None
+    digest: bytes = b""
 
-    def digest(self) -> bytes:
-        """SHA-256 of the request's meaning, to tell a repeat from another request under the same key."""
-        meaning = [self.message, list(self.models), str(self.conversation_id or "")]
-        return hashlib.sha256(orjson.dumps(meaning)).digest()
+
+def _digest(message: str, models: tuple[str, ...], conversation_id: UUID | None) -> bytes:
+    """SHA-256 of what was asked, as it was asked: tells a repeat from another request under the same key."""
+    return hashlib.sha256(orjson.dumps([message, models, conversation_id])).digest()
 
 
 def turn_request(body: dict[str, Any], idempotency_key: str | None) -> TurnRequest:
@@ -43,7 +48,8 @@ def turn_request(body: dict[str, Any], idempotency_key: str | None) -> TurnReque
     if problems:
         detail = "; ".join(f"{name}: {' '.join(texts)}" for name, texts in problems.items())
         raise InvalidMessage(detail, fields=problems)
-    return TurnRequest(message, models, conversation_id, idempotency_key)
+    digest = _digest(message, models, conversation_id)
+    return TurnRequest(message, models, conversation_id, idempotency_key, digest)
 
 
 def _message(value: Any, problems: dict[str, list[str]]) -> str:
@@ -72,6 +78,8 @@ def _models(body: dict[str, Any], problems: dict[str, list[str]]) -> tuple[str, 
     chosen = many if many is not None else one
     if isinstance(chosen, str):
         chosen = [name.strip() for name in chosen.split(",")]
+    if chosen is None:
+        return ()
     if not isinstance(chosen, list) or not all(isinstance(name, str) for name in chosen):
         problems["models"] = ["Name the models to ask, as a list of texts."]
         return ()

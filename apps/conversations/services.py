@@ -1,6 +1,7 @@
 """What people do with chats: ask, stop, ask a lane again, rename, delete, restore."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID
@@ -43,6 +44,8 @@ def start_turn(principal: Principal, request: TurnRequest) -> TurnAccepted:
         if earlier is not None:
             return earlier
         prompt_bytes = turns.prompt_bytes(principal, request)
+        chosen = request.models or turns.models_chosen(principal, request)
+    request = replace(request, models=chosen or _first_on_offer(principal))
     lanes = [turns.new_lane(plan) for plan in _plans(principal, request.models, prompt_bytes)]
     costs = [CallCost(lane.generation_id, lane.plan.amount_bound_nanousd) for lane in lanes]
 
@@ -62,6 +65,13 @@ def start_turn(principal: Principal, request: TurnRequest) -> TurnAccepted:
         return winner
     _announce(principal, turn)
     return turn
+
+
+def _first_on_offer(principal: Principal) -> tuple[str, ...]:
+    cards = routing_selectors.models_for(principal.tenant_id)
+    if not cards:
+        raise InvalidMessage("No model is on offer. An administrator adds one with `manage.py add_provider`.")
+    return (cards[0].slug,)
 
 
 def _plans(principal: Principal, models: tuple[str, ...], prompt_bytes: int) -> list[Plan]:

@@ -42,7 +42,7 @@ def replay(principal: Principal, request: TurnRequest) -> TurnAccepted | None:
     turn = Turn.objects.filter(user_id=principal.user_id, idempotency_key=request.idempotency_key).first()
     if turn is None:
         return None
-    if bytes(turn.request_digest or b"") != request.digest():
+    if bytes(turn.request_digest or b"") != request.digest:
         raise IdempotencyMismatch("This idempotency key was used for another request. Use a new key.")
     conversation = Conversation.objects.get(id=turn.conversation_id)
     rows = Generation.objects.filter(turn_id=turn.id).order_by("lane_position", "id")
@@ -78,7 +78,7 @@ def write_turn(principal: Principal, request: TurnRequest, lanes: Sequence[Plann
         user_id=principal.user_id,
         seq=conversation.turn_count,
         idempotency_key=request.idempotency_key,
-        request_digest=request.digest() if request.idempotency_key else None,
+        request_digest=request.digest if request.idempotency_key else None,
     )
     question = Message.objects.create(
         tenant_id=principal.tenant_id,
@@ -236,6 +236,14 @@ def prompt_bytes(principal: Principal, request: TurnRequest) -> int:
     if row is None:
         raise NotFound("There is no such conversation.")
     return size + int(row[0])
+
+
+def models_chosen(principal: Principal, request: TurnRequest) -> tuple[str, ...]:
+    """The models of the conversation's last turn; none for a new one. Demands the tenant's transaction."""
+    if request.conversation_id is None:
+        return ()
+    rows = Conversation.objects.filter(id=request.conversation_id, user_id=principal.user_id)
+    return tuple(rows.values_list("models_chosen", flat=True).first() or ())
 
 
 def new_lane(plan: Plan) -> PlannedLane:

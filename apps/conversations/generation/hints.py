@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from apps.streaming import hints as streaming
+import apps.streaming.hints as streaming
 
 
 async def answer_ended(tenant_id: UUID, user_id: UUID, conversation_id: UUID) -> None:

@@ -116,8 +116,8 @@ def reap(saved_texts: dict[tuple[UUID, int], str]) -> list[Moved]:
 
 
 def _moved(row: tuple[Any, ...]) -> Moved:
-    *ids, state = row
-    return Moved(*ids, GenerationState(state))
+    generation, tenant, user, conversation, message, fence, state = row
+    return Moved(generation, tenant, user, conversation, message, fence, GenerationState(state))
 
 
 def _close_message(cursor: object, one: Moved, text: str) -> None:

@@ -24,6 +24,8 @@ from chatproject.environment import load
 MEMBER = "demo@example.com"
 OTHER_MEMBER = "other@example.com"
 OPERATOR = "admin@example.com"
+# The simulator takes any key; it only insists on one, as providers do.
+SIMULATOR_KEY = "simulated"
 NANOUSD_PER_USD = 1_000_000_000
 
 
@@ -62,7 +64,7 @@ class Command(BaseCommand):
 
     def _offer_simulated(self, simulator_url: str) -> None:
         provider_id = routing.add_provider(
-            name="Simulator", base_url=f"{simulator_url.rstrip('/')}/v1", key="simulated", simulated=True
+            name="Simulator", base_url=f"{simulator_url.rstrip('/')}/v1", key=SIMULATOR_KEY, simulated=True
         )
         for position, card in enumerate(asyncio.run(_cards(simulator_url)), start=1):
             facts = card["switchboard"]
@@ -100,8 +102,11 @@ class Command(BaseCommand):
 async def _cards(simulator_url: str) -> list[dict[str, Any]]:
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
-        session.get(f"{simulator_url.rstrip('/')}/v1/models") as response,
+        session.get(
+            f"{simulator_url.rstrip('/')}/v1/models", headers={"Authorization": f"Bearer {SIMULATOR_KEY}"}
+        ) as response,
     ):
+        response.raise_for_status()
         body: dict[str, Any] = await response.json()
         return list(body["data"])
 
