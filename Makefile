@@ -34,7 +34,7 @@ verify: install-dev ## format, lint, types, import rules, templates, then all te
 	$(VENV)/bin/ruff check .
 	$(SETTINGS_FOR_MYPY) $(VENV)/bin/mypy .
 	$(VENV)/bin/lint-imports
-	$(VENV)/bin/djlint templates --check --quiet
+	$(VENV)/bin/djlint templates --lint --quiet
 	@. $(VENV)/bin/activate && exec tests/run
 
 chaos: install-dev ## the fault drills (one: DRILL=4; other instants: SEED=7)

@@ -92,6 +92,8 @@ class _Session:
             console=self.console,
         )
         self.follow: bool = getattr(arguments, "follow", False)
+        if self.follow:  # the ends of logs are on the screen already
+            self.stack.supervisor.report = lambda text: self.console.line(text.splitlines()[0])
         self.stopping = False
 
     def run(self) -> int:
@@ -140,10 +142,12 @@ class _Session:
 
     def _stop(self) -> None:
         began = time.monotonic()
-        if self.stack.processes:
+        anything_runs = any(process.alive for process in self.stack.processes.values())
+        if anything_runs:
             self.console.line("\nStopping: web and worker first, PostgreSQL last. Ctrl-C again ends them at once.")
         self.stack.stop()
-        self.console.line(f"Stopped in {time.monotonic() - began:.1f} s.")
+        if anything_runs:
+            self.console.line(f"Stopped in {time.monotonic() - began:.1f} s.")
 
     def _served_logs(self) -> dict[str, Path]:
         names = ["web-1", *(f"worker-{number}" for number in range(1, self.stack.workers + 1)), "beat", "simulator"]

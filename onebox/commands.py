@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WEB_SERVERS = ("daphne", "uvicorn")
+_CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "chatproject")
 _APPLICATION = "chatproject.asgi:application"
 
 
@@ -28,13 +29,13 @@ def worker(number: int, threads: str) -> list[str]:
     """One Celery worker; its threads only wake the process, so few are enough."""
     options = f"-P threads -c {threads} -Q celery -n worker-{number}@%h --loglevel=WARNING"
     quiet = "--without-mingle --without-gossip --without-heartbeat"
-    return [sys.executable, "-m", "celery", "-A", "chatproject", "worker", *options.split(), *quiet.split()]
+    return [*_CELERY, "worker", *options.split(), *quiet.split()]
 
 
 def beat(folder: Path) -> list[str]:
     """Celery's clock, with its schedule file in the data folder and no pid file to go stale."""
     schedule = ["--schedule", str(folder / "beat-schedule"), "--pidfile=", "--loglevel=WARNING"]
-    return [sys.executable, "-m", "celery", "-A", "chatproject", "beat", *schedule]
+    return [*_CELERY, "beat", *schedule]
 
 
 def simulator(listener: socket.socket) -> list[str]:

@@ -141,7 +141,7 @@ class Postgres(Process):
             if self.data.exists():  # made by an earlier run, whose account stays its owner
                 owner = self.data.stat()
                 self.account = (owner.st_uid, owner.st_gid)
-            if not postgres_install.is_reachable(self._install / "bin"):
+            if not postgres_install.is_open_to_all(self._install):
                 self._install = postgres_install.reachable_copy(self._install, self._home)
         if not (self.data / "PG_VERSION").exists():
             self._create()

@@ -47,6 +47,12 @@ def account() -> tuple[int, int] | None:
     raise PostgresUnavailable("PostgreSQL does not run as root, and there is neither a postgres nor a nobody account.")
 
 
+def is_open_to_all(install: Path) -> bool:
+    """Whether any account can run the server of an installation."""
+    server = install / "bin" / "postgres"
+    return is_reachable(server) and server.stat().st_mode & 0o005 == 0o005
+
+
 def is_reachable(path: Path) -> bool:
     """Whether any account may walk down to a path."""
     return all(folder.stat().st_mode & 0o001 for folder in path.resolve().parents)
@@ -68,11 +74,13 @@ def reachable_copy(install: Path, fallback: Path) -> Path:
     draft = Path(tempfile.mkdtemp(dir=target))
     draft.chmod(0o755)
     ignore = shutil.ignore_patterns("include", "*.a", "pgxs", "pkgconfig")
-    (draft / package.name).mkdir(mode=0o755)
     shutil.copytree(install, draft / package.name / install.name, ignore=ignore)
     libraries = package.parent / f"{package.name}.libs"
     if libraries.exists():
         shutil.copytree(libraries, draft / libraries.name)
+    for path in draft.rglob("*"):
+        mode = path.stat().st_mode
+        path.chmod(mode | (0o055 if mode & 0o100 else 0o044))
     try:
         draft.rename(final)
     except OSError:  # another start was faster

@@ -24,14 +24,15 @@ def restart_on_change(stack: Stack, console: Console) -> None:
         paths = [path for path in paths if path.suffix in _SUFFIXES and "__pycache__" not in path.parts]
         if paths:
             console.line(f"{paths[0].relative_to(commands.ROOT)} changed{_others(len(paths))}, restarting")
-            _apply(stack, console, paths)
+            restart(stack, console, paths)
 
 
 def _others(count: int) -> str:
     return f" and {count - 1} more" if count > 1 else ""
 
 
-def _apply(stack: Stack, console: Console, paths: list[Path]) -> None:
+def restart(stack: Stack, console: Console, paths: list[Path]) -> None:
+    """Restart what the changed files concern; migrate when one is a migration. Errors are shown, not raised."""
     names = [name for name in stack.processes if name.startswith(("web-", "worker-"))]
     if any(commands.ROOT / "simulator" in path.parents for path in paths):
         names.append("simulator")
@@ -49,4 +50,4 @@ def _apply(stack: Stack, console: Console, paths: list[Path]) -> None:
         console.line("ready again")
     except StartFailed as error:
         # The next change starts them again; until then a broken web process is no reason to end everything.
-        console.line(str(error))
+        console.line(str(error).splitlines()[0])  # the log has just been shown

@@ -25,13 +25,13 @@ from onebox.supervisor import Supervisor
 
 SERVING_TIER, CLOCK_TIER = 0, 1
 READY_SECONDS = 60.0
-# Another installation's addresses and keys must not leak into this one; whoever means them passes them in `env`.
 _SECRET_NAMES = ("SECRET_KEY", "VAULT_KEYS", "API_KEY_PEPPER")
 _DATABASE_NAMES = ("DATABASE_ADMIN_URL", "DATABASE_URL", "DATABASE_ENGINE_URL", "DATABASE_OWNER_URL", "DB_NAME")
 _REDIS_NAMES = ("REDIS_URL", "REDIS_CACHE_URL", "REDIS_PREFIX")
 _PLACE_NAMES = ("SIMULATOR_URL", "BASE_URL", "HOST", "PORT", "DATA_DIR", "DEMO", "WEB_SERVER")
-_OWN_NAMES = (*_SECRET_NAMES, *_DATABASE_NAMES, *_REDIS_NAMES, *_PLACE_NAMES)
 _CHOICE_NAMES = ("DEBUG", "ALLOWED_HOSTS", "LOG_LEVEL", "LOG_FORMAT", "WORKER_SLOTS", "WORKER_THREADS")
+# Another installation's settings must not leak into this one; whoever means them passes them in `env`.
+_OWN_NAMES = (*_SECRET_NAMES, *_DATABASE_NAMES, *_REDIS_NAMES, *_PLACE_NAMES, *_CHOICE_NAMES)
 
 
 class Stack:
@@ -224,7 +224,7 @@ class Stack:
 
     def exports(self) -> dict[str, str]:
         """The part of `env` that is about this installation."""
-        return {key: self.env[key] for key in (*_OWN_NAMES, *_CHOICE_NAMES) if key in self.env}
+        return {key: self.env[key] for key in _OWN_NAMES if key in self.env}
 
     def _start_process(self, name: str, argv: list[str], *, tier: int = SERVING_TIER) -> None:
         listener = self._listeners.get(name)

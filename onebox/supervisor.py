@@ -46,7 +46,7 @@ class Supervisor:
         self.records = folder / "run"
         self.logs = folder / "logs"
         self.stop_seconds = {0: 30.0, 1: 5.0, 2: 10.0, 3: 30.0}
-        self._report = report
+        self.report = report
         self._watched: dict[str, _Watched] = {}
         self._lock_file: int | None = None
         self._ending = threading.Event()
@@ -125,14 +125,16 @@ class Supervisor:
         for process in processes:
             if process.alive:
                 if not self._hurry.is_set():
-                    self._report(f"{process.name} did not stop within {timeout_seconds:g} s and is killed")
+                    self.report(f"{process.name} did not stop within {timeout_seconds:g} s and is killed")
                 process.end_now()
             process.stop()
 
     def _watch(self) -> None:
         while not self._ending.wait(_TICK_SECONDS):
             for watched in list(self._watched.values()):
-                if watched.restart and watched.process.wanted and not watched.process.alive:
+                if watched.process.alive:
+                    watched.restart_at = None  # somebody else started it
+                elif watched.restart and watched.process.wanted:
                     self._restart(watched)
 
     def _restart(self, watched: _Watched) -> None:
@@ -142,7 +144,7 @@ class Supervisor:
             if now - process.started_at > _STEADY_SECONDS:
                 watched.delay_seconds = _FIRST_DELAY_SECONDS
             watched.restart_at = now + watched.delay_seconds
-            self._report(
+            self.report(
                 f"{process.name} ended with code {process.returncode}; it starts again in {watched.delay_seconds:g} s\n"
                 f"{process.log_tail()}"
             )
@@ -153,7 +155,7 @@ class Supervisor:
                 process.start()
             except Exception as error:  # it stays wanted, so the next tick tries again, later
                 process.wanted = True
-                self._report(f"{process.name} could not be started: {error}")
+                self.report(f"{process.name} could not be started: {error}")
 
     def _rotate_logs(self) -> None:
         """x.log becomes x.log.1 and so on; the fifth is dropped."""

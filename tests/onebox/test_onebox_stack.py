@@ -1,5 +1,6 @@
 """The whole product starts from nothing, starts faster the second time, restarts what crashes, and stops."""
 
+import io
 import json
 import signal
 import urllib.request
@@ -11,10 +12,14 @@ import psycopg
 import pytest
 
 from onebox import commands
+from onebox.bootstrap import APP, ENGINE, OWNER, BootstrapFailed, with_database
+from onebox.console import Console
 from onebox.identity import is_running
 from onebox.network import listen
+from onebox.postgres import Postgres
 from onebox.process import StartFailed
 from onebox.redis import Redis
+from onebox.reload import restart
 from onebox.stack import Stack
 from tests.onebox import product
 from tests.onebox.conftest import PASSWORD
@@ -134,6 +139,48 @@ def test_given_addresses_replace_the_embedded_servers(
     cache = one.processes["redis-cache"]
     assert isinstance(cache, Redis)
     assert one.env["REDIS_CACHE_URL"] == cache.url
+
+
+def test_a_server_of_ones_own_is_prepared_with_an_administrators_address(
+    stack: Callable[..., Stack], server: Postgres
+) -> None:
+    one = stack(webs=0, workers=0, simulator=False, env={"DATABASE_ADMIN_URL": server.admin_url})
+    one.start_services()
+    assert set(one.processes) == {"redis", "redis-cache"}
+    for key, role in (("DATABASE_URL", APP), ("DATABASE_ENGINE_URL", ENGINE), ("DATABASE_OWNER_URL", OWNER)):
+        with psycopg.connect(one.env[key]) as connection:
+            row = connection.execute("SELECT current_user, current_database()").fetchone()
+        assert row == (role, "switchboard")
+    one.stop()
+
+    again = stack(webs=0, workers=0, simulator=False, env={"DATABASE_URL": with_database(server.admin_url, "mine")})
+    again.start_services()
+    assert again.env["DATABASE_OWNER_URL"].endswith("/mine")
+    again.stop()
+
+    limited = stack(webs=0, workers=0, simulator=False, env={"DATABASE_URL": one.env["DATABASE_URL"]})
+    with pytest.raises(BootstrapFailed, match="may not create roles"):
+        limited.start()
+
+
+def test_a_changed_source_file_restarts_web_and_worker_and_a_changed_migration_migrates(
+    stack: Callable[..., Stack], tree: Path
+) -> None:
+    one = stack(workers=0, beat=False, env={"DEBUG": "1"})
+    one.start()
+    before = {name: process.pid for name, process in one.processes.items()}
+    migration = tree / "apps/billing/migrations/0002_more.py"
+    migration.write_text("")
+    restart(one, Console(quiet=True), [migration])
+    after = {name: process.pid for name, process in one.processes.items()}
+    assert {name for name in before if before[name] != after[name]} == {"web-1"}
+    assert managed(one) == ["migrate", "migrate"]
+
+    shown = io.StringIO()
+    (tree / "chatproject/asgi.py").write_text("def (")
+    restart(one, Console(shown), [tree / "chatproject/asgi.py"])
+    assert "web-1 ended with code 1." in shown.getvalue()
+    assert one.processes["postgres"].alive
 
 
 def test_a_failing_step_stops_what_had_started_and_shows_its_output(stack: Callable[..., Stack], tree: Path) -> None:
