@@ -10,7 +10,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connections
-from django.db.models import Max
 from uuid6 import uuid7
 
 from apps.conversations.contracts import GenerationAccepted, GenerationState, MessageStatus, TurnAccepted
@@ -84,12 +83,13 @@ def write_turn(principal: Principal, request: TurnRequest, lanes: Sequence[Plann
         tenant_id=principal.tenant_id,
         conversation_id=conversation.id,
         turn_id=turn.id,
-        parent_id=_last_question(conversation.id, turn.id),
+        parent_id=None if created else _last_question(conversation.id, turn.id),
         role=Message.Role.USER,
         text=request.message,
         content=[{"type": "text", "text": request.message}],
     )
-    rows = _lane_rows(principal, conversation.id, [lane.plan.model for lane in lanes])
+    existing = [] if created else list(Lane.objects.filter(conversation_id=conversation.id).order_by("position"))
+    rows = _lane_rows(principal, conversation.id, existing, [lane.plan.model for lane in lanes])
     generations = write_generations(principal, question, list(zip(lanes, rows, strict=True)))
     return TurnAccepted(
         conversation_id=conversation.id,
@@ -184,16 +184,16 @@ def _last_question(conversation_id: UUID, turn_id: UUID) -> UUID | None:
     )
 
 
-def _lane_rows(principal: Principal, conversation_id: UUID, models: Sequence[str]) -> list[Lane]:
+def _lane_rows(principal: Principal, conversation_id: UUID, existing: list[Lane], models: Sequence[str]) -> list[Lane]:
     """The lane of each model, in order: a model keeps its lane, a model asked twice has two, new ones are appended."""
-    existing = list(Lane.objects.filter(conversation_id=conversation_id).order_by("position"))
-    position = Lane.objects.filter(conversation_id=conversation_id).aggregate(last=Max("position"))["last"] or 0
+    position = existing[-1].position if existing else 0
+    unused = list(existing)
     rows: list[Lane] = []
     new: list[Lane] = []
     for model in models:
-        row = next((lane for lane in existing if lane.model_slug == model), None)
+        row = next((lane for lane in unused if lane.model_slug == model), None)
         if row is not None:
-            existing.remove(row)
+            unused.remove(row)
         else:
             position += 1
             row = Lane(

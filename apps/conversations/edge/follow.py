@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 
 from apps.conversations import selectors
-from apps.conversations.contracts import AnswerRow, GenerationState, StreamIdentity
+from apps.conversations.contracts import AnswerRow, GenerationState, StreamIdentity, TurnAccepted
 from apps.conversations.edge.blocks import BlockEvents
 from apps.conversations.edge.events import TERMINAL, Envelope, Event
 from apps.conversations.edge.html import rendered_answer
@@ -167,6 +167,27 @@ async def follow_all(
 
 class Leaving(Exception):
     """This process is about to stop."""
+
+
+async def identities_of_turn(principal: Principal, turn: TurnAccepted) -> list[StreamIdentity]:
+    """The lanes of a turn that was accepted just now. A repeated one may have moved on, so its rows are asked."""
+    if turn.replayed:
+        return await identities_of(principal, turn.turn_id)
+    return [
+        StreamIdentity(
+            generation_id=lane.generation_id,
+            turn_id=turn.turn_id,
+            conversation_id=turn.conversation_id,
+            message_id=lane.message_id,
+            lane=lane.lane,
+            model=lane.model,
+            model_name=lane.model_name,
+            hue=lane.hue,
+            state=GenerationState.QUEUED,
+            fence=0,
+        )
+        for lane in turn.generations
+    ]
 
 
 async def identities_of(principal: Principal, stream_id: UUID) -> list[StreamIdentity]:

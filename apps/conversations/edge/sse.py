@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from apps.conversations import requests, selectors, services
 from apps.conversations.contracts import StreamIdentity, TurnAccepted
 from apps.conversations.edge.events import Event
-from apps.conversations.edge.follow import follow, follow_all, identities_of
+from apps.conversations.edge.follow import follow, follow_all, identities_of, identities_of_turn
 from apps.conversations.edge.http import door, json_object
 from apps.conversations.edge.process import process
 from apps.conversations.edge.replies import accepted_json, generation_json, json_response, turn_json
@@ -35,7 +35,7 @@ async def messages(request: HttpRequest, principal: Principal) -> HttpResponseBa
     turn = await database_step(services.start_turn, principal, wanted)
     if "respond-async" in request.headers.get("Prefer", ""):
         return json_response(accepted_json(turn), status=202, headers={"Preference-Applied": "respond-async"})
-    identities = await identities_of(principal, turn.turn_id)
+    identities = await identities_of_turn(principal, turn)
     if stream:
         return _event_stream(request, principal, identities, {}, lane_stream=False, html=False)
     return await _finished(principal, turn, identities)

@@ -14,7 +14,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 
 from apps.conversations import requests, services
 from apps.conversations.contracts import StreamIdentity
-from apps.conversations.edge.follow import follow_all, identities_of
+from apps.conversations.edge.follow import follow_all, identities_of, identities_of_turn
 from apps.conversations.edge.process import process
 from apps.conversations.edge.replies import accepted_json
 from apps.conversations.edge.sse import position
@@ -138,7 +138,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
         wanted = requests.turn_request(message, client_id)
         turn = await database_step(services.start_turn, principal, wanted)
         await self._send({"type": "message.accepted", "client_id": client_id, **accepted_json(turn)})
-        for identity in await identities_of(principal, turn.turn_id):
+        for identity in await identities_of_turn(principal, turn):
             self._follow(principal, str(identity.generation_id), [identity], {}, _html(message))
 
     async def _cancel(self, principal: Principal, message: dict[str, Any]) -> None:
