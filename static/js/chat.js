@@ -69,10 +69,10 @@ function onHint(hint) {
 async function catchUp(turnId) {
   // One's own question is on its way: its acceptance draws it, and the hint says nothing new.
   if (openId() === null || timeline.pendingTurns > 0) return;
-  const base = `${chatUrl}${openId()}/turns/`;
+  const base = `${chatUrl}${openId()}/turns`;
   const after = timeline.lastTurnId;
   try {
-    await timeline.merge(turnId ? `${base}${turnId}` : after ? `${base}?from=${after}` : base);
+    await timeline.merge(turnId ? `${base}/${turnId}` : after ? `${base}?from=${after}` : base);
   } catch {
     // The next hint, reconnection or reload shows it.
   }
