@@ -17,7 +17,8 @@ class BlockOpened:
 
     `start` counts UTF-16 code units into the whole raw answer, to where the visible text starts: after
     the marker of a heading or quote, after the first line of a fence, at the first character of
-    anything else. It may lie at the very end of what has arrived. `info` is the language of a fence.
+    anything else. It may lie at the very end of what has arrived. `info` is a fence's language,
+    named as its finished frame will name it.
     """
 
     index: int

@@ -27,7 +27,7 @@ _COLOURED = (
 )
 COLOURED_CLASSES = frozenset(_COLOURED.split())
 
-# Names people see, for the languages whose lexers stay linear on hostile input (there is a test).
+# The languages that are highlighted, by the names people see.
 _LANGUAGES = {
     "bash": "Bash",
     "c": "C",
@@ -102,6 +102,9 @@ _ALIASES = {
     "yml": "yaml",
     "zsh": "bash",
 }
+# Pygments' patterns look for the end of a line or of a declaration by backtracking: their cost grows with the
+# square of such a stretch, up to a minute for 20 kB of bare words. Code that people read has no such stretch.
+_COSTLY = re.compile(r"[^\n]{400}|[\w\s]{300}")
 _LANGUAGE_WORD = re.compile(r"[\w+#.-]{1,32}")
 
 
@@ -124,8 +127,8 @@ def languages() -> list[str]:
 
 
 def highlight(source: str, language: str) -> str:
-    """`source` as HTML whose text is exactly `source`; plain where the language is unknown or it is long."""
-    if language not in _LANGUAGES or len(source) > MAX_HIGHLIGHT_CHARS:
+    """`source` as HTML whose text is exactly `source`; without colour where that is unknown or too costly."""
+    if language not in _LANGUAGES or len(source) > MAX_HIGHLIGHT_CHARS or _COSTLY.search(source):
         return escape(source, quote=False)
     parts: list[str] = []
     length = 0

@@ -86,6 +86,13 @@ class _Renderer(RendererHTML):
     def td_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         return f"<td{_alignment(tokens[idx])}>"
 
+    def ordered_list_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        start = tokens[idx].attrs.get("start")
+        return "<ol>\n" if start is None else f'<ol start="{start}">\n'
+
+    def bullet_list_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        return "<ul>\n"
+
     def list_item_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         checked = tokens[idx].meta.get("checked")
         if checked is None:

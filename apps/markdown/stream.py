@@ -2,7 +2,7 @@
 
 The lines of blocks that are not closed yet (the tail) are parsed again when a new line may have closed
 one, never for every piece, and only for blocks, not for inline content. Inside a fence only its end is
-looked for. A long tail is parsed again only after it grew by a sixteenth, so the cost stays linear.
+looked for. A heavy tail is parsed again only after it grew by a sixteenth, so the cost stays linear.
 """
 
 import logging
@@ -15,8 +15,13 @@ from apps.markdown.document import MAX_MARKDOWN_CHARS, representable
 
 _LOG = logging.getLogger(__name__)
 
-#: A tail longer than this is parsed again only after it grew by a sixteenth.
-EAGER_TAIL_CHARS = 4_096
+# A parse costs about as much per line as per 64 characters; tails are weighed by both.
+_LINE_WEIGHT_CHARS = 64
+#: A lighter tail is parsed whenever that may close a block.
+LIGHT_TAIL_CHARS = 8_192
+#: So is a tail up to this weight, for a few parses in a row that closed nothing.
+HEAVY_TAIL_CHARS = 131_072
+_PATIENCE_PARSES = 8
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _KINDS: dict[str, BlockKind] = {
@@ -70,13 +75,15 @@ class BlockStream:
         self._holds_return = False  # a "\r" that may be half of "\r\n"
         self._is_settled = False  # the incomplete line has been acted on
         self._needs_parse = False
-        self._tail_chars = 0
-        self._parse_at_chars = 0
+        self._tail_weight = 0
+        self._parse_at_weight = 0
+        self._patience_parses = _PATIENCE_PARSES
         self._fence_end: re.Pattern[str] | None = None
         self._open: _Open | None = None
         self._next_index = 0
         self._references: grammar.References = {}
         self._is_plain = False
+        self._plain_lines_seen = 0
         self._is_finished = False
 
     def feed(self, delta: str) -> list[BlockEvent]:
@@ -125,13 +132,13 @@ class BlockStream:
         self._offset += width
         self._pieces, self._beginning, self._is_settled = [], "", False
         self._piece_start = self._offset
-        self._tail_chars += len(line) + 1
+        self._tail_weight += len(line) + _LINE_WEIGHT_CHARS
         self._chars += len(line) + 1
         if self._is_plain:
             return
         if self._fence_end is not None:
             if self._fence_end.fullmatch(line):
-                self._fence_end, self._parse_at_chars, self._needs_parse = None, 0, True
+                self._fence_end, self._parse_at_weight, self._needs_parse = None, 0, True
         elif not self._needs_parse:
             self._needs_parse = not self._continues(line)
         if self._chars > MAX_MARKDOWN_CHARS:
@@ -152,7 +159,7 @@ class BlockStream:
         if not self._is_settled and line_starts.is_settled(self._beginning):
             self._is_settled = True
             self._needs_parse = self._needs_parse or not self._continues(self._beginning)
-        if self._needs_parse and self._tail_chars >= self._parse_at_chars:
+        if self._needs_parse and self._tail_weight >= self._parse_at_weight:
             self._parse(events, is_final=False)
 
     def _parse(self, events: list[BlockEvent], *, is_final: bool) -> None:
@@ -179,8 +186,10 @@ class BlockStream:
         else:
             self._forget(blocks[-1].end_line if blocks else len(self._lines))
         self._needs_parse = False
-        is_long = self._tail_chars > EAGER_TAIL_CHARS
-        self._parse_at_chars = self._tail_chars + self._tail_chars // 16 if is_long else 0
+        self._patience_parses = _PATIENCE_PARSES if count else self._patience_parses - 1
+        limit = HEAVY_TAIL_CHARS if self._patience_parses > 0 else LIGHT_TAIL_CHARS
+        is_heavy = self._tail_weight > limit
+        self._parse_at_weight = self._tail_weight + self._tail_weight // 16 if is_heavy else 0
 
     def _complete_blocks(self, blocks: list[grammar.Block]) -> int:
         """How many of the tail's blocks no further text can change."""
@@ -267,23 +276,28 @@ class BlockStream:
     def _forget(self, line_count: int) -> None:
         """Drop the tail's first lines."""
         line_count = min(line_count, len(self._lines))
-        self._tail_chars -= sum(len(line) + 1 for line in self._lines[:line_count])
+        self._tail_weight -= sum(len(line) + _LINE_WEIGHT_CHARS for line in self._lines[:line_count])
         del self._lines[:line_count], self._starts[:line_count]
         if self._open is not None:
             self._open.first_line -= line_count
 
     def _open_plain(self, events: list[BlockEvent]) -> None:
-        """Behind `MAX_MARKDOWN_CHARS`: one last block of plain text, from its first visible line on."""
-        if self._open is None and ("".join(self._lines) + "".join(self._pieces)).strip():
+        """Behind `MAX_MARKDOWN_CHARS`: one last block of plain text, once there is anything to see."""
+        if self._open is not None:
+            return
+        new_lines = self._lines[self._plain_lines_seen :]
+        self._plain_lines_seen = len(self._lines)
+        if ("".join(new_lines) + self._beginning).strip():
             start = [*self._starts, self._piece_start][0]
             self._open = _Open(self._next_index, 0, "fence", "")
             self._next_index += 1
             events.append(BlockOpened(self._open.index, "fence", "", start))
 
     def _close_plain(self, events: list[BlockEvent]) -> None:
+        text = "\n".join([*self._lines, "".join(self._pieces)])
+        self._plain_lines_seen, self._beginning = 0, text
         self._open_plain(events)
         if self._open is not None:
-            text = "\n".join([*self._lines, "".join(self._pieces)])
             events.append(BlockClosed(self._open.index, rendering.plain(text)))
             self._open = None
 
