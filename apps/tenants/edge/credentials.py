@@ -117,4 +117,5 @@ async def _told(step: Callable[[], T]) -> T:
 
 def _session_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     cookies = "; ".join(value.decode("latin-1") for name, value in headers if name.lower() == b"cookie")
-    return parse_cookie(cookies).get(settings.SESSION_COOKIE_NAME) or None
+    key = parse_cookie(cookies).get(settings.SESSION_COOKIE_NAME, "")
+    return key if 8 <= len(key) <= 40 and key.isascii() and key.isalnum() else None
