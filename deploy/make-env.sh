@@ -1,0 +1,20 @@
+#!/bin/sh
+# Prints secrets for compose.yaml: sh deploy/make-env.sh > deploy/.env
+# Each run prints others. Keep the file: without it the stored provider keys cannot be read again.
+set -eu
+
+hex() { head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
+
+for name in POSTGRES_PASSWORD OWNER_PASSWORD APP_PASSWORD ENGINE_PASSWORD REDIS_PASSWORD SECRET_KEY API_KEY_PEPPER; do
+  echo "$name=$(hex)"
+done
+# 32 random bytes, in the alphabet of URLs.
+echo "VAULT_KEYS=k1:$(head -c 32 /dev/urandom | base64 | tr '+/' '-_')"
+cat <<'SETTINGS'
+# Where people reach it. Over HTTPS: https://chat.example, chat.example, 1.
+BASE_URL=http://127.0.0.1:8000
+ALLOWED_HOSTS=localhost
+SECURE_COOKIES=0
+# What the host listens on; put a server that speaks HTTPS before it. Address and port of the host.
+LISTEN=127.0.0.1:8000
+SETTINGS
