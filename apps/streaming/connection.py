@@ -47,7 +47,7 @@ class HeldConnection:
         """Raises `LogUnavailable`, after `CONNECT_TIMEOUT_SECONDS` at the latest."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
-                await self._connection.connect()
+                await self._connection.connect()  # type: ignore[no-untyped-call]
         except (RedisError, OSError, TimeoutError) as error:
             await self.disconnect()
             raise LogUnavailable("Redis cannot be reached") from error

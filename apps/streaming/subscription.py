@@ -91,12 +91,14 @@ class Subscription:
 
     def replay(self, page: Sequence[LogEntry]) -> bool:
         """Queue a page that was read after this position. False where the log has a hole there."""
+        whole = True
         for entry in page:
             if not follows(entry.fence, entry.seq, self.cursor):
-                return False
+                whole = False
+                break
             self._put(entry)
         self._rouse()
-        return True
+        return whole
 
     def deliver(self, entries: Sequence[LogEntry], read_after: tuple[int, int]) -> bool:
         """Queue what is new of a shared read that was sent with the position `read_after`. False at a hole.
