@@ -55,8 +55,12 @@ class EngineAdmin(_Admin):
 
 
 class ProviderForm(EngineForm):
-    """The key goes in and never comes out."""
+    """The key goes in and never comes out.
 
+    The address is a field of its own, because Django's check of URLs refuses hosts of one word (`http://ollama:11434`).
+    """
+
+    address = forms.CharField(max_length=400, help_text="Up to and with /v1.")
     key = forms.CharField(
         required=False,
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "off"}),
@@ -66,11 +70,15 @@ class ProviderForm(EngineForm):
 
     class Meta:
         model = Provider
-        fields = ("tenant", "slug", "name", "adapter", "base_url", "simulated", "enabled")
+        fields = ("tenant", "slug", "name", "adapter", "simulated", "enabled")
 
-    def clean_base_url(self) -> str:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["address"].initial = self.instance.base_url
+
+    def clean_address(self) -> str:
         try:
-            return checked_base_url(self.cleaned_data["base_url"])
+            return checked_base_url(self.cleaned_data["address"])
         except ProviderAddressRefused as refused:
             raise forms.ValidationError(refused.detail) from refused
 
@@ -85,7 +93,7 @@ class ProviderForm(EngineForm):
         given = self.cleaned_data
         if given.get("key") and given.get("remove_key"):
             self.add_error("remove_key", "Either give a key or remove it.")
-        moves = origin(str(self.initial.get("base_url", ""))) != origin(str(given.get("base_url", "")))
+        moves = origin(self.instance.base_url) != origin(given.get("address", self.instance.base_url))
         if self.instance.sealed_key and moves and not (given.get("key") or given.get("remove_key")):
             self.add_error("key", "The address changes, so give the key again.")
         return cleaned
@@ -94,6 +102,7 @@ class ProviderForm(EngineForm):
 @admin.register(Provider)
 class ProviderAdmin(EngineAdmin):
     form = ProviderForm
+    fields = ("tenant", "slug", "name", "adapter", "address", "key", "remove_key", "simulated", "enabled")
     list_display = ("name", "slug", "tenant", "base_url", "has_key", "simulated", "enabled")
     list_filter = ("enabled", "simulated")
     list_select_related = ("tenant",)
@@ -105,6 +114,7 @@ class ProviderAdmin(EngineAdmin):
 
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
         assert isinstance(obj, Provider)  # noqa: S101 - what this admin is registered for
+        obj.base_url = form.cleaned_data["address"]
         if form.cleaned_data["remove_key"]:
             obj.sealed_key = ""
         elif form.cleaned_data["key"]:

@@ -105,7 +105,7 @@ class OpenAICompatible:
             while not complete:
                 data = await _read(response.content, clock, progress, request.provider_name)
                 received_bytes += len(data)
-                if received_bytes > limit_bytes or progress.skipped_events > _SKIPPED_EVENTS_MAX:
+                if received_bytes > limit_bytes:
                     raise _unreadable(request.provider_name)
                 complete = not data
                 for payload in _events(parser, data, request.provider_name):
@@ -119,6 +119,8 @@ class OpenAICompatible:
                     for delta in deltas:
                         yield delta
                     complete = complete or (progress.finish_reason is not None and progress.usage_is_final)
+                if progress.skipped_events > _SKIPPED_EVENTS_MAX:
+                    raise _unreadable(request.provider_name)
             if progress.finish_reason is None:
                 raise _cut(progress, request.provider_name)
             await _let_go(response)

@@ -102,7 +102,7 @@ class Command(BaseCommand):
         self.stdout.write(self.style.SUCCESS(f"{len(offers)} model{'s'[: len(offers) != 1]} offered to {audience}."))
 
     def _discover(self, options: dict[str, Any], access: ProviderAccess, wanted: list[_Wanted]) -> list[_Wanted]:
-        """The models to offer: the named ones, which must be on the provider's list, or all of it that can be offered."""
+        """The models to offer: the named ones, which must be on the provider's list, or what of it can be offered."""
         listed = asyncio.run(upstream_models(access, options["name"], timeout_seconds=_LISTING_TIMEOUT_SECONDS))
         self.stdout.write(f"{options['name']} lists {len(listed)} model{'s'[: len(listed) != 1]}:")
         for name in listed:
@@ -155,18 +155,18 @@ def _usd(text: str) -> Decimal:
 
 def _price(options: dict[str, Any]) -> NewPrice | None:
     """The price the options give, None where they give none."""
-    given = (options["input_usd_per_mtok"], options["output_usd_per_mtok"])
+    input_usd, output_usd = options["input_usd_per_mtok"], options["output_usd_per_mtok"]
     if options["free"]:
-        if any(given):
+        if input_usd or output_usd:
             raise CommandError("--free and a price contradict each other.", returncode=2)
         return NewPrice(0, 0, free=True)
-    if given == (None, None):
+    if input_usd is None and output_usd is None:
         return None
-    if None in given:
+    if input_usd is None or output_usd is None:
         raise CommandError("Give both prices: --input-usd-per-mtok and --output-usd-per-mtok.", returncode=2)
-    if not any(given):
+    if not input_usd and not output_usd:
         raise CommandError("Both prices are zero. If the model costs nothing, say --free.", returncode=2)
-    return NewPrice(*(int(amount * _NANOUSD_PER_USD) for amount in given))
+    return NewPrice(int(input_usd * _NANOUSD_PER_USD), int(output_usd * _NANOUSD_PER_USD))
 
 
 def _base_url(options: dict[str, Any]) -> str:
@@ -210,7 +210,6 @@ def _tenant(slug: str | None) -> Any:
 def _told(price: NewPrice) -> str:
     if price.free:
         return "free"
-    usd = [
-        Decimal(amount) / _NANOUSD_PER_USD for amount in (price.input_nanousd_per_mtok, price.output_nanousd_per_mtok)
-    ]
-    return f"${usd[0]:f} in, ${usd[1]:f} out per million tokens"
+    input_usd = Decimal(price.input_nanousd_per_mtok) / _NANOUSD_PER_USD
+    output_usd = Decimal(price.output_nanousd_per_mtok) / _NANOUSD_PER_USD
+    return f"${input_usd:f} in, ${output_usd:f} out per million tokens"

@@ -1,0 +1,84 @@
+"""Which attempt follows which failures."""
+
+from uuid import uuid4
+
+import pytest
+
+from apps.routing.contracts import Candidate
+from apps.routing.errors import (
+    ConnectFailed,
+    ContextExceeded,
+    FirstTokenTimeout,
+    GapTimeout,
+    ProviderAuthFailed,
+    ProviderFailed,
+    ProviderOverloaded,
+    ProviderRateLimited,
+    ProviderRejected,
+    StreamCut,
+    TotalTimeout,
+)
+from apps.routing.repeating import Failure, Step, next_step
+
+
+def _candidate(model: str) -> Candidate:
+    return Candidate(uuid4(), "p", "P", "openai_compatible", model, "up", True, None, 1, 1, 1, 1, 1)
+
+
+def _after(models: str, *failed: tuple[int, ProviderFailed], now: float = 100.0) -> Step | None:
+    """The step after failures at time 100; the back-off is its longest."""
+    failures = [Failure(index, error, 100.0) for index, error in failed]
+    return next_step([_candidate(model) for model in models], failures, now=now, jitter=lambda limit: limit)
+
+
+OVERLOADED = ProviderOverloaded("")
+SILENT = FirstTokenTimeout("")
+
+
+@pytest.mark.parametrize(
+    ("models", "failed", "step"),
+    [
+        ("aa", [], Step(0, 0.0)),
+        ("aa", [(0, OVERLOADED)], Step(1, 0.0)),
+        ("aa", [(0, SILENT)], Step(1, 0.0)),
+        ("aa", [(0, ContextExceeded(""))], Step(1, 0.0)),
+        ("aa", [(0, ProviderAuthFailed(""))], Step(1, 0.0)),
+        ("aa", [(0, ProviderRejected(""))], None),
+        ("ab", [(0, ProviderRejected(""))], Step(1, 0.0)),
+        ("aba", [(0, ProviderRejected(""))], Step(1, 0.0)),
+        ("aa", [(0, TotalTimeout(""))], None),
+        # Nothing untried is left: the one tried least comes again, after a growing pause.
+        ("a", [(0, OVERLOADED)], Step(0, 0.2)),
+        ("a", [(0, OVERLOADED), (0, StreamCut(""))], Step(0, 0.4)),
+        ("a", [(0, OVERLOADED)] * 3, Step(0, 0.8)),
+        ("a", [(0, OVERLOADED)] * 4, None),
+        ("aa", [(0, OVERLOADED), (1, ConnectFailed(""))], Step(0, 0.2)),
+        ("aa", [(0, OVERLOADED), (1, OVERLOADED), (0, OVERLOADED)], Step(1, 0.2)),
+        ("aa", [(0, OVERLOADED), (1, ProviderAuthFailed(""))], Step(0, 0.2)),
+        ("a", [(0, ContextExceeded(""))], None),
+        # A silent route is tried again only where there is no other.
+        ("a", [(0, SILENT)], Step(0, 0.2)),
+        ("aa", [(0, SILENT), (1, OVERLOADED)], Step(1, 0.2)),
+        ("aa", [(0, SILENT), (1, OVERLOADED), (1, OVERLOADED)], Step(1, 0.4)),
+        ("aa", [(0, GapTimeout("")), (1, SILENT)], Step(0, 0.2)),
+        ("aa", [(0, SILENT), (1, ProviderAuthFailed(""))], Step(0, 0.2)),
+        # Retry-After is honoured up to ten seconds.
+        ("a", [(0, ProviderRateLimited("", retry_after_seconds=3))], Step(0, 3.0)),
+        ("a", [(0, ProviderRateLimited("", retry_after_seconds=0.1))], Step(0, 0.2)),
+        ("a", [(0, ProviderRateLimited("", retry_after_seconds=10))], Step(0, 10.0)),
+        ("a", [(0, ProviderRateLimited("", retry_after_seconds=10.5))], None),
+        ("aa", [(0, ProviderRateLimited("", retry_after_seconds=60)), (1, OVERLOADED)], Step(1, 0.2)),
+    ],
+)
+def test_the_step_after(models: str, failed: list[tuple[int, ProviderFailed]], step: Step | None) -> None:
+    assert _after(models, *failed) == step
+
+
+def test_time_that_passed_counts_towards_retry_after() -> None:
+    assert _after("a", (0, ProviderRateLimited("", retry_after_seconds=3)), now=102.0) == Step(0, 1.0)
+
+
+def test_an_unavailable_candidate_is_passed_over() -> None:
+    candidates = [_candidate("a"), _candidate("a")]
+    assert next_step(candidates, [], now=0, jitter=lambda limit: limit, unavailable={0}) == Step(1, 0.0)
+    assert next_step(candidates, [], now=0, jitter=lambda limit: limit, unavailable={0, 1}) is None
