@@ -8,7 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WEB_SERVERS = ("daphne", "uvicorn")
-_CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "chatproject")
+# Being root is our caller's choice, and only JSON is accepted: the warning about it would open every log.
+_CELERY = (sys.executable, "-W", "ignore:You're running the worker", "-m", "celery", "--quiet", "-A", "chatproject")
 _APPLICATION = "chatproject.asgi:application"
 
 

@@ -56,7 +56,8 @@ class Console:
             self.line(f"  {self.paint('✗', 'red')} {name}")
             raise
         self._finish(name)
-        text = f"{name} {self.paint(' '.join(details), 'dim')}" if details else name
+        detail = " ".join(details)
+        text = f"{name} {self.paint(detail, 'dim')}" if detail else name
         duration = self.paint(f"{time.monotonic() - began:.1f} s", "dim")
         self.line(f"  {self.paint('✓', 'green')} {text}  {duration}")
 

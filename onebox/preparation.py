@@ -56,6 +56,9 @@ class Preparation:
             [
                 env["BASE_URL"],
                 env["SIMULATOR_URL"],
+                # The seed offers the models these lead to.
+                env.get("OPENAI_API_KEY", ""),
+                env.get("OLLAMA_HOST", ""),
                 self._migration_state(env["DATABASE_OWNER_URL"]),
                 *(path.read_text() for path in sources),
             ]

@@ -151,6 +151,8 @@ class Stack:
         for number, name in enumerate(workers, start=1):
             self._start_process(name, commands.worker(number, self.env["WORKER_THREADS"]))
         jobs = [lambda: self._wait("Web", webs), lambda: self._wait("Worker", workers)]
+        if "simulator" in self.processes:
+            jobs.append(lambda: self._wait("Simulator", ["simulator"]))
         if self.demo:
             jobs.append(self._seed_demo)
         together(*jobs)
@@ -264,14 +266,10 @@ class Stack:
             with self.console.step(step) as details:
                 for name in names:
                     self.processes[name].wait_ready(READY_SECONDS)
-                if step == "Web":
-                    details.append(f"{self._web_server}, {', '.join(self.web_urls)}")
+                addresses = [self._address(name) for name in names if name in self._listeners]
+                details.append(" ".join([self._web_server if step == "Web" else "", *addresses]).strip())
 
     def _seed_demo(self) -> None:
-        if "simulator" in self.processes:
-            with self.console.step("Simulator") as details:
-                self.processes["simulator"].wait_ready(READY_SECONDS)
-                details.append(self.env["SIMULATOR_URL"])
         with self.console.step("Demonstration data") as details:
             if not Preparation(commands.ROOT, self.data_dir).seed_demo(self.manage, self.env):
                 details.append("unchanged")
