@@ -2,7 +2,7 @@
 
 The lines of blocks that are not closed yet (the tail) are parsed again when a new line may have closed
 one, never for every piece, and only for blocks, not for inline content. Inside a fence only its end is
-looked for. A heavy tail is parsed again only after it grew by a sixteenth, so the cost stays linear.
+looked for. A heavy tail is parsed again only after it grew by a part of itself, so the cost stays linear.
 """
 
 import logging
@@ -19,7 +19,8 @@ _LOG = logging.getLogger(__name__)
 _LINE_WEIGHT_CHARS = 64
 #: A lighter tail is parsed whenever that may close a block.
 LIGHT_TAIL_CHARS = 8_192
-#: So is a tail up to this weight, for a few parses in a row that closed nothing.
+#: So is a tail up to this weight, for a few parses in a row that closed nothing; then, only when it grew by a
+#: sixteenth. A tail beyond it is no text for people any more, and waits until it grew by a quarter.
 HEAVY_TAIL_CHARS = 131_072
 _PATIENCE_PARSES = 8
 
@@ -187,9 +188,12 @@ class BlockStream:
             self._forget(blocks[-1].end_line if blocks else len(self._lines))
         self._needs_parse = False
         self._patience_parses = _PATIENCE_PARSES if count else self._patience_parses - 1
-        limit = HEAVY_TAIL_CHARS if self._patience_parses > 0 else LIGHT_TAIL_CHARS
-        is_heavy = self._tail_weight > limit
-        self._parse_at_weight = self._tail_weight + self._tail_weight // 16 if is_heavy else 0
+        if self._tail_weight > HEAVY_TAIL_CHARS:
+            self._parse_at_weight = self._tail_weight + self._tail_weight // 4
+        elif self._tail_weight > LIGHT_TAIL_CHARS and self._patience_parses <= 0:
+            self._parse_at_weight = self._tail_weight + self._tail_weight // 16
+        else:
+            self._parse_at_weight = 0
 
     def _complete_blocks(self, blocks: list[grammar.Block]) -> int:
         """How many of the tail's blocks no further text can change."""
