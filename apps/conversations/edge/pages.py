@@ -54,7 +54,7 @@ def page(view: PageView[P]) -> Callable[Concatenate[HttpRequest, P], HttpRespons
     @never_cache
     @ensure_csrf_cookie
     @wraps(view)
-    def wrapped(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+    def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         principal: Principal | None = getattr(request, "principal", None)
         if principal is not None:
             return view(request, principal, *args, **kwargs)

@@ -4,11 +4,13 @@ Any worker reaps. Everything that belongs to one dead worker changes in one tran
 of the provider calls that died with it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.db import connections, transaction
+from django.db.backends.utils import CursorWrapper
 
 from apps.billing import services as billing
 from apps.conversations.contracts import GenerationState
@@ -103,16 +105,19 @@ def reap(saved_texts: dict[tuple[UUID, int], str]) -> list[Moved]:
         if not moved:
             return []
         write_off([one.generation_id for one in moved])
+        moved = [_with_text(one, saved_texts) for one in moved]
         ended = [one for one in moved if one.state.terminal]
         for one in ended:
-            text = saved_texts.get((one.generation_id, one.fence), "")
-            if text and one.state is GenerationState.FAILED:
-                cursor.execute(
-                    "UPDATE conversations_generation SET state = 'partial' WHERE id = %s", [one.generation_id]
-                )
-            _close_message(cursor, one, text)
+            _end(cursor, one, saved_texts.get((one.generation_id, one.fence), ""))
         billing.settle_reservations([one.generation_id for one in ended])
     return moved
+
+
+def _with_text(one: Moved, saved_texts: dict[tuple[UUID, int], str]) -> Moved:
+    """What failed with something to show is a partial answer."""
+    if one.state is GenerationState.FAILED and saved_texts.get((one.generation_id, one.fence)):
+        return replace(one, state=GenerationState.PARTIAL)
+    return one
 
 
 def _moved(row: tuple[Any, ...]) -> Moved:
@@ -120,14 +125,15 @@ def _moved(row: tuple[Any, ...]) -> Moved:
     return Moved(generation, tenant, user, conversation, message, fence, GenerationState(state))
 
 
-def _close_message(cursor: object, one: Moved, text: str) -> None:
-    """Give the answer's message its final status and whatever text was saved."""
-    status = "partial" if text and one.state is GenerationState.FAILED else one.state.value
-    cursor.execute(  # type: ignore[attr-defined]
-        "UPDATE conversations_message SET status = %s, text = %s, content = %s::jsonb WHERE id = %s",
-        [status, text, "[]", one.message_id],
+def _end(cursor: CursorWrapper, one: Moved, text: str) -> None:
+    """Write the end of one generation with whatever text was saved, and its message's."""
+    cursor.execute(
+        "UPDATE conversations_generation SET state = %s, "
+        "text_sha256 = encode(sha256(convert_to(%s, 'UTF8')), 'hex') WHERE id = %s",
+        [one.state.value, text, one.generation_id],
     )
-    cursor.execute(  # type: ignore[attr-defined]
-        "UPDATE conversations_generation SET text_sha256 = encode(sha256(convert_to(%s, 'UTF8')), 'hex') WHERE id = %s",
-        [text, one.generation_id],
+    parts = [{"type": "text", "text": text}] if text else []
+    cursor.execute(
+        "UPDATE conversations_message SET status = %s, text = %s, content = %s::jsonb WHERE id = %s",
+        [one.state.value, text, orjson.dumps(parts).decode(), one.message_id],
     )
