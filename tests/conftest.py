@@ -52,6 +52,7 @@ pytest_plugins = ["tests.people", "tests.processes"]
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.allow_hosts is None:
         config.option.allow_hosts = "127.0.0.1,::1"
+        config.option.allow_unix_socket = True
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

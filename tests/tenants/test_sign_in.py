@@ -112,6 +112,7 @@ def test_an_inactive_person_is_out_at_once(client_of: Callable[[Principal], Clie
     assert sign_in(Client(REMOTE_ADDR=new_address()), alice)[0] == 400
 
 
+@pytest.mark.usefixtures("one_window")
 def test_too_many_tries_for_one_person_wait_wherever_they_come_from(alice: Principal) -> None:
     statuses = [sign_in(Client(REMOTE_ADDR=new_address()), alice, "wrong")[0] for _ in range(10)]
     assert statuses == [400] * 10
@@ -121,6 +122,7 @@ def test_too_many_tries_for_one_person_wait_wherever_they_come_from(alice: Princ
     assert "Too many tries. Wait" in response.content.decode()
 
 
+@pytest.mark.usefixtures("one_window")
 def test_too_many_tries_from_one_address_wait_whomever_they_name(guest: Client) -> None:
     fields = {"password": "wrong"}
     statuses = [guest.post("/login/", fields | {"email": f"n{n}@example.org"}).status_code for n in range(31)]

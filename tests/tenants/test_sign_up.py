@@ -108,6 +108,7 @@ def test_the_page_names_the_field_at_fault(newcomer: Client) -> None:
     assert "Null characters are not allowed." in page
 
 
+@pytest.mark.usefixtures("one_window")
 def test_too_many_sign_ups_for_one_address_wait(newcomer: Client) -> None:
     email = new_email()
     statuses = [sign_up(newcomer, name="Ada", email=email, password="weak")[0] for _ in range(11)]

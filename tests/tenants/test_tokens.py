@@ -146,6 +146,7 @@ def test_a_refresh_token_opens_nothing_and_an_access_token_refreshes_nothing(pro
     assert post(program, REFRESH, refresh=pair["access"])[0] == 401
 
 
+@pytest.mark.usefixtures("one_window")
 def test_guessing_through_the_api_is_slowed_like_the_page(alice: Principal) -> None:
     body = {"email": alice.user_email, "password": "wrong"}
     statuses = [post(Client(REMOTE_ADDR=new_address()), TOKEN, **body)[0] for _ in range(11)]

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import auth
-from drf_spectacular.utils import extend_schema, inline_serializer
+from drf_spectacular.utils import extend_schema, extend_schema_serializer, inline_serializer
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -44,6 +44,7 @@ class TokenView(APIView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
+    @extend_schema_serializer(component_name="SignIn")
     class Input(serializers.Serializer[Any]):
         email = serializers.EmailField(max_length=254)
         password = serializers.CharField(max_length=MAX_PASSWORD, trim_whitespace=False)
@@ -81,6 +82,7 @@ class TokenRefreshView(APIView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
+    @extend_schema_serializer(component_name="Refresh")
     class Input(serializers.Serializer[Any]):
         refresh = serializers.CharField(max_length=tokens.MAX_TOKEN)
 
@@ -157,6 +159,7 @@ class NewApiKeySerializer(serializers.Serializer[Any]):
 class ApiKeysView(APIView):
     """One's API keys; an administrator sees those of the whole tenant."""
 
+    @extend_schema_serializer(component_name="NewApiKeyInput")
     class Input(serializers.Serializer[Any]):
         name = serializers.CharField(max_length=services.MAX_NAME)
         scopes = serializers.ListField(
