@@ -26,3 +26,14 @@ def test_nothing_of_the_page_is_inline_and_nothing_comes_from_elsewhere(board: B
     board.ask("Hello")
     assert hosts == {"127.0.0.1:7199"}
     assert board.page.locator("[style], style, script:not([src])").count() == 0
+
+
+def test_no_page_is_wider_than_a_phone(board: Board) -> None:
+    board.page.set_viewport_size({"width": 390, "height": 844})
+    for path in ("/chat/", "/settings/keys/"):
+        board.opens_sockets = path == "/chat/"
+        board.open(path)
+        assert board.page.evaluate(
+            "[...document.querySelectorAll('main *')].every((one) => one.closest('.lineup, .table, pre, code, .pop')"
+            " || one.getBoundingClientRect().right <= 391)"
+        )

@@ -18,14 +18,15 @@ def test_a_failed_lane_offers_retry_and_the_other_goes_on(board: Board) -> None:
     expect(board.page.locator(".lane-head").first).to_contain_text("Failed")
     expect(lanes.nth(1).locator(".prose")).to_have_text("Undisturbed")
 
-    again = {"generation_id": "0197d000-0000-7000-8000-000000000001", "message_id": "m", "lane": 1, "model": "swift"}
+    new_id = "0197d000-0000-7000-8000-000000000001"
+    again = {"generation_id": new_id, "message_id": "m", "lane": 1, "model": "swift"}
     board.answer_http = lambda _request: {"status": 202, "json": again}
     lanes.first.get_by_role("button", name="Retry").click()
-    expect(lanes.first).to_have_attribute("data-generation-id", again["generation_id"])
+    expect(lanes.first).to_have_attribute("data-generation-id", new_id)
     expect(lanes.first).to_have_attribute("data-state", "waiting")
     expect(lanes.nth(1).locator(".prose")).to_have_text("Undisturbed")
     assert board.posted[0].url.endswith(f"/v1/chat/generations/{failing.generation_id}/retry")
-    assert board.sent("subscribe")[-1]["stream"] == again["generation_id"]
+    assert board.sent("subscribe")[-1]["stream"] == new_id
     assert board.sent("subscribe")[-1]["after"] is None
 
 

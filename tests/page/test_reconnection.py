@@ -48,7 +48,7 @@ def test_without_websockets_questions_and_streams_go_by_http(board: Board) -> No
 
     def answer(request: Request) -> dict[str, Any]:
         if request.method == "POST":
-            body = board.accept({**request.post_data_json, "client_id": None})
+            body = board.accept(dict(request.post_data_json or {}))
             return {"status": 202, "json": body}
         generation_id = request.url.split("/streams/")[1].split("?")[0]
         return {"status": 200, "content_type": "text/event-stream", "body": events(generation_id)}
