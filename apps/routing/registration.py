@@ -12,9 +12,10 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.text import slugify
 
+from apps.problems import NotFound
 from apps.routing import provider_keys
 from apps.routing.contracts import NewPrice, RegisteredModel
-from apps.routing.errors import ProviderAddressRefused, UnknownModel, Unpriced
+from apps.routing.errors import ProviderAddressRefused, Unpriced
 from apps.routing.models import Deployment, LanguageModel, Price, Provider
 from apps.routing.selectors import invalidate
 
@@ -76,7 +77,7 @@ def register_model(
     """Offer a provider's model under `slug` (by default the upstream name), to the provider's tenant or to all.
 
     What is None stays as it is, or takes the default of a new row; a new model takes the hue fewest models have.
-    Raises `UnknownModel` for an unknown provider and `Unpriced` for two zeros that are not said to be free.
+    Raises `NotFound` for an unknown provider and `Unpriced` for two zeros that are not said to be free.
     """
     if not price.free and price.input_nanousd_per_mtok == 0 and price.output_nanousd_per_mtok == 0:
         raise Unpriced("Give a price above zero, or say that the model is free.")
@@ -93,7 +94,7 @@ def register_model(
         _one_writer()
         provider = Provider.objects.using("engine").filter(id=provider_id).first()
         if provider is None:
-            raise UnknownModel("There is no such provider.")
+            raise NotFound("There is no such provider. Add it first.")
         model = _model(
             provider, slug or upstream_model, {name: value for name, value in given.items() if value is not None}
         )

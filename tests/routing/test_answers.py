@@ -150,6 +150,19 @@ async def test_an_answer_with_its_finish_reason_is_complete_at_once(
     assert reception.seconds < 0.5
 
 
+async def test_usage_told_along_the_way_of_an_answer_that_dies_is_a_flagged_estimate(alice: Principal) -> None:
+    told = '"usage":{"prompt_tokens":7,"completion_tokens":%d}'
+    chunk = '{"choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":null}],%s}'
+    first, second = (scripted.event(chunk % (text, told % tokens)) for text, tokens in (("one", 40), ("two", 41)))
+    last = scripted.text_event("never counted by the provider")
+    async with scripted.provider([scripted.STREAM, first, second, None]) as provider:
+        exchange = await converse(alice, await offer(alice, provider.base_url, ["up"]))
+    assert {end.usage for end in exchange.gate.ends} == {Usage(7, 41)}, "it covers all that came"
+    async with scripted.provider([scripted.STREAM, first, second, last, None]) as provider:
+        exchange = await converse(alice, await offer(alice, provider.base_url, ["up"]))
+    assert {end.usage for end in exchange.gate.ends} == {Usage(7, 41, estimated=True)}
+
+
 async def test_usage_that_comes_after_the_finish_reason_is_waited_for() -> None:
     script: scripted.Script = [scripted.STREAM, scripted.text_event("Hi"), scripted.FINISH, 0.3, scripted.USAGE, 5.0]
     async with scripted.provider(script) as provider:
@@ -169,10 +182,12 @@ async def test_a_finished_connection_serves_the_next_call_and_a_half_read_one_do
     chunked = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
     body = scripted.text_event("Hi") + scripted.FINISH + scripted.USAGE + scripted.DONE
     whole = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
-    async with scripted.provider([chunked, whole]) as provider:
-        for _ in range(3):
-            assert (await receive(request(provider.base_url))).text == "Hi"
-        assert provider.connections == 1
+    scripts: list[scripted.Script] = [[chunked, whole], [chunked, whole[:-5], 0.002, whole[-5:]]]
+    for script in scripts:
+        async with scripted.provider(script) as provider:
+            for _ in range(3):
+                assert (await receive(request(provider.base_url))).text == "Hi"
+            assert provider.connections == 1
     async with scripted.provider([chunked, whole[:-5], 3.0, whole[-5:]]) as provider:
         for _ in range(2):
             assert (await receive(request(provider.base_url))).text == "Hi"

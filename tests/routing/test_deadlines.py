@@ -51,6 +51,17 @@ async def test_keepalive_comments_between_tokens_do_not_end_a_silence() -> None:
     assert 0.3 <= reception.seconds < 0.65
 
 
+async def test_events_without_a_token_are_no_sign_of_life() -> None:
+    role = scripted.event('{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}')
+    empty: list[scripted.Step] = [role, 0.05] * 20
+    async with scripted.provider([scripted.STREAM, *empty, None]) as provider:
+        reception = await receive(request(provider.base_url, deadlines=SHORT))
+    assert type(reception.error) is FirstTokenTimeout
+    async with scripted.provider([scripted.STREAM, scripted.text_event("Hi"), *empty, None]) as provider:
+        reception = await receive(request(provider.base_url, deadlines=SHORT))
+    assert type(reception.error) is GapTimeout
+
+
 async def test_tokens_before_each_gap_ends_keep_an_answer_alive() -> None:
     slow: list[scripted.Step] = [scripted.text_event("a"), 0.2] * 4
     async with scripted.provider([scripted.STREAM, *slow, scripted.FINISH, scripted.USAGE, None]) as provider:

@@ -2,9 +2,10 @@
 
 import pytest
 
+from apps.problems import NotFound
 from apps.routing import provider_keys, services
 from apps.routing.contracts import NewPrice
-from apps.routing.errors import ProviderAddressRefused, UnknownModel, Unpriced
+from apps.routing.errors import ProviderAddressRefused, Unpriced
 from apps.routing.models import Deployment, LanguageModel, Price, Provider
 from apps.tenants.contracts import Principal
 
@@ -139,5 +140,5 @@ def test_two_zeros_are_no_price(alice: Principal) -> None:
 
 
 def test_an_unknown_provider(alice: Principal) -> None:
-    with pytest.raises(UnknownModel):
+    with pytest.raises(NotFound):
         services.register_model(provider_id=alice.tenant_id, upstream_model="up", price=NewPrice(1, 1))
