@@ -235,6 +235,8 @@ STATICFILES_DIRS = [ROOT / "static"]
 STATIC_ROOT = ENV.data_dir / "static"
 SERVESTATIC_USE_FINDERS = DEBUG
 SERVESTATIC_AUTOREFRESH = DEBUG
+# Modules import each other by their plain names: asked for again each time, so that a page never mixes two versions.
+SERVESTATIC_MAX_AGE = 0
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
