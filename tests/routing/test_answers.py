@@ -13,6 +13,7 @@ from apps.routing.contracts import (
     ToolCallStarted,
     Usage,
 )
+from apps.routing.providers.openai_compatible import body_of
 from apps.tenants.contracts import Principal
 from tests.processes import Simulator
 from tests.routing import scripted
@@ -105,6 +106,15 @@ async def test_the_request_says_what_is_ours_to_say_and_passes_on_the_rest() -> 
     assert "Authorization: Bearer sk-test" in lines
     assert "Accept-Encoding: identity" in lines
     assert not [line for line in lines if line.lower().startswith("cookie")]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "name"),
+    [("https://api.openai.com/v1", "max_completion_tokens"), ("http://ollama:11434/v1", "max_tokens")],
+)
+def test_the_limit_has_the_name_the_provider_knows(base_url: str, name: str) -> None:
+    body = orjson.loads(body_of(request(base_url, bound=77)))
+    assert {key: value for key, value in body.items() if key.startswith("max")} == {name: 77}
 
 
 async def test_without_a_key_no_credential_is_sent() -> None:
