@@ -19,6 +19,7 @@ api = [
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/chat/")),
+    path("favicon.ico", RedirectView.as_view(url="/static/icon.svg")),
     path("", include(conversations.machine)),
     path("", include(accounts.pages)),
     path("", include(tenants.pages)),

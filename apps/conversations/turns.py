@@ -21,6 +21,8 @@ from apps.routing.contracts import Plan
 from apps.tenants.contracts import Principal
 
 TITLE_LENGTH = 60
+# Role and punctuation around each message in a prompt, generously.
+MESSAGE_FRAME_BYTES = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,15 +224,15 @@ def prompt_bytes(principal: Principal, request: TurnRequest) -> int:
 
     Demands the tenant's transaction. Raises `NotFound`.
     """
-    size = len(request.message.encode())
+    size = len(request.message.encode()) + MESSAGE_FRAME_BYTES
     if request.conversation_id is None:
         return size
     with connections["default"].cursor() as cursor:
         cursor.execute(
-            "SELECT (SELECT coalesce(sum(octet_length(m.text)), 0) FROM conversations_message m "
+            "SELECT (SELECT coalesce(sum(octet_length(m.text) + %s), 0) FROM conversations_message m "
             "WHERE m.conversation_id = c.id AND m.deleted_at IS NULL) FROM conversations_conversation c "
             "WHERE c.id = %s AND c.user_id = %s AND c.deleted_at IS NULL",
-            [request.conversation_id, principal.user_id],
+            [MESSAGE_FRAME_BYTES, request.conversation_id, principal.user_id],
         )
         row = cursor.fetchone()
     if row is None:
