@@ -5,12 +5,13 @@ from typing import Any
 
 import structlog
 from celery import shared_task
-from celery.signals import worker_init, worker_shutdown, worker_shutting_down
-from django.db import DatabaseError, connections
+from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
+from django.db import connections
 
 from apps.conversations.generation.runtime import Options, WorkerRuntime
 from apps.conversations.ring import WAKE, ring
 from apps.tenants.guard import refuse_unsafe_roles
+from apps.tenants.scope import DATABASE_AWAY
 
 log = structlog.get_logger(__name__)
 
@@ -24,11 +25,17 @@ def wake() -> None:
         raise RuntimeError("this process has no worker runtime; rings are for `celery worker` processes")
     try:
         _runtime.claim_one()
-    except DatabaseError as error:
+    except DATABASE_AWAY as error:
         log.warning("wake.failed", error=type(error).__name__)  # the poll comes back to the row
     finally:
         for connection in connections.all(initialized_only=True):
             connection.close()
+
+
+@setup_logging.connect
+def _keep_logging(**kwargs: Any) -> None:
+    """A receiver is all it takes: without one Celery sets the root logger to its own level, and a worker's claims,
+    attempts and ends are never logged."""
 
 
 @worker_init.connect

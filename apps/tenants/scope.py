@@ -12,10 +12,15 @@ from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
-from django.db import connections, transaction
+import psycopg
+from django.db import InterfaceError, OperationalError, connections, transaction
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# The database does not answer, or the connection broke: the same step may succeed later. A pool's timeout comes
+# outside of Django's wrapping.
+DATABASE_AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 
 # Database steps of one process; more threads than pooled connections would only wait for one.
 _DATABASE_THREADS = 12

@@ -129,7 +129,8 @@ def test_a_dead_workers_generation_is_queued_again_and_its_call_absorbed(
     turn = ask(alice)
     worker = new_worker()
     claimed = claimed_by(worker)
-    attempt = attempts.begin(claimed, candidate(alice, claimed.generation_id), 1)
+    attempt = uuid4()
+    attempts.begin(claimed, candidate(alice, claimed.generation_id), 1, attempt)
     assert reap({}) == []  # alive
     expire(worker)
     assert [(one.generation_id, one.state) for one in reap({})] == [(claimed.generation_id, GenerationState.QUEUED)]
@@ -191,7 +192,10 @@ def test_the_gate_writes_one_row_per_call_under_the_fence(alice: Principal, ask:
     ask(alice)
     claimed = claimed_by(new_worker())
     one = candidate(alice, claimed.generation_id)
-    first, second = attempts.begin(claimed, one, 1), attempts.begin(claimed, one, 2)
+    first, second = uuid4(), uuid4()
+    attempts.begin(claimed, one, 1, first)
+    attempts.begin(claimed, one, 1, first)  # the reply to the first try was lost
+    attempts.begin(claimed, one, 2, second)
     with tenant_scope(alice.tenant_id):
         rows = Attempt.objects.filter(generation_id=claimed.generation_id).order_by("number")
         assert [(row.id, row.fence, row.number, row.state) for row in rows] == [
@@ -205,7 +209,7 @@ def test_no_call_begins_after_a_cancel(alice: Principal, ask: Ask, new_worker: N
     claimed = claimed_by(new_worker())
     services.cancel(alice, claimed.generation_id)
     with pytest.raises(CancelAsked):
-        attempts.begin(claimed, candidate(alice, claimed.generation_id), 1)
+        attempts.begin(claimed, candidate(alice, claimed.generation_id), 1, uuid4())
     with tenant_scope(alice.tenant_id):
         assert not Attempt.objects.exists()
 
@@ -217,10 +221,10 @@ def test_no_call_begins_under_a_lost_fence(alice: Principal, ask: Ask, new_worke
     expire(worker)
     reap({})
     with pytest.raises(Fenced):  # nobody's yet
-        attempts.begin(zombie, candidate(alice, zombie.generation_id), 1)
+        attempts.begin(zombie, candidate(alice, zombie.generation_id), 1, uuid4())
     claimed_by(new_worker())
     with pytest.raises(Fenced):  # another's
-        attempts.begin(zombie, candidate(alice, zombie.generation_id), 1)
+        attempts.begin(zombie, candidate(alice, zombie.generation_id), 1, uuid4())
 
 
 def test_a_lane_sees_its_own_history_and_a_newcomer_the_leftmost(

@@ -7,7 +7,6 @@ this fence, and nobody asked to cancel. So no provider call can begin after a ca
 from uuid import UUID
 
 from django.db import connections
-from uuid6 import uuid7
 
 from apps.billing import services as billing
 from apps.billing.contracts import LedgerLine, LineKind
@@ -28,15 +27,18 @@ WITH mine AS (
     SELECT %(attempt)s, %(tenant)s, mine.id, %(fence)s, %(number)s, %(deployment)s, %(provider)s, %(model)s, %(price)s,
            %(input)s, %(output)s, %(amount)s, 'begun', clock_timestamp()
     FROM mine WHERE mine.cancel_at IS NULL
+    ON CONFLICT (id) DO NOTHING
     RETURNING id
 )
-SELECT (SELECT count(*) FROM mine), (SELECT count(*) FROM begun)
+SELECT count(*), count(*) FILTER (WHERE cancel_at IS NULL) FROM mine
 """
 
 
-def begin(claimed: Claimed, candidate: Candidate, number: int) -> UUID:
-    """Write the attempt's row and return its id. Raises `Fenced` or `CancelAsked` where the call must not be made."""
-    attempt_id = uuid7()
+def begin(claimed: Claimed, candidate: Candidate, number: int, attempt_id: UUID) -> None:
+    """Write the attempt's row; a repeat after a lost reply finds it there.
+
+    Raises `Fenced` or `CancelAsked` where the call must not be made.
+    """
     with tenant_scope(claimed.tenant_id), connections["default"].cursor() as cursor:
         cursor.execute(
             _BEGIN,
@@ -56,12 +58,11 @@ def begin(claimed: Claimed, candidate: Candidate, number: int) -> UUID:
                 "amount": candidate.amount_bound_nanousd,
             },
         )
-        mine, begun = cursor.fetchone() or (0, 0)
+        mine, allowed = cursor.fetchone() or (0, 0)
     if not mine:
         raise Fenced
-    if not begun:
+    if not allowed:
         raise CancelAsked
-    return attempt_id
 
 
 def ledger_line(end: AttemptEnd, kind: LineKind) -> LedgerLine:

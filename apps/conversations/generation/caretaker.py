@@ -7,7 +7,6 @@ from collections.abc import Callable
 from uuid import UUID
 
 import structlog
-from django.db import DatabaseError
 from redis.asyncio import Redis
 
 from apps.billing import services as billing
@@ -17,7 +16,7 @@ from apps.conversations.generation.reap import Moved, ending, reap
 from apps.conversations.models import Generation
 from apps.streaming import hints as streaming_hints
 from apps.streaming.reader import read_text
-from apps.tenants.scope import database_step
+from apps.tenants.scope import DATABASE_AWAY, database_step
 
 POLL_SECONDS = 1.0
 REAP_SECONDS = 0.5
@@ -27,13 +26,21 @@ REAP_ONLY_AFTER_RECENT_TICK_SECONDS = 2.0
 log = structlog.get_logger(__name__)
 
 
+def _note(duty: str, error: Exception) -> None:
+    """A duty goes on whatever happens. An absent database is expected at times; anything else is a defect to be seen."""
+    if isinstance(error, DATABASE_AWAY):
+        log.warning("duty.failed", duty=duty, error=type(error).__name__)
+    else:
+        log.error("duty.failed", duty=duty, exc_info=error)
+
+
 async def poll(claim_while_free: Callable[[], int], stopping: threading.Event) -> None:
     """Claim queued rows whose ring was lost, each second."""
     while not stopping.is_set():
         try:
             await database_step(claim_while_free)
-        except DatabaseError as error:
-            log.warning("poll.failed", error=type(error).__name__)
+        except Exception as error:
+            _note("poll", error)
         await asyncio.sleep(POLL_SECONDS)
 
 
@@ -48,8 +55,8 @@ async def reap_forever(redis: Redis, ring: Callable[[int], None], stopping: thre
             else:
                 await database_step(ending)  # only proves that the database answers
             last_success = time.monotonic()
-        except DatabaseError as error:
-            log.warning("reap.failed", error=type(error).__name__)
+        except Exception as error:
+            _note("reap", error)
         await asyncio.sleep(REAP_SECONDS)
 
 
@@ -87,8 +94,8 @@ async def recheck_cancels(running: Callable[[], list[UUID]], cancel: Callable[[U
         try:
             for generation_id in await database_step(_cancel_asked, ids):
                 cancel(generation_id)
-        except DatabaseError as error:
-            log.warning("cancel_poll.failed", error=type(error).__name__)
+        except Exception as error:
+            _note("cancel_poll", error)
 
 
 def _cancel_asked(generation_ids: list[UUID]) -> list[UUID]:

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import orjson
 from django.db import connections
@@ -13,8 +14,7 @@ from apps.conversations.contracts import GenerationState
 from apps.conversations.errors import Fenced
 from apps.conversations.generation import attempts
 from apps.conversations.generation.claim import Claimed
-from apps.conversations.generation.prompt import Work
-from apps.routing.contracts import AttemptEnd, AttemptState, Usage
+from apps.routing.contracts import AttemptEnd, AttemptState, Plan, Usage
 from apps.tenants.scope import tenant_scope
 
 _FINISH = """
@@ -25,7 +25,9 @@ SET state = %(state)s, finished_at = clock_timestamp(), owner = NULL,
     error_code = %(error_code)s, error_message = %(error_message)s, error_retryable = %(error_retryable)s,
     usage = %(usage)s::jsonb, cost_nanousd = %(cost)s, route = %(route)s::jsonb
 WHERE id = %(id)s AND state = 'running' AND fence = %(fence)s AND owner = %(worker)s
-RETURNING round(extract(epoch FROM first_token_at - queued_at) * 1000)::int,
+RETURNING user_id, api_key_id, conversation_id, message_id,
+          round(extract(epoch FROM started_at - queued_at) * 1000)::int,
+          round(extract(epoch FROM first_token_at - queued_at) * 1000)::int,
           round(extract(epoch FROM finished_at - queued_at) * 1000)::int
 """
 _MESSAGE = """
@@ -91,15 +93,26 @@ def _shown(end: AttemptEnd) -> bool:
     return end.state is AttemptState.WON or end.first_token_seconds is not None
 
 
-def finish(claimed: Claimed, work: Work, answer: Answer, last_event_id: str) -> dict[str, Any]:
-    """Write the end in one transaction and return the terminal event's body. Raises `Fenced` if not ours any more."""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What the transaction wrote, as far as those who tell it need to know."""
+
+    user_id: UUID
+    conversation_id: UUID
+    cost_nanousd: int
+    event_type: str
+    event_body: dict[str, Any]
+
+
+def finish(claimed: Claimed, plan: Plan | None, answer: Answer, last_event_id: str) -> Ended:
+    """Write the end in one transaction. Raises `Fenced` if the generation is not ours any more, or final already."""
     text = answer.whole_text
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     ledger = lines(answer)
     charged = [line for line in ledger if line.kind is LineKind.CHARGE]
     usage = _usage(charged)
     cost = sum(line.amount_nanousd for line in charged)
-    route = _route(work, answer)
+    route = _route(plan, answer) if plan is not None else {}
     with tenant_scope(claimed.tenant_id), connections["default"].cursor() as cursor:
         cursor.execute(
             _FINISH,
@@ -123,10 +136,11 @@ def finish(claimed: Claimed, work: Work, answer: Answer, last_event_id: str) -> 
         row = cursor.fetchone()
         if row is None:
             raise Fenced
+        user_id, api_key_id, conversation_id, message_id, queued_ms, first_token_ms, total_ms = row
         cursor.execute(
             _MESSAGE,
             {
-                "id": work.identity.message_id,
+                "id": message_id,
                 "status": answer.state.value,
                 "text": text,
                 "content": orjson.dumps(answer.content).decode(),
@@ -138,31 +152,32 @@ def finish(claimed: Claimed, work: Work, answer: Answer, last_event_id: str) -> 
             attempts.close(end)
         billing.append_lines(
             tenant_id=claimed.tenant_id,
-            user_id=work.user_id,
-            api_key_id=work.api_key_id,
+            user_id=user_id,
+            api_key_id=api_key_id,
             call_id=claimed.generation_id,
             lines=ledger,
         )
         billing.settle_reservations([claimed.generation_id], using="default")
-    first_token_ms, total_ms = row
     if answer.state is GenerationState.FAILED:
-        return {
+        body: dict[str, Any] = {
             "code": answer.error_code,
             "message": answer.error_message,
             "retryable": answer.error_retryable,
             "state": answer.state.value,
         }
-    return completed_body(
+        return Ended(user_id, conversation_id, cost, "message.error", body)
+    body = completed_body(
         state=answer.state,
         finish_reason=answer.finish_reason,
         text_sha256=sha256,
         usage=usage,
         cost_nanousd=cost,
-        queued_ms=work.queued_ms,
+        queued_ms=queued_ms,
         first_token_ms=first_token_ms,
         total_ms=total_ms,
         route=route,
     )
+    return Ended(user_id, conversation_id, cost, "message.completed", body)
 
 
 def completed_body(
@@ -206,10 +221,10 @@ def _usage(charged: list[LedgerLine]) -> dict[str, Any]:
     }
 
 
-def _route(work: Work, answer: Answer) -> dict[str, Any]:
+def _route(plan: Plan, answer: Answer) -> dict[str, Any]:
     """Why this answer came from where it came: candidates, what ruled others out, what was tried."""
     return {
-        "model": work.plan.model,
+        "model": plan.model,
         "candidates": [
             {
                 "provider": candidate.provider_name,
@@ -218,10 +233,10 @@ def _route(work: Work, answer: Answer) -> dict[str, Any]:
                 "input_usd_per_mtok": billing.usd(candidate.input_nanousd_per_mtok),
                 "output_usd_per_mtok": billing.usd(candidate.output_nanousd_per_mtok),
             }
-            for candidate in work.plan.candidates
+            for candidate in plan.candidates
         ],
         "excluded": [
-            {"provider": one.provider, "model": one.upstream_model, "reason": one.reason} for one in work.plan.excluded
+            {"provider": one.provider, "model": one.upstream_model, "reason": one.reason} for one in plan.excluded
         ],
         "attempts": [
             {

@@ -4,13 +4,20 @@ import asyncio
 from collections.abc import Callable
 from uuid import UUID
 
+import structlog
+from uuid6 import uuid7
+
+from apps.conversations.errors import CancelAsked, Fenced
 from apps.conversations.generation import attempts
 from apps.conversations.generation.claim import Claimed
 from apps.conversations.generation.finish import Answer
 from apps.routing.contracts import AttemptEnd, Candidate
-from apps.tenants.scope import database_step
+from apps.tenants.scope import DATABASE_AWAY, database_step
 
-_LEASE_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.1
+_LAST_WORD_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
 
 
 class ChatGate:
@@ -23,23 +30,37 @@ class ChatGate:
 
     async def begin(self, candidate: Candidate, number: int) -> UUID:
         """Hold still while the lease is overdue, then write the attempt. Raises `Fenced` or `CancelAsked`."""
-        while not self._lease_is_fresh():
-            await asyncio.sleep(_LEASE_POLL_SECONDS)
+        attempt_id = uuid7()
         # Shielded: a cancelled task must not leave a row that nobody will close; the row's writer is a thread that
         # cannot be stopped anyway.
-        writing = asyncio.ensure_future(database_step(attempts.begin, self._claimed, candidate, number))
+        writing = asyncio.ensure_future(self._write(candidate, number, attempt_id))
         try:
-            return await asyncio.shield(writing)
+            await asyncio.shield(writing)
         except asyncio.CancelledError:
-            await self._close_unused(writing, candidate, number)
+            if await self._was_written(writing):
+                self.ended(AttemptEnd.never_made(attempt_id, candidate, number))
             raise
+        return attempt_id
 
-    async def _close_unused(self, writing: "asyncio.Future[UUID]", candidate: Candidate, number: int) -> None:
+    async def _write(self, candidate: Candidate, number: int, attempt_id: UUID) -> None:
+        while True:
+            while not self._lease_is_fresh():
+                await asyncio.sleep(_POLL_SECONDS)
+            try:
+                await database_step(attempts.begin, self._claimed, candidate, number, attempt_id)
+                return
+            except DATABASE_AWAY as error:
+                log.warning("gate.retried", error=type(error).__name__)
+                await asyncio.sleep(_POLL_SECONDS)
+
+    async def _was_written(self, writing: "asyncio.Future[None]") -> bool:
+        """Whether a row stands behind a begin that nobody waits for any more."""
         try:
-            attempt_id = await writing
-        except Exception:  # no row was written, so there is nothing to close
-            return
-        self.ended(AttemptEnd.never_made(attempt_id, candidate, number))
+            async with asyncio.timeout(_LAST_WORD_SECONDS):
+                await writing
+        except (Fenced, CancelAsked, TimeoutError):
+            return False
+        return True
 
     def ended(self, end: AttemptEnd) -> None:
         self._answer.ends.append(end)

@@ -6,22 +6,24 @@ The row belongs to this worker only under its fence: if the fence is lost, the r
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import ParamSpec, TypeVar
 
 import structlog
-from django.db import Error as DatabaseError
+from django.db import DatabaseError
 
 from apps.billing import services as billing
 from apps.billing.contracts import Admission
 from apps.conversations.contracts import GenerationState
 from apps.conversations.errors import CancelAsked, Fenced
 from apps.conversations.generation.claim import Claimed
-from apps.conversations.generation.finish import Answer, finish
+from apps.conversations.generation.finish import Answer, Ended, finish
 from apps.conversations.generation.gate import ChatGate
 from apps.conversations.generation.ports import Ports
-from apps.conversations.generation.prompt import Work
+from apps.conversations.generation.prompt import Work, load
 from apps.observability import metrics
 from apps.problems import Problem
 from apps.routing import services as routing
@@ -29,6 +31,7 @@ from apps.routing.contracts import (
     Chunk,
     Deadlines,
     Finished,
+    Plan,
     ReasoningDelta,
     Restarted,
     TextDelta,
@@ -38,12 +41,15 @@ from apps.routing.contracts import (
 from apps.streaming.errors import Fenced as LogFenced
 from apps.streaming.errors import LogOverflow, StreamingError
 from apps.streaming.writer import LogHandle
-from apps.tenants.scope import database_step
+from apps.tenants.scope import DATABASE_AWAY, database_step
 
 # How long a finished stream stays readable from Redis; afterwards PostgreSQL answers.
 CLOSED_LOG_TTL_SECONDS = 600
 CLOSE_PATIENCE_SECONDS = 20.0
-_FINISH_RETRY_SECONDS = 0.25
+DATABASE_RETRY_SECONDS = 0.25
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +59,6 @@ class Run:
     """A generation at work here. `cancel_asked`, `abandoned` and `handing_back` say why it was interrupted."""
 
     claimed: Claimed
-    work: Work
     task: "asyncio.Task[None] | None" = None
     answer: Answer = field(default_factory=Answer)
     cancel_asked: bool = False
@@ -85,24 +90,37 @@ class Run:
 
 async def answer_generation(run: Run, ports: Ports) -> None:
     """Answer one claimed generation and write its one terminal state, unless it is taken from us or handed back."""
-    claimed, work, answer = run.claimed, run.work, run.answer
+    claimed, answer = run.claimed, run.answer
+    work: Work | None = None
     handle: LogHandle | None = None
     try:
+        work = await _patiently(load, claimed)
         handle = await ports.writer.open(claimed.generation_id, claimed.fence, _started(work))
-        await _receive(run, ports, handle)
+        await _receive(claimed, work, answer, ports, handle)
     except asyncio.CancelledError:
-        if run.abandoned or run.handing_back:
+        if run.abandoned or run.handing_back or not run.cancel_asked:
             _forget(ports, handle)
-            raise
-        if not run.cancel_asked:
             raise
         answer.state = GenerationState.CANCELLED
     except (Fenced, LogFenced):
         log.warning("generation.fenced", generation_id=str(claimed.generation_id), fence=claimed.fence)
         _forget(ports, handle)
         return
+    except Exception:
+        log.exception("generation.crashed", generation_id=str(claimed.generation_id))
+        _end_badly(answer, "internal_error", "The fault is ours, and it is noted. Try again.", True)
     run.finishing = True
-    await _finish(run, ports, handle)
+    await _finish(claimed, work.plan if work is not None else None, answer, ports, handle)
+
+
+async def _patiently(step: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """A database step that is tried again while the database is away. Whoever takes over ends it by `abandon`."""
+    while True:
+        try:
+            return await database_step(step, *args, **kwargs)
+        except DATABASE_AWAY as error:
+            log.warning("generation.step_retried", step=getattr(step, "__name__", "?"), error=type(error).__name__)
+            await asyncio.sleep(DATABASE_RETRY_SECONDS)
 
 
 def _started(work: Work) -> dict[str, object]:
@@ -122,9 +140,8 @@ def _forget(ports: Ports, handle: LogHandle | None) -> None:
         ports.writer.discard(handle)
 
 
-async def _receive(run: Run, ports: Ports, handle: LogHandle) -> None:
+async def _receive(claimed: Claimed, work: Work, answer: Answer, ports: Ports, handle: LogHandle) -> None:
     """Stream the answer into the log and decide the state it ended in."""
-    claimed, work, answer = run.claimed, run.work, run.answer
     gate = ChatGate(claimed, answer, lease_is_fresh=ports.lease_is_fresh)
     admission = Admission(
         call_id=claimed.generation_id,
@@ -201,25 +218,22 @@ def _end_badly(answer: Answer, code: str, message: str, retryable: bool) -> None
         answer.finish_reason = "interrupted"
 
 
-async def _finish(run: Run, ports: Ports, handle: LogHandle | None) -> None:
+async def _finish(claimed: Claimed, plan: Plan | None, answer: Answer, ports: Ports, handle: LogHandle | None) -> None:
     """Commit the end, then tell it: the log is closed only once the row is final."""
-    claimed, work, answer = run.claimed, run.work, run.answer
     last_event_id = str(handle.next_id()) if handle is not None else f"{claimed.fence}-1"
-    while True:
+    try:
         try:
-            body = await database_step(finish, claimed, work, answer, last_event_id)
-            break
-        except Fenced:
-            log.warning("generation.fenced", generation_id=str(claimed.generation_id), fence=claimed.fence)
-            _forget(ports, handle)
-            return
-        except DatabaseError as error:
-            # The answer is complete in memory. It is written when the database is back, or by whoever takes over.
-            log.warning("generation.finish_retried", error=type(error).__name__)
-            if run.abandoned:
-                _forget(ports, handle)
-                return
-            await asyncio.sleep(_FINISH_RETRY_SECONDS)
+            end = await _patiently(finish, claimed, plan, answer, last_event_id)
+        except DatabaseError:
+            # The database answers and refuses this answer. Better a failed one than one that never ends.
+            log.exception("generation.unwritable", generation_id=str(claimed.generation_id))
+            answer.forget()
+            _end_badly(answer, "internal_error", "The answer could not be stored. Try again.", True)
+            end = await _patiently(finish, claimed, plan, answer, last_event_id)
+    except Fenced:
+        log.warning("generation.fenced", generation_id=str(claimed.generation_id), fence=claimed.fence)
+        _forget(ports, handle)
+        return
     metrics.generation_finished(answer.state.value)
     log.info(
         "generation.finished",
@@ -227,31 +241,23 @@ async def _finish(run: Run, ports: Ports, handle: LogHandle | None) -> None:
         tenant_id=str(claimed.tenant_id),
         fence=claimed.fence,
         state=answer.state.value,
-        model=work.plan.model,
         attempts=len(answer.ends),
     )
-    settled = asyncio.create_task(
+    settling = asyncio.create_task(
         database_step(
-            billing.settle_counters,
-            claimed.tenant_id,
-            work.user_id,
-            [claimed.generation_id],
-            answer_cost(body),
+            billing.settle_counters, claimed.tenant_id, end.user_id, [claimed.generation_id], end.cost_nanousd
         )
     )
     if handle is not None:
-        failed = answer.state is GenerationState.FAILED
-        try:
-            async with asyncio.timeout(CLOSE_PATIENCE_SECONDS):
-                await handle.close("message.error" if failed else "message.completed", body, CLOSED_LOG_TTL_SECONDS)
-        except (TimeoutError, StreamingError):
-            # Readers find the end in the row. The writer goes on trying by itself.
-            log.warning("generation.log_not_closed", generation_id=str(claimed.generation_id))
-    await ports.announce(claimed.tenant_id, work.user_id, work.identity.conversation_id)
-    await settled
+        await _close_log(claimed, end, handle)
+    await ports.announce(claimed.tenant_id, end.user_id, end.conversation_id)
+    await settling
 
 
-def answer_cost(body: dict[str, object]) -> int:
-    """Nano-dollars charged, as the terminal event tells them; a failed generation costs the tenant nothing."""
-    cost = body.get("cost")
-    return int(cost["nanousd"]) if isinstance(cost, dict) else 0
+async def _close_log(claimed: Claimed, end: Ended, handle: LogHandle) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_PATIENCE_SECONDS):
+            await handle.close(end.event_type, end.event_body, CLOSED_LOG_TTL_SECONDS)
+    except (TimeoutError, StreamingError):
+        # Readers find the end in the row. The writer goes on trying by itself.
+        log.warning("generation.log_not_closed", generation_id=str(claimed.generation_id))

@@ -33,6 +33,7 @@ WHERE g.state = 'running' AND w.lease_until < clock_timestamp()
 LIMIT %(batch)s
 """
 
+# The second condition is the backstop behind every worker's own clock: nothing outlives its deadline for long.
 _MOVE = """
 WITH orphan AS (
     SELECT g.id, CASE
@@ -40,7 +41,10 @@ WITH orphan AS (
         WHEN g.claims >= %(max_claims)s OR clock_timestamp() >= g.deadline_at THEN 'failed'
         ELSE 'queued' END AS state
     FROM conversations_generation g
-    WHERE g.state = 'running' AND NOT EXISTS (SELECT 1 FROM conversations_worker w WHERE w.id = g.owner)
+    WHERE g.state = 'running' AND (
+        NOT EXISTS (SELECT 1 FROM conversations_worker w WHERE w.id = g.owner)
+        OR clock_timestamp() > g.deadline_at + interval '30 seconds'
+    )
     ORDER BY g.id LIMIT %(batch)s FOR UPDATE OF g SKIP LOCKED
 )
 UPDATE conversations_generation g

@@ -27,7 +27,6 @@ from apps.conversations.generation.claim import Claimed, claim, hand_back
 from apps.conversations.generation.lease import Lease
 from apps.conversations.generation.pipeline import Run, answer_generation
 from apps.conversations.generation.ports import Limits, Ports
-from apps.conversations.generation.prompt import load
 from apps.observability import metrics
 from apps.streaming.writer import LogWriter
 from apps.tenants.scope import database_step
@@ -111,7 +110,7 @@ class WorkerRuntime:
             if not self.stopping.is_set() and self.lease.fresh:
                 claimed = claim(self.lease.worker_id)
                 if claimed is not None:
-                    run = Run(claimed, load(claimed))
+                    run = Run(claimed)
         finally:
             if run is None:
                 self._slots.release()
