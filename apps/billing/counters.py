@@ -31,6 +31,7 @@ from apps.limits.contracts import (
     Wanted,
 )
 from apps.limits.errors import LimitsError
+from apps.observability import metrics
 from apps.tenants.scope import tenant_scope
 
 # What a tenant may use until an administrator says otherwise.
@@ -103,7 +104,9 @@ def admit(tenant_id: UUID, user_id: UUID, calls: Sequence[CallCost]) -> None:
             epoch, quotas = _snapshots.reload(tenant_id, decision.epoch)
             continue
         if isinstance(decision, Refused):
+            metrics.admission_refused(decision.kind)
             raise _refusal(decision)
+        metrics.admission("admitted")
         if isinstance(decision, Admitted) and decision.dirty:
             repair(tenant_id)
         return

@@ -161,6 +161,11 @@ def set_quota(
             "budget_month_nanousd": budget_month_nanousd,
         },
     )
+    limits_changed(tenant_id)
+
+
+def limits_changed(tenant_id: UUID) -> None:
+    """Call after the commit of a changed quota: every process reads it before its next admission."""
     counters.limits_changed(tenant_id)
 
 

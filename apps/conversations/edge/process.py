@@ -19,7 +19,7 @@ class WebProcess:
     """Made on the first request, on the server's own event loop; servers differ in what they announce earlier."""
 
     def __init__(self) -> None:
-        self.reader = LogReader(event_loop_redis())
+        self.reader = LogReader(event_loop_redis(), max_queue_bytes=BACKLOG_BYTES)
         self.stopping = asyncio.Event()
         self.sockets = 0
         self.sockets_allowed: int = settings.WEBSOCKETS_PER_PROCESS
@@ -48,6 +48,9 @@ class WebProcess:
 
         return handle
 
+
+# What may wait for one reader before it is told to come back later.
+BACKLOG_BYTES = 256 * 1024
 
 # Long enough for every stream's last write, short enough for nobody to notice.
 GOODBYE_SECONDS = 0.3

@@ -47,6 +47,9 @@ async def _finished(principal: Principal, turn: TurnAccepted, identities: list[S
         async for _ in events:
             pass
     row = await database_step(selectors.turn, principal, turn.conversation_id, turn.turn_id)
+    if not all(answer.state.terminal for answer in row.answers):
+        # This process is leaving; the answers go on, and another process will tell them.
+        return json_response(accepted_json(turn), status=202)
     return json_response(turn_json(turn.conversation_id, row))
 
 

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 def _note(duty: str, error: Exception) -> None:
-    """A duty goes on whatever happens. An absent database is expected at times; anything else is a defect to be seen."""
+    """A duty goes on whatever happens. An absent database is expected at times, anything else is a defect."""
     if isinstance(error, DATABASE_AWAY):
         log.warning("duty.failed", duty=duty, error=type(error).__name__)
     else:
