@@ -8,11 +8,12 @@ from uuid import UUID, uuid4
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from apps.streaming.entries import LogEntry, follows, log_key
 from apps.streaming.errors import LogClosed, SlowReader
 from apps.streaming.ids import EventId
-from apps.streaming.reader import LogReader, read_text
+from apps.streaming.reader import LogReader, Subscription, read_text
 from apps.streaming.writer import LogWriter
 from tests.streaming.observed import MakeReader, MakeWriter, eventually, ids, take, text
 
@@ -193,6 +194,17 @@ async def test_a_hole_is_read_again_and_never_passed_on(redis: Redis, make_reade
     assert ids(await take(subscription, 2)) == ["1-2", "1-3"]
 
 
+def test_a_read_that_was_sent_with_a_later_position_is_not_for_us() -> None:
+    """As when a reader leaves and returns while the read of its old subscription is under way."""
+    subscription = Subscription(uuid4(), EventId(1, 10), 1_000, lambda _: None, lambda _: None)
+    restart = LogEntry(2, 0, "message.started", b"{}")
+    assert subscription.deliver([restart], (1, 80))
+    assert subscription.cursor == (1, 10)
+    missing = [LogEntry(1, seq, "token.delta", b"{}") for seq in range(9, 13)]
+    assert subscription.deliver([*missing, restart], (1, 8))
+    assert subscription.cursor == (2, 0)
+
+
 @pytest.mark.parametrize(
     ("fence", "seq", "cursor", "expected"),
     [
@@ -277,8 +289,10 @@ async def test_two_hundred_readers_that_come_and_go_all_read_the_same(
     answers = Answers(make_writer(redis), make_reader(redis), seed)
     generation_ids = list(answers.texts)
     writing = [asyncio.create_task(answers.write(generation_id)) for generation_id in generation_ids]
-    read = await asyncio.gather(*(answers.read(generation_ids[number % 20]) for number in range(200)))
+    with capture_logs() as logs:
+        read = await asyncio.gather(*(answers.read(generation_ids[number % 20]) for number in range(200)))
     await asyncio.gather(*writing)
+    assert [line["event"] for line in logs] == []
     assert answers.rejoined > 200
     for number, entries in enumerate(read):
         generation_id = generation_ids[number % 20]
