@@ -45,7 +45,7 @@ django.setup()
 # Workers must not meet it: they would read the settings before they have a database.
 del os.environ["DJANGO_SETTINGS_MODULE"]
 
-pytest_plugins = ["tests.people", "tests.processes"]
+pytest_plugins = ["tests.people", "tests.processes", "tests.product"]
 
 
 @pytest.hookimpl(tryfirst=True)
