@@ -1,6 +1,8 @@
 """Redis forgets: scripts, the last second, a log, everything. The writer sends again, readers see no difference."""
 
 import asyncio
+import os
+import signal
 from uuid import uuid4
 
 import pytest
@@ -161,6 +163,28 @@ async def test_readers_see_one_exact_log_whatever_redis_loses(
         for entries in readers.entries:
             assert ids(entries) == expected
             assert text(entries) == "".join(f"{number}.{step} " for step in range(120))
+
+
+async def test_commands_that_a_stopped_redis_runs_late_and_repeatedly_change_nothing(
+    own_server: RedisServer, own_redis: Redis, make_writer: MakeWriter, make_reader: MakeReader
+) -> None:
+    """Each attempt leaves its commands in a socket of a stopped server, which runs them all when it goes on."""
+    generation_id = uuid4()
+    handle = await make_writer(own_redis, reply_timeout_seconds=0.1).open(generation_id, 1, {})
+    following = Following([make_reader(own_redis).subscribe(generation_id, None)])
+    os.kill(own_server.process.pid, signal.SIGSTOP)
+    try:
+        for step in range(50):
+            handle.text("token.delta", f"{step} ")
+            await asyncio.sleep(0.02)
+    finally:
+        os.kill(own_server.process.pid, signal.SIGCONT)
+    await handle.close("message.completed", END, 60)
+    await following.end()
+    expected = [f"1-{seq}" for seq in range(handle.last_id.seq + 1)]
+    assert await stored_ids(own_redis, generation_id) == expected
+    assert ids(following.entries[0]) == expected
+    assert text(following.entries[0]) == "".join(f"{step} " for step in range(50))
 
 
 async def test_a_reader_that_is_ahead_of_a_shrunken_log_waits_for_what_is_new(
