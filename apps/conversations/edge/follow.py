@@ -78,13 +78,16 @@ async def _from_database(
 ) -> AsyncGenerator[Event, None]:
     """The finished answer: the whole text at once, then its terminal event. Nothing where the reader has it all."""
     answer = await database_step(selectors.answer, principal, identity.generation_id)
-    last = EventId.parse(answer.last_event_id) if answer.last_event_id else EventId(max(1, answer.fence), 1)
+    # No log told an end that a reaper wrote, or that came in the queue: its id lies beyond all that a log can tell,
+    # so that a reader who was in the middle of a log is told too.
+    last = EventId.parse(answer.last_event_id) if answer.last_event_id else EventId(answer.fence + 1, 1)
     if after is not None and after >= last:
         return
     snapshot: dict[str, object] = {"text": answer.text, "reasoning": answer.reasoning}
     if html:
         snapshot["html"] = await asyncio.to_thread(rendered_answer, answer)
-    yield envelope.event("message.snapshot", last, orjson.dumps(snapshot))
+    # One below the end's: who is cut off between the two and returns must still be told that it ended.
+    yield envelope.event("message.snapshot", EventId(last.fence, last.seq - 1), orjson.dumps(snapshot))
     failed = answer.state is GenerationState.FAILED
     yield envelope.event("message.error" if failed else "message.completed", last, orjson.dumps(terminal_body(answer)))
 
