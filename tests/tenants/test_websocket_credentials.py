@@ -7,20 +7,22 @@ from unittest.mock import patch
 import pytest
 from django.conf import settings
 from django.db import OperationalError, connections
-from django.test import Client
+from django.test import Client, override_settings
 
+from apps.accounts.models import User
 from apps.problems import Unavailable
 from apps.tenants import services
 from apps.tenants.contracts import Principal, Via
 from apps.tenants.edge import tokens
-from apps.tenants.edge.credentials import principal_of_scope, principal_of_token
+from apps.tenants.edge.credentials import SocketCredential, principal_of_scope, principal_of_token
 from apps.tenants.errors import CredentialRefused, InsufficientScope
 from apps.tenants.models import Membership
 from apps.tenants.scope import database_step
 
 
-def handshake(*cookies: str) -> dict[str, Any]:
-    return {"type": "websocket", "headers": [(b"host", b"x"), *((b"cookie", cookie.encode()) for cookie in cookies)]}
+def handshake(*cookies: str, origin: str = "http://chat.example:8000") -> dict[str, Any]:
+    headers = [(b"host", b"chat.example:8000"), (b"origin", origin.encode())]
+    return {"type": "websocket", "headers": [*headers, *((b"cookie", cookie.encode()) for cookie in cookies)]}
 
 
 async def session_of(client_of: Callable[[Principal], Client], principal: Principal) -> str:
@@ -40,6 +42,37 @@ async def test_a_session_cookie_is_its_person(client_of: Callable[[Principal], C
 )
 async def test_other_cookies_are_nobody(cookie: str) -> None:
     assert await principal_of_scope(handshake(cookie)) is None
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://chat.example",
+        "http://chat.example:9000",
+        "http://evil.example:8000",
+        "file://chat.example:8000",
+        "null",
+        "",
+    ],
+)
+async def test_a_cookie_with_another_pages_handshake_is_nobody(
+    client_of: Callable[[Principal], Client], bob: Principal, origin: str
+) -> None:
+    cookie = await session_of(client_of, bob)
+    assert await principal_of_scope(handshake(cookie, origin=origin)) is None
+    without = {"type": "websocket", "headers": [(b"host", b"chat.example:8000"), (b"cookie", cookie.encode())]}
+    assert await principal_of_scope(without) is None
+
+
+async def test_the_address_in_front_of_a_proxy_is_our_own(
+    client_of: Callable[[Principal], Client], bob: Principal
+) -> None:
+    cookie = await session_of(client_of, bob)
+    with override_settings(CSRF_TRUSTED_ORIGINS=["https://chat.example"]):
+        assert await principal_of_scope(handshake(cookie, origin="https://chat.example")) == bob
+    with override_settings(SESSION_COOKIE_SECURE=True):
+        assert await principal_of_scope(handshake(cookie, origin="http://chat.example:8000")) is None
+        assert await principal_of_scope(handshake(cookie, origin="https://chat.example:8000")) == bob
 
 
 async def test_a_handshake_without_cookies_is_nobody() -> None:
@@ -67,6 +100,50 @@ async def test_what_proves_nothing_is_refused(alice: Principal) -> None:
     key = await database_step(services.create_api_key, alice, "manage", {"manage"})
     with pytest.raises(InsufficientScope):
         await principal_of_token(key.secret)
+
+
+async def test_an_open_sockets_key_ends_with_its_revocation(alice: Principal) -> None:
+    key = await database_step(services.create_api_key, alice, "program")
+    credential = SocketCredential(handshake(), key.secret)
+    opened_by = await credential.principal()
+    assert opened_by is not None and opened_by.user_id == alice.user_id
+    assert await credential.principal() == opened_by
+    await database_step(services.revoke_api_key, alice, key.id)
+    assert await credential.principal() is None
+
+
+async def test_an_open_sockets_session_ends_with_signing_out(
+    client_of: Callable[[Principal], Client], bob: Principal
+) -> None:
+    client = await database_step(client_of, bob)
+    cookie = f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
+    credential = SocketCredential(handshake(cookie))
+    assert await credential.principal() == bob
+    await database_step(client.logout)
+    assert await credential.principal() is None
+
+
+async def test_an_open_socket_outlives_its_access_token_but_not_a_changed_password(bob: Principal) -> None:
+    access = (await database_step(tokens.issue, bob)).access
+    credential = SocketCredential(handshake(), access)
+    opened_by = await credential.principal()
+    with patch.object(tokens, "principal_of_access", side_effect=CredentialRefused("It has expired.")):
+        assert await credential.principal() == opened_by
+
+    def change_password() -> None:
+        user = User.objects.get(id=bob.user_id)
+        user.set_password("another long passphrase")
+        user.save(update_fields=["password"])
+
+    await database_step(change_password)
+    assert await credential.principal() is None
+
+
+async def test_an_open_sockets_token_ends_with_its_membership(bob: Principal) -> None:
+    credential = SocketCredential(handshake(), (await database_step(tokens.issue, bob)).access)
+    assert await credential.principal() is not None
+    await database_step(lambda: Membership.objects.using("engine").filter(user_id=bob.user_id).delete())
+    assert await credential.principal() is None
 
 
 async def test_a_database_that_is_down_is_told_as_such(alice: Principal) -> None:

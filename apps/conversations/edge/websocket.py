@@ -4,6 +4,7 @@ Tokens come from the log, never through the channel layer, which drops messages 
 """
 
 import asyncio
+import time
 from contextlib import aclosing
 from typing import Any
 from uuid import UUID
@@ -23,12 +24,15 @@ from apps.problems import Problem, Unauthenticated
 from apps.streaming import hints
 from apps.streaming.errors import SlowReader
 from apps.tenants.contracts import Principal
-from apps.tenants.edge.credentials import principal_of_scope, principal_of_token
+from apps.tenants.edge.credentials import SocketCredential
 from apps.tenants.edge.problems import translate
 from apps.tenants.errors import TenantMismatch
 from apps.tenants.scope import database_step
 
 AUTH_SECONDS = 5.0
+# How long a credential is believed: before something is done with it, and while the socket only listens.
+PROOF_SECONDS = 2.0
+PROOF_WHILE_LISTENING_SECONDS = 15.0
 MAX_FRAME_BYTES = 1024 * 1024
 MAX_STREAMS = 64
 
@@ -46,6 +50,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
 
     principal: Principal | None = None
     _group: str | None = None
+    _proved_at = 0.0
 
     async def connect(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -57,8 +62,9 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
         process().sockets += 1
         self._counted = True
         self._start("stopping", self._leave_when_stopping())
+        self._credential = SocketCredential(self.scope)
         try:
-            principal = await principal_of_scope(self.scope)
+            principal = await self._credential.principal()
         except Exception as error:
             await self._refuse(error, {})
             await self.close(CLOSE_UNAUTHENTICATED)
@@ -97,6 +103,8 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
             return
         if self.principal is None:
             raise Unauthenticated("Send an auth message first.")
+        if time.monotonic() - self._proved_at > PROOF_SECONDS and not await self._still_proved():
+            return
         match kind:
             case "message.send":
                 await self._message_send(self.principal, message)
@@ -113,8 +121,11 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
         token = message.get("token")
         if self.principal is not None or not isinstance(token, str):
             raise InvalidMessage("Send one auth message with a token, before anything else.")
+        self._credential = SocketCredential(self.scope, token)
         try:
-            principal = await principal_of_token(token)
+            principal = await self._credential.principal()
+            if principal is None:
+                raise Unauthenticated("The token speaks for nobody.")
         except Problem as problem:
             await self._refuse(problem, message)
             await self.close(CLOSE_UNAUTHENTICATED)
@@ -123,11 +134,32 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
         await self._welcome(principal)
 
     async def _welcome(self, principal: Principal) -> None:
-        self.principal = principal
+        self.principal, self._proved_at = principal, time.monotonic()
+        self._start("proof", self._leave_when_not_proved())
         self._group = hints.person(principal.tenant_id, principal.user_id)
         if self.channel_layer is not None:
             await self.channel_layer.group_add(self._group, self.channel_name)
         await self._send({"type": "ready", "tenant_id": str(principal.tenant_id), "user_id": str(principal.user_id)})
+
+    async def _still_proved(self) -> bool:
+        """Ask the credential again. A socket whose credential has ended is closed; one whose tenant changed, too."""
+        earlier, now = self.principal, await self._credential.principal()
+        if earlier is None or now is None or (now.tenant_id, now.user_id) != (earlier.tenant_id, earlier.user_id):
+            self.principal = None
+            await self._refuse(Unauthenticated("You are not signed in any more."), {})
+            await self.close(CLOSE_UNAUTHENTICATED)
+            return False
+        self.principal, self._proved_at = now, time.monotonic()
+        return True
+
+    async def _leave_when_not_proved(self) -> None:
+        proved = True
+        while proved:
+            await asyncio.sleep(PROOF_WHILE_LISTENING_SECONDS)
+            try:
+                proved = await self._still_proved()
+            except Problem as problem:  # a database that does not answer ends nobody's chat
+                log.warning("websocket.not_proved", code=problem.code)
 
     async def _message_send(self, principal: Principal, message: dict[str, Any]) -> None:
         if message.get("tenant_id") not in (None, str(principal.tenant_id)):
@@ -148,7 +180,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
 
     async def _subscribe(self, principal: Principal, message: dict[str, Any]) -> None:
         stream = _id(message, "stream")
-        if len(self._tasks) > MAX_STREAMS:
+        if sum(name.startswith("stream:") for name in self._tasks) >= MAX_STREAMS:
             raise InvalidMessage(f"This socket follows {MAX_STREAMS} streams already.")
         identities = await identities_of(principal, stream)
         after = message.get("after")

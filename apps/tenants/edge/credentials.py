@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib import auth
 from django.http import HttpRequest, parse_cookie
 
+from apps.accounts import selectors as accounts
 from apps.tenants import key_secrets, selectors, services
 from apps.tenants.contracts import Principal, Scope, Via
 from apps.tenants.edge import tokens
@@ -89,10 +90,12 @@ async def principal_of_token(token: str) -> Principal:
 async def principal_of_scope(scope: MutableMapping[str, Any]) -> Principal | None:
     """For a WebSocket's handshake: whom its session cookie speaks for, None for nobody. Raises `Unavailable`.
 
-    The caller must have checked Origin: a browser sends cookies with any page's handshake.
+    A browser sends the cookie with the handshake of any page on this host, whatever its port, so the cookie counts
+    for our own pages alone.
     """
-    session_key = _session_key(scope.get("headers", ()))
-    if session_key is None:
+    headers = list(scope.get("headers", ()))
+    session_key = _session_key(headers)
+    if session_key is None or not _from_our_own_page(headers):
         return None
 
     def step() -> Principal | None:
@@ -104,6 +107,46 @@ async def principal_of_scope(scope: MutableMapping[str, Any]) -> Principal | Non
     return await _told(step)
 
 
+class SocketCredential:
+    """What opened a WebSocket, asked anew while it is open: sessions end, keys are revoked, people leave.
+
+    An access token is verified once, because its life is shorter than a chat; from then on its person's password,
+    activity and membership count.
+    """
+
+    def __init__(self, scope: MutableMapping[str, Any], token: str | None = None) -> None:
+        self._scope = scope
+        self._token = token
+        self._opened_by: Principal | None = None
+        self._fingerprint: str | None = None
+
+    async def principal(self) -> Principal | None:
+        """Whom it speaks for now; None for nobody, or nobody any more.
+
+        Raises `Unavailable`, and for a token that proves nothing at first `CredentialRefused` or `InsufficientScope`.
+        """
+        if self._token is None:
+            return await principal_of_scope(self._scope)
+        if self._opened_by is None:
+            self._opened_by = await principal_of_token(self._token)
+            self._fingerprint = await _told(self._fingerprint_now)
+            return self._opened_by
+        if self._opened_by.via is Via.JWT:
+            return await _told(self._person_now)
+        try:
+            return await principal_of_token(self._token)
+        except (CredentialRefused, InsufficientScope):
+            return None
+
+    def _fingerprint_now(self) -> str | None:
+        return accounts.credential_fingerprint(self._opened_by.user_id) if self._opened_by else None
+
+    def _person_now(self) -> Principal | None:
+        if self._opened_by is None or self._fingerprint_now() != self._fingerprint:
+            return None
+        return selectors.principal_for(self._opened_by.user_id, self._opened_by.tenant_id, via=Via.JWT)
+
+
 async def _told(step: Callable[[], T]) -> T:
     """Run a database step; an infrastructure that does not answer is told as a problem."""
     try:
@@ -113,6 +156,14 @@ async def _told(step: Callable[[], T]) -> T:
         if problem is None or problem is error:
             raise
         raise problem from error
+
+
+def _from_our_own_page(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Django's rule for changes, held up to a handshake: Origin is the address asked for, or one that is trusted."""
+    told = {name.lower(): value.decode("latin-1").lower() for name, value in headers}
+    origin, host = told.get(b"origin", ""), told.get(b"host", "")
+    schemes = ("https",) if settings.SESSION_COOKIE_SECURE else ("http", "https")
+    return origin in settings.CSRF_TRUSTED_ORIGINS or (host != "" and origin in {f"{one}://{host}" for one in schemes})
 
 
 def _session_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

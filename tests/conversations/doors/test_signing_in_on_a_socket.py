@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from apps.conversations.edge.websocket import PROOF_SECONDS, PROOF_WHILE_LISTENING_SECONDS
 from apps.tenants import services as tenants
 from apps.tenants.contracts import Principal
 from apps.tenants.edge import tokens
@@ -98,3 +99,33 @@ def test_who_does_not_sign_in_is_closed_after_five_seconds(daphne: WebServer, uv
                 chat.receive()
             assert closed.value.rcvd is not None and closed.value.rcvd.code == UNAUTHENTICATED
             assert 4.5 < time.monotonic() - began < 8
+
+
+def test_a_page_at_another_port_of_this_host_is_nobody(web: WebServer, session: str) -> None:
+    with opened(web, session=session, origin="http://127.0.0.1:9") as chat:
+        chat.send(type="message.send", client_id="stolen", message="Whose session is this?")
+        assert chat.receive()["code"] == "unauthenticated"
+
+
+def test_a_revoked_key_can_do_no_more_on_its_open_socket(web: WebServer, alice: Principal) -> None:
+    key = tenants.create_api_key(alice, "program")
+    with opened(web, token=key.secret) as chat:
+        tenants.revoke_api_key(alice, key.id)
+        time.sleep(2 * PROOF_SECONDS + 0.5)
+        chat.send(type="message.send", client_id="late", message="Am I still paid for?")
+        assert chat.receive()["code"] == "unauthenticated"
+        with pytest.raises(ConnectionClosed) as closed:
+            chat.receive()
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == UNAUTHENTICATED
+
+
+def test_a_listening_socket_is_closed_after_signing_out(
+    web: WebServer, client_of: Callable[[Principal], Client], alice: Principal
+) -> None:
+    client = client_of(alice)
+    with opened(web, session=str(client.cookies["sessionid"].value)) as chat:
+        assert chat.receive() == ready(alice)
+        client.logout()
+        assert chat.receive(PROOF_WHILE_LISTENING_SECONDS + 5)["code"] == "unauthenticated"
+        with pytest.raises(ConnectionClosed):
+            chat.receive()
