@@ -1,0 +1,1 @@
+"""What chats cost in time, CPU and memory: `python -m benchmarks.chat`. See docs/performance.md."""

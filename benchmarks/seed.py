@@ -1,0 +1,44 @@
+"""Run as a script in a Stack's environment: what the benchmarks need in the database. Prints facts as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatproject.settings")
+
+EMAIL = "bench@example.com"
+MANY = 10_000_000
+
+
+def main() -> None:
+    """Offer `sys.argv[2:]` (slug=upstream model) of the provider at `sys.argv[1]`, and open a tenant without limits."""
+    django.setup()
+    from apps.accounts import selectors as accounts
+    from apps.billing import services as billing
+    from apps.routing import services as routing
+    from apps.routing.contracts import NewPrice
+    from apps.tenants import selectors as tenants_selectors
+    from apps.tenants import services as tenants
+
+    provider_id = routing.add_provider(name="Bench", base_url=f"{sys.argv[1]}/v1", key="simulated", simulated=True)
+    for offer in sys.argv[2:]:
+        slug, _, upstream = offer.partition("=")
+        price = NewPrice(input_nanousd_per_mtok=100_000_000, output_nanousd_per_mtok=400_000_000)
+        routing.register_model(provider_id=provider_id, upstream_model=upstream, price=price, slug=slug)
+    if accounts.id_by_email(EMAIL) is None:
+        tenants.sign_up("Bench", EMAIL, os.urandom(12).hex(), "Bench")
+    user_id = accounts.id_by_email(EMAIL)
+    principal = tenants_selectors.principal_for(user_id) if user_id is not None else None
+    if principal is None:
+        raise SystemExit("the benchmark's own person cannot sign in")
+    billing.set_quota(tenant_id=principal.tenant_id, parallel_calls=MANY, requests_per_minute=MANY)
+    key = tenants.create_api_key(principal, "Bench").secret
+    print(json.dumps({"key": key, "tenant_id": str(principal.tenant_id), "user_id": str(principal.user_id)}))
+
+
+if __name__ == "__main__":
+    main()
