@@ -91,5 +91,17 @@ def new_worker() -> Callable[..., UUID]:
     return make
 
 
+@pytest.fixture(scope="session")
+def unhurried(catalogue: dict[str, str], provider_simulator: Simulator) -> str:
+    """A model that takes two seconds for an answer of 50 tokens."""
+    provider_id = routing.add_provider(
+        name="Unhurried simulator", base_url=f"{provider_simulator.url}/v1", key="any", simulated=True
+    )
+    routing.register_model(
+        provider_id=provider_id, upstream_model="bench+tokens=50+tps=25+ttft=10", price=PRICE, slug="unhurried"
+    )
+    return "unhurried"
+
+
 def workers() -> list[UUID]:
     return list(Worker.objects.using("engine").values_list("id", flat=True))

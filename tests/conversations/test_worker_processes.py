@@ -1,0 +1,151 @@
+"""Workers come, leave, are declared dead and die; each answer reaches its end once, and its readers the right text."""
+
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from apps.billing.models import LedgerEntry, Reservation
+from apps.conversations import selectors, services
+from apps.conversations.connections import blocking_redis
+from apps.conversations.contracts import GenerationState
+from apps.conversations.models import Attempt, Generation, Worker
+from apps.streaming.entries import log_key
+from apps.tenants.contracts import Principal
+from apps.tenants.scope import tenant_scope
+from tests.conversations.conftest import Ask, workers
+from tests.conversations.doors.caller import Caller
+from tests.processes import Simulator
+from tests.product import celery_worker, eventually, simulator_calls, web_server
+
+
+def row(principal: Principal, generation_id: UUID) -> Generation:
+    with tenant_scope(principal.tenant_id):
+        return Generation.objects.get(id=generation_id)
+
+
+def wait_for_text(generation_id: UUID) -> None:
+    """Until something of the answer can be read."""
+    eventually(lambda: int(blocking_redis().xlen(log_key(generation_id))) > 4)  # type: ignore[arg-type]
+
+
+def wait_for_end(principal: Principal, generation_id: UUID) -> Generation:
+    eventually(lambda: selectors.standing(principal, generation_id)[0].terminal, within_seconds=20)
+    return row(principal, generation_id)
+
+
+def attempts(principal: Principal, generation_id: UUID) -> list[tuple[int, str, str, bool]]:
+    """Fence, state, kind of ledger line and whether that is an estimate, of each attempt."""
+    with tenant_scope(principal.tenant_id):
+        made = list(Attempt.objects.filter(generation_id=generation_id).order_by("fence", "number"))
+        lines = {line.attempt_id: line for line in LedgerEntry.objects.filter(call_id=generation_id)}
+        assert set(lines) <= {one.id for one in made}
+        return [(one.fence, one.state, lines[one.id].kind, lines[one.id].estimated) for one in made if one.id in lines]
+
+
+def first_call(principal: Principal, generation_id: UUID, simulator: Simulator) -> dict[str, Any]:
+    """The simulator's line for the first attempt, once that call is over."""
+    with tenant_scope(principal.tenant_id):
+        first = Attempt.objects.filter(generation_id=generation_id).earliest("id")
+    (call,) = eventually(
+        lambda: [one for one in simulator_calls(simulator.url, first.id) if one["ended_at"] is not None]
+    )
+    return dict(call)
+
+
+def test_a_leaving_worker_hands_back_what_it_cannot_finish(
+    alice: Principal, ask: Ask, unhurried: str, provider_simulator: Simulator
+) -> None:
+    with celery_worker(DRAIN_SECONDS="0.2") as leaving:
+        generation_id = ask(alice, "Hand me over", unhurried).generations[0].generation_id
+        wait_for_text(generation_id)
+        leaving.terminate()
+        assert leaving.wait(10) == 0
+    handed = row(alice, generation_id)
+    assert (handed.state, handed.fence, handed.claims, handed.owner) == ("queued", 1, 0, None)
+    assert workers() == []
+    assert attempts(alice, generation_id) == [(1, "lost", "absorbed", True)]
+    call = first_call(alice, generation_id, provider_simulator)
+    assert (call["closed_by_caller"], call["completed"]) == (True, False)
+    with celery_worker():
+        ended = wait_for_end(alice, generation_id)
+    assert (ended.state, ended.fence, ended.claims) == ("completed", 2, 1)
+    assert attempts(alice, generation_id) == [(1, "lost", "absorbed", True), (2, "won", "charge", False)]
+    with tenant_scope(alice.tenant_id):
+        assert Reservation.objects.get(id=generation_id).state == "settled"
+
+
+def test_a_leaving_worker_finishes_what_it_can(alice: Principal, ask: Ask, unhurried: str) -> None:
+    with celery_worker(DRAIN_SECONDS="20") as leaving:
+        generation_id = ask(alice, "Finish me", unhurried).generations[0].generation_id
+        wait_for_text(generation_id)
+        leaving.terminate()
+        late = ask(alice, "Too late", "quick").generations[0].generation_id
+        assert leaving.wait(15) == 0
+    ended = row(alice, generation_id)
+    assert (ended.state, ended.fence, ended.claims) == ("completed", 1, 1)
+    assert attempts(alice, generation_id) == [(1, "won", "charge", False)]
+    assert row(alice, late).state == "queued", "a leaving worker claims nothing"
+
+
+def test_a_killed_workers_answer_is_written_anew_and_readers_end_with_it(
+    alice: Principal, ask: Ask, unhurried: str, provider_simulator: Simulator, api_key_of: Callable[[Principal], str]
+) -> None:
+    with web_server("daphne") as web, celery_worker() as killed, ThreadPoolExecutor(2) as readers:
+        caller = Caller(web.url, api_key_of(alice))
+        turn = ask(alice, "Survive", unhurried)
+        generation_id = turn.generations[0].generation_id
+        live = readers.submit(caller.follow, str(generation_id))
+        whole_turn = readers.submit(caller.follow, str(turn.turn_id), None, "html")
+        wait_for_text(generation_id)
+        killed.kill(signal.SIGKILL)
+        with celery_worker():
+            ended = wait_for_end(alice, generation_id)
+            lanes = [reading.result(timeout=10).only.check() for reading in (live, whole_turn)]
+        caller.close()
+    assert (ended.state, ended.fence, ended.claims) == ("completed", 2, 2)
+    stored = selectors.answer(alice, generation_id).text
+    for lane in lanes:
+        assert lane.text == stored
+        assert {event.position[0] for event in lane.events} == {1, 2}
+    assert attempts(alice, generation_id) == [(1, "lost", "absorbed", True), (2, "won", "charge", False)]
+    assert first_call(alice, generation_id, provider_simulator)["completed"] is False
+
+
+def test_a_worker_declared_dead_lets_go_and_goes_on_as_another(
+    alice: Principal, ask: Ask, unhurried: str, provider_simulator: Simulator
+) -> None:
+    with celery_worker():
+        generation_id = ask(alice, "Zombie", unhurried).generations[0].generation_id
+        wait_for_text(generation_id)
+        (dead,) = workers()
+        Worker.objects.using("engine").filter(id=dead).delete()
+        ended = wait_for_end(alice, generation_id)
+        assert workers() != [dead]
+    assert (ended.state, ended.fence, ended.claims) == ("completed", 2, 2)
+    assert attempts(alice, generation_id) == [(1, "lost", "absorbed", True), (2, "won", "charge", False)]
+    assert first_call(alice, generation_id, provider_simulator)["closed_by_caller"] is True
+
+
+def test_what_no_ring_announced_is_claimed_all_the_same(
+    alice: Principal, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rung: list[int] = []
+    monkeypatch.setattr(services, "ring", rung.append)
+    with celery_worker():
+        ids = [lane.generation_id for lane in ask(alice, "Silence", *["quick"] * 5).generations]
+        for generation_id in ids:
+            assert wait_for_end(alice, generation_id).state == "completed"
+    assert rung == [5], "the rings were lost here"
+
+
+def test_a_full_worker_leaves_the_rest_in_the_queue(alice: Principal, ask: Ask, unhurried: str) -> None:
+    with celery_worker(WORKER_SLOTS="2"):
+        ids = [lane.generation_id for lane in ask(alice, "Crowd", *[unhurried] * 4).generations]
+        wait_for_text(ids[0])
+        states = [selectors.standing(alice, generation_id)[0] for generation_id in ids]
+        assert sorted(states) == [GenerationState.QUEUED] * 2 + [GenerationState.RUNNING] * 2
+        assert [wait_for_end(alice, generation_id).state for generation_id in ids] == ["completed"] * 4
