@@ -33,6 +33,19 @@ def test_members_of_tenants_do_not_enter(alice: Principal) -> None:
     assert client.get("/admin/")["Location"] == "/admin/login/?next=/admin/"
 
 
+def test_guesses_at_an_operators_password_are_slowed_down(one_window: None, operator: Operator) -> None:
+    client = Client(REMOTE_ADDR=new_address())
+    for number in range(10):
+        page = client.post("/admin/login/", {"username": operator.email, "password": f"guess {number}"})
+        assert "Too many tries" not in page.content.decode()
+    # The right password does not tell itself apart, and the count is the one of the other doors.
+    right = {"username": operator.email, "password": operator.password}
+    elsewhere = Client(REMOTE_ADDR=new_address())
+    assert "Too many tries. Wait" in elsewhere.post("/admin/login/", right).content.decode()
+    assert elsewhere.get("/admin/").status_code == 302
+    assert elsewhere.post("/login/", {"email": operator.email, "password": operator.password}).status_code == 429
+
+
 def test_lists_show_every_tenant_and_search_finds(office: Client, alice: Principal, mallory: Principal) -> None:
     key = services.create_api_key(alice, "canary")
     slug = Tenant.objects.using("engine").get(id=alice.tenant_id).slug
