@@ -69,6 +69,7 @@ class Redis(Process):
     def start(self) -> None:
         """Start and wait until it answers; a large append-only file is loaded first. Raises StartFailed."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)  # the append-only file holds what people and models say
         self.env = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH") if key in os.environ}
         for _attempt in range(3):
             self.port = kept_port(self.folder / "port")

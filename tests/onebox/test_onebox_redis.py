@@ -64,3 +64,11 @@ def test_it_wants_a_password_that_no_process_list_shows(start: Callable[..., Red
     assert "pw" not in Path(f"/proc/{server.pid}/cmdline").read_text()
     assert (server.folder / "redis.conf").stat().st_mode & 0o077 == 0
     assert client(server).config_get("bind") == {"bind": "127.0.0.1"}
+
+
+def test_no_other_account_reads_what_it_keeps(start: Callable[..., Redis], folder: Path) -> None:
+    (folder / "redis").mkdir(mode=0o755)  # as an earlier version left it
+    server = start()
+    client(server).set("answer", "what a model said")
+    assert (server.folder / "appendonly.aof").exists()
+    assert server.folder.stat().st_mode & 0o777 == 0o700
