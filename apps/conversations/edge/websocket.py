@@ -52,9 +52,19 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
     _group: str | None = None
     _proved_at = 0.0
 
-    async def connect(self) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._counted = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one socket. However it ends, also where `disconnect` is never called, nothing of it is left."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._let_go()
+
+    async def connect(self) -> None:
         await self.accept()
         if process().sockets >= process().sockets_allowed:
             await self.close(CLOSE_TOO_MANY)
@@ -74,7 +84,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
         else:
             await self._welcome(principal)
 
-    async def disconnect(self, code: int) -> None:
+    async def _let_go(self) -> None:
         if self._counted:
             process().sockets -= 1
         tasks = list(self._tasks.values())
