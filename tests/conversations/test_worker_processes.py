@@ -29,7 +29,7 @@ def row(principal: Principal, generation_id: UUID) -> Generation:
 
 def wait_for_text(generation_id: UUID) -> None:
     """Until something of the answer can be read."""
-    eventually(lambda: int(blocking_redis().xlen(log_key(generation_id))) > 4)  # type: ignore[arg-type]
+    eventually(lambda: int(blocking_redis().xlen(log_key(generation_id))) > 4)
 
 
 def wait_for_end(principal: Principal, generation_id: UUID) -> Generation:
