@@ -1,0 +1,196 @@
+"""Each protection, switched off: a drill that passes all the same proves nothing.
+
+A mutation changes one named function, or the statements that a module sends, in processes of one kind. `expects` is
+the violation that the drill must then report; another one does not count.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+_GENERATION = "apps.conversations.generation"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """`processes` is the prefix of the names of the processes concerned; `statements` run as superuser instead."""
+
+    name: str
+    what: str
+    expects: str
+    processes: str = "worker-"
+    patches: tuple[tuple[str, Callable[[ModuleType], None]], ...] = ()
+    statements: tuple[str, ...] = ()
+
+
+async def _idle(*arguments: Any, **options: Any) -> None:
+    """A duty that is never done."""
+    await asyncio.Event().wait()
+
+
+def _set(name: str, value: object) -> Callable[[ModuleType], None]:
+    """Replace an attribute of the module, or of a class in it (`Class.attribute`)."""
+
+    def patch(module: ModuleType) -> None:
+        holder, _, attribute = name.rpartition(".")
+        target = getattr(module, holder) if holder else module
+        getattr(target, attribute)  # a renamed function must not turn the mutation into nothing
+        setattr(target, attribute, value)
+
+    return patch
+
+
+def _reworded(name: str, old: str, new: str) -> Callable[[ModuleType], None]:
+    """Replace words of a statement that the module holds as a constant."""
+
+    def patch(module: ModuleType) -> None:
+        statement = getattr(module, name)
+        if statement.count(old) != 1:
+            raise RuntimeError(f"{module.__name__}.{name} does not hold {old!r} once")
+        setattr(module, name, statement.replace(old, new))
+
+    return patch
+
+
+def _all(*patches: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+    def patch(module: ModuleType) -> None:
+        for one in patches:
+            one(module)
+
+    return patch
+
+
+def _append_without_fence(module: ModuleType) -> None:
+    """A late worker's entries go behind whatever stands in the log."""
+    fenced = b"return {1, top_fence}"
+    source: bytes = module._SOURCE
+    if source.count(fenced) != 1:
+        raise RuntimeError("the append script does not refuse lower fences in the way this mutation knows")
+    source = source.replace(
+        fenced, b"ARGV[1] = string.format('%.0f', top_fence) held = tonumber(top_seq) first_seq = held + 1"
+    )
+    module._SOURCE = source  # type: ignore[attr-defined]
+    module.SHA = hashlib.sha1(source, usedforsecurity=False).hexdigest().encode()  # type: ignore[attr-defined]
+    module.LOAD = module.command(b"SCRIPT", b"LOAD", source)  # type: ignore[attr-defined]
+
+
+def _drain_nothing(runtime: Any) -> None:
+    """Leave at once; the lease runs out by itself."""
+
+
+def _hand_nothing_back(runs: list[Any]) -> int:
+    return 0
+
+
+def _take_lost_logs_for_written(module: ModuleType) -> None:
+    take_reply = module.LogWriter._take_reply
+
+    def take(self: Any, handle: Any, reply: Any, loop: asyncio.AbstractEventLoop) -> None:
+        if isinstance(reply, list) and module.Result.parse(reply).status is module.Status.NOLOG:
+            handle.confirm(handle.last_id.seq)
+            return
+        take_reply(self, handle, reply, loop)
+
+    module.LogWriter._take_reply = take
+
+
+def _never_try_again(module: ModuleType) -> None:
+    class NoSecondTry(module.BackOff):  # type: ignore[name-defined,misc]
+        async def wait(self) -> None:
+            await asyncio.Event().wait()
+
+    module.BackOff = NoSecondTry  # type: ignore[attr-defined]
+
+
+def _from_the_start(last_event_id: str, lane: int | None) -> dict[int, object]:
+    return {}
+
+
+_LIST = (
+    Mutation(
+        "reaper-off",
+        "nobody takes work from a dead worker",
+        expects="not-terminal",
+        patches=((f"{_GENERATION}.caretaker", _set("reap_forever", _idle)),),
+    ),
+    Mutation(
+        "unfenced-log",
+        "a worker that was reaped goes on as if it were not, and appends ignore the fence",
+        expects="text",
+        patches=(
+            ("apps.streaming.script", _append_without_fence),
+            (f"{_GENERATION}.lease", _set("Lease.fresh", property(lambda lease: True))),
+            (f"{_GENERATION}.pipeline", _set("Run.abandon", lambda run: None)),
+        ),
+    ),
+    Mutation(
+        "drain-off",
+        "a worker that is asked to stop leaves at once",
+        expects="cut-short",
+        patches=((f"{_GENERATION}.runtime", _set("WorkerRuntime.drain", _drain_nothing)),),
+    ),
+    Mutation(
+        "hand-back-off",
+        "a worker that leaves hands nothing back",
+        expects="claim-counted",
+        patches=((f"{_GENERATION}.runtime", _set("give_back", _hand_nothing_back)),),
+    ),
+    Mutation(
+        "reconnect-off",
+        "a writer that lost Redis does not try again",
+        expects="resumed-late",
+        patches=(("apps.streaming.writer", _never_try_again),),
+    ),
+    Mutation(
+        "replay-off",
+        "a lost log is not written again from memory",
+        expects="resumed-late",
+        patches=(("apps.streaming.writer", _take_lost_logs_for_written),),
+    ),
+    Mutation(
+        "resume-off",
+        "the doors ignore Last-Event-ID",
+        expects="order",
+        processes="web-",
+        patches=(("apps.conversations.edge.sse", _set("position", _from_the_start)),),
+    ),
+    Mutation(
+        "claim-unlocked",
+        "claims read a queued row without locking it",
+        expects="claimed-again",
+        patches=((f"{_GENERATION}.claim", _reworded("_CLAIM", "LIMIT 1 FOR UPDATE OF g SKIP LOCKED", "LIMIT 1")),),
+    ),
+    Mutation(
+        "poll-off",
+        "no worker looks for rows that no ring announced",
+        expects="started-late",
+        patches=((f"{_GENERATION}.caretaker", _set("poll", _idle)),),
+    ),
+    Mutation(
+        "gate-open",
+        "the gate ignores cancels, and their hints are not heard (the poll is)",
+        expects="attempt-after-cancel",
+        patches=(
+            (f"{_GENERATION}.attempts", _reworded("_BEGIN", "FROM mine WHERE mine.cancel_at IS NULL", "FROM mine")),
+            (f"{_GENERATION}.caretaker", _set("obey_cancels", _idle)),
+        ),
+    ),
+    Mutation(
+        "cancels-unheard",
+        "neither hints nor the poll reach the worker",
+        expects="call-open",
+        patches=((f"{_GENERATION}.caretaker", _all(_set("obey_cancels", _idle), _set("recheck_cancels", _idle))),),
+    ),
+    Mutation(
+        "wall-off",
+        "row-level security is off for one table",
+        expects="wall",
+        processes="",
+        statements=("ALTER TABLE conversations_message DISABLE ROW LEVEL SECURITY",),
+    ),
+)
+
+MUTATIONS = {mutation.name: mutation for mutation in _LIST}
