@@ -41,9 +41,15 @@ def _keep_logging(**kwargs: Any) -> None:
 @worker_init.connect
 def _start(**kwargs: Any) -> None:
     global _runtime
-    refuse_unsafe_roles()
-    _runtime = WorkerRuntime(Options.from_settings(), ring=ring)
-    _runtime.start()
+    try:
+        refuse_unsafe_roles()
+        runtime = WorkerRuntime(Options.from_settings(), ring=ring)
+        runtime.start()
+    except Exception as error:
+        # Celery logs a receiver's exception and goes on: the process would swallow rings and answer nothing.
+        log.critical("worker.refused", error=type(error).__name__, detail=str(error))
+        raise SystemExit(1) from error
+    _runtime = runtime
     log.info("worker.ready", pid=os.getpid())
 
 

@@ -33,6 +33,7 @@ from apps.tenants.scope import database_step
 
 _SLOT_POLL_SECONDS = 0.2
 _HAND_BACK_SECONDS = 3.0
+_START_SECONDS = 30.0
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +83,8 @@ class WorkerRuntime:
     def start(self) -> None:
         self.lease.start()
         self._thread.start()
-        self._ready.wait(timeout=30)
+        if not self._ready.wait(timeout=_START_SECONDS):
+            raise RuntimeError("the worker's event loop did not start")
 
     def claim_one(self) -> bool:
         """Take a slot, claim one generation and hand it to the loop; False where none is to be had.
