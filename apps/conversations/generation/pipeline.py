@@ -56,7 +56,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Run:
-    """A generation at work here. `cancel_asked`, `abandoned` and `handing_back` say why it was interrupted."""
+    """A generation at work here. `cancel_asked`, `abandoned` and `handing_back` say why it was interrupted.
+
+    A task that is cancelled before its first step never runs, not even its `finally`: until `begun`, the word is enough.
+    """
 
     claimed: Claimed
     task: "asyncio.Task[None] | None" = None
@@ -64,6 +67,7 @@ class Run:
     cancel_asked: bool = False
     abandoned: bool = False
     handing_back: bool = False
+    begun: bool = False
     finishing: bool = False
 
     def cancel(self) -> None:
@@ -74,7 +78,7 @@ class Run:
     def abandon(self) -> None:
         """The generation is no longer ours: stop at once and write nothing."""
         self.abandoned = True
-        if self.task is not None:
+        if self.task is not None and self.begun:
             self.task.cancel()
 
     def hand_back(self) -> None:
@@ -84,8 +88,12 @@ class Run:
 
     def _interrupt(self) -> None:
         # Once the end is being written it is written: cancelling it would only lose an answer that is complete.
-        if self.task is not None and not self.finishing:
+        if self.task is not None and self.begun and not self.finishing:
             self.task.cancel()
+
+    @property
+    def interrupted(self) -> bool:
+        return self.cancel_asked or self.abandoned or self.handing_back
 
 
 async def answer_generation(run: Run, ports: Ports) -> None:
@@ -93,7 +101,10 @@ async def answer_generation(run: Run, ports: Ports) -> None:
     claimed, answer = run.claimed, run.answer
     work: Work | None = None
     handle: LogHandle | None = None
+    run.begun = True
     try:
+        if run.interrupted:
+            raise asyncio.CancelledError
         work = await _patiently(load, claimed)
         handle = await ports.writer.open(claimed.generation_id, claimed.fence, _started(work))
         await _receive(claimed, work, answer, ports, handle)
