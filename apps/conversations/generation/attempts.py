@@ -97,6 +97,24 @@ def close(end: AttemptEnd) -> None:
         )
 
 
+def close_unmade(generation_id: UUID) -> list[LedgerLine]:
+    """Close rows whose begin was given up before it was known to be written, so that their calls were never made.
+
+    Call it in the transaction that ends the generation, after `close`: that transaction's lock lets no begin through.
+    Returns their ledger lines, of nothing used.
+    """
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "UPDATE conversations_attempt SET state = 'cancelled', ended_at = clock_timestamp() "
+            "WHERE generation_id = %s AND state = 'begun' RETURNING id, provider, model_slug, price_id",
+            [generation_id],
+        )
+        return [
+            LedgerLine(attempt, LineKind.ABSORBED, provider, model, price, 0, 0, 0, 0, 0, False)
+            for attempt, provider, model, price in cursor.fetchall()
+        ]
+
+
 def write_off(generation_ids: list[UUID]) -> None:
     """Mark attempts that died with their worker as lost, and absorb what they may have cost.
 

@@ -40,13 +40,17 @@ WHERE id = %(id)s
 
 @dataclass(slots=True)
 class Answer:
-    """What has been received so far, and how it ended. `ends` are all attempts under this fence."""
+    """What has been received so far, and how it ended.
+
+    `ends` are all attempts under this fence; of the first `void_ends` of them nothing is kept.
+    """
 
     text: list[str] = field(default_factory=list)
     text_bytes: int = 0
     reasoning: list[str] = field(default_factory=list)
     tool_calls: list[dict[str, str]] = field(default_factory=list)
     ends: list[AttemptEnd] = field(default_factory=list)
+    void_ends: int = 0
     first_token_seconds: float | None = None
     state: GenerationState = GenerationState.FAILED
     finish_reason: str | None = None
@@ -60,6 +64,7 @@ class Answer:
         self.text_bytes = 0
         self.reasoning.clear()
         self.tool_calls.clear()
+        self.void_ends = len(self.ends)
 
     @property
     def whole_text(self) -> str:
@@ -79,14 +84,12 @@ class Answer:
 def lines(answer: Answer) -> list[LedgerLine]:
     """One ledger line per attempt.
 
-    The tenant pays for the attempt whose text it keeps: the one that won, or the last one where a person stopped it or
-    a partial answer was kept. Every other attempt is absorbed.
+    The tenant pays for the attempt whose text it keeps: the one that won, or the last one that showed any where a
+    person stopped it or a partial answer was kept. Every other attempt is absorbed.
     """
-    kept = answer.ends[-1] if answer.ends and answer.state is not GenerationState.FAILED else None
-    return [
-        attempts.ledger_line(end, LineKind.CHARGE if end is kept and _shown(end) else LineKind.ABSORBED)
-        for end in answer.ends
-    ]
+    held = [] if answer.state is GenerationState.FAILED else answer.ends[answer.void_ends :]
+    kept = next((end for end in reversed(held) if _shown(end)), None)
+    return [attempts.ledger_line(end, LineKind.CHARGE if end is kept else LineKind.ABSORBED) for end in answer.ends]
 
 
 def _shown(end: AttemptEnd) -> bool:
@@ -155,7 +158,7 @@ def finish(claimed: Claimed, plan: Plan | None, answer: Answer, last_event_id: s
             user_id=user_id,
             api_key_id=api_key_id,
             call_id=claimed.generation_id,
-            lines=ledger,
+            lines=ledger + attempts.close_unmade(claimed.generation_id),
         )
         billing.settle_reservations([claimed.generation_id], using="default")
     if answer.state is GenerationState.FAILED:

@@ -58,7 +58,7 @@ log = structlog.get_logger(__name__)
 class Run:
     """A generation at work here. `cancel_asked`, `abandoned` and `handing_back` say why it was interrupted.
 
-    A task that is cancelled before its first step never runs, not even its `finally`: until `begun`, the word is enough.
+    A task that is cancelled before its first step never runs, not even its `finally`: until `begun` the word suffices.
     """
 
     claimed: Claimed
@@ -196,27 +196,30 @@ async def _receive(claimed: Claimed, work: Work, answer: Answer, ports: Ports, h
 
 
 def _append(chunk: Chunk, answer: Answer, handle: LogHandle) -> None:
-    """Put one chunk into the answer and into the log. PostgreSQL holds no NUL in text, so none is shown either."""
+    """Put one chunk into the log and then into the answer, so that what the log refuses is not kept either.
+
+    PostgreSQL holds no NUL in text, so none is shown.
+    """
     match chunk:
         case TextDelta(text):
             if "\x00" in text:
                 text = text.replace("\x00", "")
+            handle.text("token.delta", text)
             answer.text.append(text)
             answer.text_bytes += len(text.encode())
-            handle.text("token.delta", text)
         case ReasoningDelta(text):
             text = text.replace("\x00", "")
-            answer.reasoning.append(text)
             handle.text("reasoning.delta", text)
+            answer.reasoning.append(text)
         case ToolCallStarted(call_id, name):
             handle.append("tool.call.started", {"call_id": call_id, "name": name})
         case ToolCallCompleted(call_id, name, arguments):
             call = {"call_id": call_id, "name": name, "arguments": arguments.replace("\x00", "")}
-            answer.tool_calls.append(call)
             handle.append("tool.call.completed", call)
+            answer.tool_calls.append(call)
         case Restarted(reason):
-            answer.forget()
             handle.append("message.restarted", {"reason": reason, "keep": 0})
+            answer.forget()
         case Finished(finish_reason):
             answer.state, answer.finish_reason = GenerationState.COMPLETED, finish_reason
 
