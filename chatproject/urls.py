@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.decorators.cache import cache_page
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
@@ -9,6 +10,9 @@ from apps.accounts.edge import urls as accounts
 from apps.conversations.edge import urls as conversations
 from apps.routing.edge import urls as routing
 from apps.tenants.edge import urls as tenants
+
+# The document changes with a release; building it takes a while.
+SCHEMA_SECONDS = 300
 
 api = [
     path("accounts/", include(accounts.api)),
@@ -27,7 +31,7 @@ urlpatterns = [
     path("v1/chat/", include(conversations.chat)),
     path("v1/", include(routing.openai)),
     path("api/v1/", include(api)),
-    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/schema/", cache_page(SCHEMA_SECONDS)(SpectacularAPIView.as_view()), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("admin/", admin.site.urls),
 ]

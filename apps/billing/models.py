@@ -98,6 +98,16 @@ class LedgerEntry(models.Model):
             models.Index(fields=["tenant", "user", "created_at"], name="billing_ledger_user_time"),
             models.Index(fields=["tenant", "call_id"], name="billing_ledger_call"),
         ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(amount_nanousd__gte=0)
+                & Q(input_tokens__gte=0)
+                & Q(cached_tokens__gte=0)
+                & Q(output_tokens__gte=0)
+                & Q(reasoning_tokens__gte=0),
+                name="billing_ledger_not_negative",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.amount_nanousd} nano-dollars for {self.attempt_id}"

@@ -14,11 +14,12 @@ from apps.conversations.contracts import GenerationState, TurnAccepted
 from apps.conversations.errors import IdempotencyMismatch, InvalidMessage, NotFound, StillAnswering
 from apps.conversations.generation.claim import claim
 from apps.conversations.models import Conversation, Generation, Lane, Message, Turn
-from apps.problems import Problem
+from apps.problems import Forbidden, Problem
 from apps.routing.errors import UnknownModel
 from apps.tenants.contracts import Principal
 from apps.tenants.scope import tenant_scope
 from tests.conversations.conftest import Ask
+from tests.people import new_member
 
 
 def counts(principal: Principal) -> dict[str, int]:
@@ -236,3 +237,12 @@ def test_titles_are_tidied_and_bounded(alice: Principal, ask: Ask) -> None:
             services.rename(alice, turn.conversation_id, bad)
     with pytest.raises(NotFound):
         services.rename(alice, uuid4(), "Nothing there")
+
+
+def test_viewers_do_not_ask(alice: Principal, ask: Ask) -> None:
+    viewer = new_member(alice, "Vera", role="viewer")
+    turn = ask(alice, "Mine")
+    for act in (lambda: ask(viewer, "Yours?"), lambda: services.retry(viewer, turn.generations[0].generation_id)):
+        with pytest.raises(Forbidden):
+            act()
+    assert counts(alice)["Turn"] == 1

@@ -67,6 +67,11 @@ class Answer:
         self.void_ends = len(self.ends)
 
     @property
+    def shown(self) -> bool:
+        """Whether a reader has seen anything: text, reasoning or a tool call."""
+        return bool(self.text or self.reasoning or self.tool_calls)
+
+    @property
     def whole_text(self) -> str:
         return "".join(self.text)
 
@@ -85,10 +90,13 @@ def lines(answer: Answer) -> list[LedgerLine]:
     """One ledger line per attempt.
 
     The tenant pays for the attempt whose text it keeps: the one that won, or the last one that showed any where a
-    person stopped it or a partial answer was kept. Every other attempt is absorbed.
+    person stopped it or a partial answer was kept. A call that a person stopped before its first token is paid for
+    too: otherwise large prompts would be free to whoever cancels in time. Every other attempt is absorbed.
     """
     held = [] if answer.state is GenerationState.FAILED else answer.ends[answer.void_ends :]
     kept = next((end for end in reversed(held) if _shown(end)), None)
+    if kept is None and answer.state is GenerationState.CANCELLED and held:
+        kept = held[-1]
     return [attempts.ledger_line(end, LineKind.CHARGE if end is kept else LineKind.ABSORBED) for end in answer.ends]
 
 
