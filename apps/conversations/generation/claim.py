@@ -5,6 +5,7 @@ ring. The worker's own row is share-locked in the same statement: the reaper's D
 flight, so no generation can come to belong to a worker that has just been declared dead.
 """
 
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -45,15 +46,21 @@ RETURNING id, state
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A generation that is this worker's under `fence`, with `seconds_left` until its deadline."""
+    """A generation that is this worker's under `fence`. `claimed_at`, `ends_at`: seconds of the monotonic clock."""
 
     generation_id: UUID
     tenant_id: UUID
     worker_id: UUID
     fence: int
     claims: int
-    seconds_left: float
+    claimed_at: float
+    ends_at: float
     queued_at: datetime
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the deadline, from now; negative once it is over."""
+        return self.ends_at - time.monotonic()
 
 
 def claim(worker_id: UUID) -> Claimed | None:
@@ -64,7 +71,8 @@ def claim(worker_id: UUID) -> Claimed | None:
     if row is None:
         return None
     generation_id, tenant_id, fence, claims, seconds_left, queued_at = row
-    return Claimed(generation_id, tenant_id, worker_id, fence, claims, float(seconds_left), queued_at)
+    now = time.monotonic()
+    return Claimed(generation_id, tenant_id, worker_id, fence, claims, now, now + float(seconds_left), queued_at)
 
 
 def hand_back(worker_id: UUID, generation_ids: list[UUID]) -> list[tuple[UUID, GenerationState]]:

@@ -168,7 +168,6 @@ async def _receive(claimed: Claimed, work: Work, answer: Answer, ports: Ports, h
         gap_seconds=ports.limits.gap_seconds,
         total_seconds=claimed.seconds_left,
     )
-    began = time.monotonic()
     try:
         async with (
             asyncio.timeout(claimed.seconds_left),
@@ -176,7 +175,7 @@ async def _receive(claimed: Claimed, work: Work, answer: Answer, ports: Ports, h
         ):
             async for chunk in chunks:
                 if answer.first_token_seconds is None and not isinstance(chunk, Restarted | Finished):
-                    answer.first_token_seconds = time.monotonic() - began
+                    answer.first_token_seconds = time.monotonic() - claimed.claimed_at
                     metrics.first_token(answer.first_token_seconds)
                 _append(chunk, answer, handle)
                 if answer.text_bytes > ports.limits.answer_max_bytes:
@@ -211,6 +210,7 @@ def _append(chunk: Chunk, answer: Answer, handle: LogHandle) -> None:
             text = text.replace("\x00", "")
             handle.text("reasoning.delta", text)
             answer.reasoning.append(text)
+            answer.text_bytes += len(text.encode())
         case ToolCallStarted(call_id, name):
             handle.append("tool.call.started", {"call_id": call_id, "name": name})
         case ToolCallCompleted(call_id, name, arguments):
@@ -225,10 +225,10 @@ def _append(chunk: Chunk, answer: Answer, handle: LogHandle) -> None:
 
 
 def _end_badly(answer: Answer, code: str, message: str, retryable: bool) -> None:
-    """Keep what was shown as a partial answer; without any text the generation failed."""
+    """Keep what was shown as a partial answer; where nothing was, the generation failed."""
     answer.error_code, answer.error_message, answer.error_retryable = code, message, retryable
-    answer.state = GenerationState.PARTIAL if answer.text else GenerationState.FAILED
-    if answer.text:
+    answer.state = GenerationState.PARTIAL if answer.shown else GenerationState.FAILED
+    if answer.shown:
         answer.finish_reason = "interrupted"
 
 
@@ -248,6 +248,9 @@ async def _finish(claimed: Claimed, plan: Plan | None, answer: Answer, ports: Po
         log.warning("generation.fenced", generation_id=str(claimed.generation_id), fence=claimed.fence)
         _forget(ports, handle)
         return
+    except BaseException:
+        _forget(ports, handle)
+        raise
     metrics.generation_finished(answer.state.value)
     log.info(
         "generation.finished",

@@ -1,12 +1,16 @@
-"""A run that is interrupted before its first step is told so all the same, and its slot comes back."""
+"""Runs on a worker's loop: interrupted at once, taken away at their end, begun late."""
 
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
+from django.db import OperationalError
 
 from apps.conversations import selectors
 from apps.conversations.contracts import GenerationState
+from apps.conversations.generation import pipeline
 from apps.conversations.generation.claim import Claimed, claim
 from apps.conversations.generation.pipeline import Run
 from apps.conversations.generation.ports import Limits
@@ -70,3 +74,47 @@ def test_an_abandoned_run_gives_its_slot_back(
     launch(runtime, claimed, (lambda run: None) if of_another_worker else Run.abandon)
     eventually(lambda: slots_free(runtime) == SLOTS and not runtime.runs)
     assert selectors.standing(alice, claimed.generation_id)[0] is GenerationState.RUNNING
+
+
+def test_a_run_that_is_taken_away_at_its_end_leaves_no_log_in_memory(
+    runtime: WorkerRuntime, alice: Principal, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def absent(*args: object) -> None:
+        tries.append(args)
+        raise OperationalError("away")
+
+    monkeypatch.setattr(pipeline, "finish", absent)
+    ask(alice, "What is a lease?", "quick")
+    claimed = claim(runtime.lease.worker_id)
+    assert claimed is not None
+    launch(runtime, claimed, lambda run: None)
+    eventually(lambda: len(tries) > 1)
+    assert len(runtime._ports.writer._handles) == 1
+    runtime.loop.call_soon_threadsafe(runtime.runs[claimed.generation_id].abandon)
+    eventually(lambda: slots_free(runtime) == SLOTS and not runtime.runs)
+    assert not runtime._ports.writer._handles
+
+
+def test_waiting_for_the_database_does_not_move_the_deadline(
+    runtime: WorkerRuntime, alice: Principal, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, tries = pipeline.load, []
+
+    def away_at_first(claimed: Claimed) -> object:
+        tries.append(claimed)
+        if len(tries) < 5:
+            raise OperationalError("away")
+        return found(claimed)
+
+    monkeypatch.setattr(pipeline, "load", away_at_first)
+    ask(alice, "What is a lease?", "slow")
+    claimed = claim(runtime.lease.worker_id)
+    assert claimed is not None
+    launch(runtime, replace(claimed, ends_at=time.monotonic() + 0.5), lambda run: None)
+    eventually(lambda: selectors.standing(alice, claimed.generation_id)[0].terminal, within_seconds=3)
+    answer = selectors.answer(alice, claimed.generation_id)
+    assert answer.state is GenerationState.FAILED
+    assert answer.error_code in ("deadline_exceeded", "total_timeout")
+    assert len(tries) == 5
