@@ -95,8 +95,8 @@ def lines(answer: Answer) -> list[LedgerLine]:
     """
     held = [] if answer.state is GenerationState.FAILED else answer.ends[answer.void_ends :]
     kept = next((end for end in reversed(held) if _shown(end)), None)
-    if kept is None and answer.state is GenerationState.CANCELLED and held:
-        kept = held[-1]
+    if kept is None and answer.state is GenerationState.CANCELLED:
+        kept = next((end for end in reversed(held) if end.usage.input_tokens), None)
     return [attempts.ledger_line(end, LineKind.CHARGE if end is kept else LineKind.ABSORBED) for end in answer.ends]
 
 
