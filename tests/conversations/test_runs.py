@@ -8,18 +8,27 @@ from uuid import UUID
 import pytest
 from django.db import OperationalError
 
-from apps.conversations import selectors
+from apps.billing.models import Reservation
+from apps.conversations import selectors, services
 from apps.conversations.contracts import GenerationState
-from apps.conversations.generation import pipeline
+from apps.conversations.generation import caretaker, pipeline
 from apps.conversations.generation.claim import Claimed, claim
 from apps.conversations.generation.pipeline import Run
 from apps.conversations.generation.ports import Limits
-from apps.conversations.generation.runtime import Options, WorkerRuntime
+from apps.conversations.generation.prompt import load
+from apps.conversations.generation.runtime import Options, WorkerRuntime, give_back
+from apps.conversations.models import Message
 from apps.tenants.contracts import Principal
+from apps.tenants.scope import tenant_scope
 from tests.conversations.conftest import Ask
 from tests.product import eventually
 
 SLOTS = 2
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caretaker, "UNHELD_SECONDS", 0.3)
 
 
 @pytest.fixture
@@ -100,13 +109,13 @@ def test_a_run_that_is_taken_away_at_its_end_leaves_no_log_in_memory(
 def test_waiting_for_the_database_does_not_move_the_deadline(
     runtime: WorkerRuntime, alice: Principal, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, tries = pipeline.load, []
+    tries = []
 
     def away_at_first(claimed: Claimed) -> object:
         tries.append(claimed)
         if len(tries) < 5:
             raise OperationalError("away")
-        return found(claimed)
+        return load(claimed)
 
     monkeypatch.setattr(pipeline, "load", away_at_first)
     ask(alice, "What is a lease?", "slow")
@@ -118,3 +127,41 @@ def test_waiting_for_the_database_does_not_move_the_deadline(
     assert answer.state is GenerationState.FAILED
     assert answer.error_code in ("deadline_exceeded", "total_timeout")
     assert len(tries) == 5
+
+
+def test_a_claim_whose_reply_was_lost_is_queued_again(
+    impatient: None, runtime: WorkerRuntime, alice: Principal, ask: Ask
+) -> None:
+    ask(alice)
+    claimed = claim(runtime.lease.worker_id)  # and nobody launches it
+    assert claimed is not None
+    eventually(lambda: selectors.standing(alice, claimed.generation_id)[0] is GenerationState.QUEUED)
+    again = claim(runtime.lease.worker_id)
+    assert again is not None
+    assert (again.generation_id, again.fence, again.claims) == (claimed.generation_id, 2, 2)
+
+
+def test_what_is_at_work_is_left_alone(impatient: None, runtime: WorkerRuntime, alice: Principal, ask: Ask) -> None:
+    ask(alice, "What is a lease?", "slow")
+    claimed = claim(runtime.lease.worker_id)
+    assert claimed is not None
+    launch(runtime, claimed, lambda run: None)
+    time.sleep(1.5)
+    assert selectors.standing(alice, claimed.generation_id) == (GenerationState.RUNNING, 1)
+
+
+def test_a_stopped_answer_of_a_leaving_worker_keeps_its_text(
+    alice: Principal, ask: Ask, new_worker: Callable[..., UUID]
+) -> None:
+    ask(alice)
+    claimed = claim(new_worker())
+    assert claimed is not None
+    services.cancel(alice, claimed.generation_id)
+    run = Run(claimed)
+    run.answer.text += ["Half an ", "answer"]
+    assert give_back([run]) == 0
+    answer = selectors.answer(alice, claimed.generation_id)
+    assert (answer.state, answer.text) == (GenerationState.CANCELLED, "Half an answer")
+    with tenant_scope(alice.tenant_id):
+        assert Message.objects.get(id=answer.message_id).status == "cancelled"
+        assert Reservation.objects.get(id=claimed.generation_id).state == "settled"

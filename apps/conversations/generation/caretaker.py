@@ -7,11 +7,14 @@ from collections.abc import Callable
 from uuid import UUID
 
 import structlog
+from django.db import transaction
 from redis.asyncio import Redis
 
 from apps.billing import services as billing
 from apps.conversations.contracts import GenerationState
 from apps.conversations.generation import hints
+from apps.conversations.generation.attempts import write_off
+from apps.conversations.generation.claim import queue_again, unheld
 from apps.conversations.generation.reap import Moved, ending, reap
 from apps.conversations.models import Generation
 from apps.streaming import hints as streaming_hints
@@ -20,6 +23,8 @@ from apps.tenants.scope import DATABASE_AWAY, database_step
 
 POLL_SECONDS = 1.0
 REAP_SECONDS = 0.5
+# Long enough for a claim to reach the loop, short enough for a reader's patience.
+UNHELD_SECONDS = 5.0
 # After a longer silence of the database every worker's lease looks expired; first let them renew.
 REAP_ONLY_AFTER_RECENT_TICK_SECONDS = 2.0
 
@@ -96,6 +101,36 @@ async def recheck_cancels(running: Callable[[], list[UUID]], cancel: Callable[[U
                 cancel(generation_id)
         except Exception as error:
             _note("cancel_poll", error)
+
+
+async def recover_unheld(
+    worker_id: Callable[[], UUID], held: Callable[[], list[UUID]], ring: Callable[[int], None]
+) -> None:
+    """Queue again what the rows say this worker has and it has not.
+
+    A claim whose reply was lost leaves such a row, and so does a run that broke: the worker lives, so nobody reaps it.
+    """
+    while True:
+        await asyncio.sleep(UNHELD_SECONDS)
+        try:
+            worker = worker_id()
+            suspects = await database_step(unheld, worker, held(), UNHELD_SECONDS)
+            # A claim on its way to the loop when the question was asked has arrived by now.
+            arrived = set(held())
+            lost = [one for one in suspects if one[0] not in arrived]
+            if lost:
+                ring(await database_step(_queue_again, worker, lost))
+        except Exception as error:
+            _note("recover_unheld", error)
+
+
+def _queue_again(worker_id: UUID, lost: list[tuple[UUID, int]]) -> int:
+    with transaction.atomic(using="engine"):
+        queued = [generation_id for generation_id, fence in lost if queue_again(worker_id, generation_id, fence)]
+        write_off(queued)
+    for generation_id in queued:
+        log.warning("generation.recovered", generation_id=str(generation_id))
+    return len(queued)
 
 
 def _cancel_asked(generation_ids: list[UUID]) -> list[UUID]:

@@ -43,6 +43,16 @@ WHERE id = ANY(%(ids)s) AND owner = %(worker)s AND state = 'running'
 RETURNING id, state
 """
 
+_UNHELD = """
+SELECT id, fence FROM conversations_generation
+WHERE owner = %(worker)s AND state = 'running' AND NOT (id = ANY(%(held)s))
+  AND started_at < clock_timestamp() - make_interval(secs => %(seconds)s)
+"""
+_QUEUE_AGAIN = """
+UPDATE conversations_generation SET state = 'queued', owner = NULL
+WHERE id = %(id)s AND fence = %(fence)s AND owner = %(worker)s AND state = 'running'
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
@@ -84,3 +94,20 @@ def hand_back(worker_id: UUID, generation_ids: list[UUID]) -> list[tuple[UUID, G
     with connections["engine"].cursor() as cursor:
         cursor.execute(_HAND_BACK, {"ids": generation_ids, "worker": worker_id})
         return [(row[0], GenerationState(row[1])) for row in cursor.fetchall()]
+
+
+def unheld(worker_id: UUID, held: list[UUID], older_than_seconds: float) -> list[tuple[UUID, int]]:
+    """(generation id, fence) of what this worker owns, as its rows say, and does not hold."""
+    with connections["engine"].cursor() as cursor:
+        cursor.execute(_UNHELD, {"worker": worker_id, "held": held, "seconds": older_than_seconds})
+        return [(row[0], row[1]) for row in cursor.fetchall()]
+
+
+def queue_again(worker_id: UUID, generation_id: UUID, fence: int) -> bool:
+    """Give one running generation back; its claim counts. Demands a transaction on `engine`. False: not ours any more.
+
+    Where nobody may claim it again, or cancel was asked, the reaper ends it.
+    """
+    with connections["engine"].cursor() as cursor:
+        cursor.execute(_QUEUE_AGAIN, {"worker": worker_id, "id": generation_id, "fence": fence})
+        return bool(cursor.rowcount == 1)

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import orjson
 from django.db import connections, transaction
-from django.db.backends.utils import CursorWrapper
 
 from apps.billing import services as billing
 from apps.conversations.contracts import GenerationState
@@ -112,7 +111,7 @@ def reap(saved_texts: dict[tuple[UUID, int], str]) -> list[Moved]:
         moved = [_with_text(one, saved_texts) for one in moved]
         ended = [one for one in moved if one.state.terminal]
         for one in ended:
-            _end(cursor, one, saved_texts.get((one.generation_id, one.fence), ""))
+            write_text(one.generation_id, one.state, saved_texts.get((one.generation_id, one.fence), ""))
         billing.settle_reservations([one.generation_id for one in ended])
     return moved
 
@@ -129,15 +128,17 @@ def _moved(row: tuple[Any, ...]) -> Moved:
     return Moved(generation, tenant, user, conversation, message, fence, GenerationState(state))
 
 
-def _end(cursor: CursorWrapper, one: Moved, text: str) -> None:
-    """Write the end of one generation with whatever text was saved, and its message's."""
-    cursor.execute(
-        "UPDATE conversations_generation SET state = %s, "
-        "text_sha256 = encode(sha256(convert_to(%s, 'UTF8')), 'hex') WHERE id = %s",
-        [one.state.value, text, one.generation_id],
-    )
+def write_text(generation_id: UUID, state: GenerationState, text: str) -> None:
+    """Write a final state and the text that is kept to generation and message. Demands a transaction on `engine`."""
     parts = [{"type": "text", "text": text}] if text else []
-    cursor.execute(
-        "UPDATE conversations_message SET status = %s, text = %s, content = %s::jsonb WHERE id = %s",
-        [one.state.value, text, orjson.dumps(parts).decode(), one.message_id],
-    )
+    with connections["engine"].cursor() as cursor:
+        cursor.execute(
+            "UPDATE conversations_generation SET state = %s, "
+            "text_sha256 = encode(sha256(convert_to(%s, 'UTF8')), 'hex') WHERE id = %s RETURNING message_id",
+            [state.value, text, generation_id],
+        )
+        (message_id,) = cursor.fetchone() or (None,)
+        cursor.execute(
+            "UPDATE conversations_message SET status = %s, text = %s, content = %s::jsonb WHERE id = %s",
+            [state.value, text, orjson.dumps(parts).decode(), message_id],
+        )

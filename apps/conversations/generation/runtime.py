@@ -27,6 +27,7 @@ from apps.conversations.generation.claim import Claimed, claim, hand_back
 from apps.conversations.generation.lease import Lease
 from apps.conversations.generation.pipeline import Run, answer_generation
 from apps.conversations.generation.ports import Limits, Ports
+from apps.conversations.generation.reap import write_text
 from apps.observability import metrics
 from apps.streaming.writer import LogWriter
 from apps.tenants.scope import database_step
@@ -153,6 +154,7 @@ class WorkerRuntime:
             caretaker.reap_forever(self.redis, self.ring, self.stopping),
             caretaker.obey_cancels(self.redis, self.cancel),
             caretaker.recheck_cancels(lambda: list(self.runs), self.cancel),
+            caretaker.recover_unheld(lambda: self.lease.worker_id, lambda: list(self.runs), self.ring),
         )
         self._duties = [asyncio.create_task(duty) for duty in duties]
 
@@ -170,7 +172,7 @@ class WorkerRuntime:
         except asyncio.CancelledError:
             pass
         except Exception:
-            # The row stays running; when this worker's lease ends or the deadline comes, it is taken over or ended.
+            # The row stays running, and is queued again as one that nobody holds.
             log.exception("generation.crashed", generation_id=str(run.claimed.generation_id))
         finally:
             if self.runs.get(run.claimed.generation_id) is run and not run.handing_back:
@@ -216,11 +218,14 @@ def give_back(runs: list[Run]) -> int:
     for run in runs:
         by_worker.setdefault(run.claimed.worker_id, []).append(run.claimed.generation_id)
     requeued = 0
+    texts = {run.claimed.generation_id: run.answer.whole_text for run in runs}
     with transaction.atomic(using="engine"):
         for worker_id, ids in by_worker.items():
             moved = hand_back(worker_id, ids)
             write_off([generation_id for generation_id, _ in moved])
             ended = [generation_id for generation_id, state in moved if state is not GenerationState.QUEUED]
+            for generation_id in ended:
+                write_text(generation_id, GenerationState.CANCELLED, texts[generation_id])
             billing.settle_reservations(ended, using="engine")
             requeued += len(moved) - len(ended)
     return requeued
