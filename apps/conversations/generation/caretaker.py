@@ -27,6 +27,8 @@ REAP_SECONDS = 0.5
 UNHELD_SECONDS = 5.0
 # After a longer silence of the database every worker's lease looks expired; first let them renew.
 REAP_ONLY_AFTER_RECENT_TICK_SECONDS = 2.0
+# A Redis that hangs costs a second for each text; the dead are not kept waiting for all of them.
+SAVE_TEXTS_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -52,11 +54,15 @@ async def poll(claim_while_free: Callable[[], int], stopping: threading.Event) -
 async def reap_forever(redis: Redis, ring: Callable[[int], None], stopping: threading.Event) -> None:
     """Take work from dead workers twice a second, unless the database has just been silent to us too."""
     last_success = -1e9
+    telling: set[asyncio.Task[None]] = set()
     while not stopping.is_set():
         began = time.monotonic()
         try:
             if began - last_success < REAP_ONLY_AFTER_RECENT_TICK_SECONDS:
-                await _reap_once(redis, ring)
+                # Telling may wait for Redis, and the dead of the next tick must not.
+                task = asyncio.create_task(_tell(await _reap_once(redis), ring))
+                telling.add(task)
+                task.add_done_callback(telling.discard)
             else:
                 await database_step(ending)  # only proves that the database answers
             last_success = time.monotonic()
@@ -65,22 +71,35 @@ async def reap_forever(redis: Redis, ring: Callable[[int], None], stopping: thre
         await asyncio.sleep(REAP_SECONDS)
 
 
-async def _reap_once(redis: Redis, ring: Callable[[int], None]) -> None:
+async def _reap_once(redis: Redis) -> list[Moved]:
+    asked = time.monotonic()
+    endings = await database_step(ending)
+    answered = time.monotonic()
+    if answered - asked > REAP_ONLY_AFTER_RECENT_TICK_SECONDS:
+        return []  # the silence fell into this very tick, and the others have had no time to renew
     texts: dict[tuple[UUID, int], str] = {}
-    for generation_id, fence in await database_step(ending):
+    for generation_id, fence in endings:
+        if time.monotonic() - answered > SAVE_TEXTS_SECONDS:
+            log.warning("reap.texts_left", count=len(endings) - len(texts))
+            break
         texts[generation_id, fence] = await read_text(redis, generation_id, fence)
     moved = await database_step(reap, texts)
     for one in moved:
         log.info("generation.reaped", generation_id=str(one.generation_id), fence=one.fence, state=one.state.value)
-    await _tell(moved, ring)
+    return moved
 
 
 async def _tell(moved: list[Moved], ring: Callable[[int], None]) -> None:
-    ring(sum(one.state is GenerationState.QUEUED for one in moved))
-    for one in moved:
-        if one.state.terminal:
-            await database_step(billing.settle_counters, one.tenant_id, one.user_id, [one.generation_id], 0)
-            await hints.answer_ended(one.tenant_id, one.user_id, one.conversation_id)
+    try:
+        if queued := sum(one.state is GenerationState.QUEUED for one in moved):
+            ring(queued)
+        for one in moved:
+            if one.state.terminal:
+                # Redis alone: where it is away, database steps must not wait behind it.
+                await asyncio.to_thread(billing.settle_counters, one.tenant_id, one.user_id, [one.generation_id], 0)
+                await hints.answer_ended(one.tenant_id, one.user_id, one.conversation_id)
+    except Exception as error:
+        _note("tell", error)
 
 
 async def obey_cancels(redis: Redis, cancel: Callable[[UUID], None]) -> None:

@@ -261,7 +261,8 @@ async def _finish(claimed: Claimed, plan: Plan | None, answer: Answer, ports: Po
         attempts=len(answer.ends),
     )
     settling = asyncio.create_task(
-        database_step(
+        # Redis alone: where it is away, database steps must not wait behind it.
+        asyncio.to_thread(
             billing.settle_counters, claimed.tenant_id, end.user_id, [claimed.generation_id], end.cost_nanousd
         )
     )
