@@ -179,7 +179,9 @@ def retry(principal: Principal, generation_id: UUID) -> GenerationAccepted:
 
     def write(admissions: tuple[Admission, ...]) -> Generation:
         with tenant_scope(principal.tenant_id):
-            Conversation.objects.select_for_update().get(id=earlier.conversation_id)
+            open_chats = Conversation.objects.select_for_update().filter(deleted_at__isnull=True)
+            if open_chats.filter(id=earlier.conversation_id).first() is None:
+                raise NotFound("There is no such conversation.")
             working = Generation.objects.filter(
                 turn_id=earlier.turn_id,
                 lane_id=earlier.lane_id,
@@ -217,6 +219,8 @@ def rename(principal: Principal, conversation_id: UUID, title: str) -> str:
 
 def delete(principal: Principal, conversation_id: UUID) -> None:
     """Hide a conversation; `restore` brings it back. Answers at work are stopped. Raises `NotFound`."""
+    _change(principal, conversation_id, deleted_at=datetime.now(UTC))
+    # Only now: until the change is committed, another question may be accepted.
     with tenant_scope(principal.tenant_id):
         working = list(
             Generation.objects.filter(
@@ -225,7 +229,6 @@ def delete(principal: Principal, conversation_id: UUID) -> None:
                 state__in=[GenerationState.QUEUED, GenerationState.RUNNING],
             ).values_list("id", flat=True)
         )
-    _change(principal, conversation_id, deleted_at=datetime.now(UTC))
     for generation_id in working:
         cancel(principal, generation_id)
     hints.tell(principal.tenant_id, principal.user_id, conversation_id, "deleted")

@@ -8,10 +8,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from apps.billing import services as billing
 from apps.conversations.connections import event_loop_redis
 from apps.conversations.contracts import GenerationState
 from apps.conversations.generation import caretaker
-from apps.conversations.generation.reap import Moved
+from apps.conversations.generation.reap import Moved, ending
 from tests.conversations.conftest import workers
 
 
@@ -30,7 +31,7 @@ def test_who_heard_nothing_for_long_buries_nobody(
     new_worker: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expired = new_worker(-1.0)
-    found = caretaker.ending
+    found = ending
     monkeypatch.setattr(caretaker, "REAP_ONLY_AFTER_RECENT_TICK_SECONDS", 0.2)
 
     def silent() -> list[tuple[UUID, int]]:
@@ -77,7 +78,7 @@ async def test_the_next_tick_does_not_wait_until_all_is_told(monkeypatch: pytest
 
     monkeypatch.setattr(caretaker, "REAP_SECONDS", 0.02)
     monkeypatch.setattr(caretaker, "reap", take)
-    monkeypatch.setattr(caretaker.billing, "settle_counters", lambda *args: told.wait(5))
+    monkeypatch.setattr(billing, "settle_counters", lambda *args: told.wait(5))
     stopping = threading.Event()
     duty = asyncio.create_task(caretaker.reap_forever(event_loop_redis(), lambda count: None, stopping))
     try:
