@@ -35,10 +35,12 @@ from apps.routing.errors import AllAttemptsFailed, NoCandidates, ProviderFailed,
 from apps.routing.providers.base import Adapter, Progress, Request
 from apps.routing.providers.openai_compatible import OpenAICompatible
 from apps.routing.repeating import Failure, next_step
-from apps.tenants.scope import database_step
+from apps.tenants.scope import DATABASE_AWAY, database_step
 from apps.vault import VaultError
 
 ADAPTERS: Mapping[str, Adapter] = {"openai_compatible": OpenAICompatible()}
+
+DATABASE_RETRY_SECONDS = 0.25
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +61,7 @@ async def stream(
         if step is None or now + step.delay_seconds >= total_at:
             raise _outcome(plan, failures, late=now >= total_at)
         candidate = candidates[step.index]
-        access = await _access(admission.tenant_id, candidate)
+        access = await _access(admission.tenant_id, candidate, total_at)
         if access is None:
             unavailable.add(step.index)
             continue
@@ -176,12 +178,21 @@ def _affordable(plan: Plan, admission: Admission) -> Sequence[Candidate]:
     return candidates
 
 
-async def _access(tenant_id: UUID, candidate: Candidate) -> ProviderAccess | None:
-    """How to reach the candidate now; None where it was switched off since, or its key cannot be opened."""
+async def _access(tenant_id: UUID, candidate: Candidate, total_at: float) -> ProviderAccess | None:
+    """How to reach the candidate now; None where it was switched off since, or its key cannot be opened.
+
+    A database that is away is waited for until `total_at` (monotonic seconds).
+    """
     try:
-        known = selectors.snapshot_in_memory(tenant_id)
-        if known is None:
-            known = await database_step(selectors.snapshot, tenant_id)
+        while (known := selectors.snapshot_in_memory(tenant_id)) is None:
+            try:
+                known = await database_step(selectors.snapshot, tenant_id)
+                break
+            except DATABASE_AWAY as error:
+                if time.monotonic() >= total_at:
+                    raise
+                log.warning("access.retried", error=type(error).__name__)
+                await asyncio.sleep(DATABASE_RETRY_SECONDS)
         return known.access(candidate.deployment_id)
     except VaultError as error:
         log.error("provider.key_unreadable", provider=candidate.provider, error=type(error).__name__)

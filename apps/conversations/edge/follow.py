@@ -21,7 +21,7 @@ from apps.conversations.generation.finish import completed_body
 from apps.streaming.ids import EventId
 from apps.streaming.reader import LogEntry, LogReader
 from apps.tenants.contracts import Principal
-from apps.tenants.scope import database_step
+from apps.tenants.scope import DATABASE_AWAY, database_step
 
 RECHECK_SECONDS = 2.0
 KEEPALIVE_SECONDS = 15.0
@@ -49,7 +49,10 @@ async def follow(
         while True:
             entry = await subscription.next(RECHECK_SECONDS)
             if entry is None:
-                state, fence = await database_step(selectors.standing, principal, identity.generation_id)
+                try:
+                    state, fence = await database_step(selectors.standing, principal, identity.generation_id)
+                except DATABASE_AWAY:
+                    continue  # the log goes on without it, and so does its reader
                 if state.terminal:
                     async for event in _from_database(principal, identity, envelope, after, html):
                         yield event
