@@ -1,0 +1,50 @@
+"""A worker or a web process that is killed in mid-stream costs time, and no word."""
+
+import re
+import signal
+
+from playwright.sync_api import expect
+
+from tests.journeys.chat import Chat
+from tests.journeys.installation import Installation
+
+LANES = ("brook", "delta")
+
+
+def test_a_killed_worker_is_replaced_and_the_answers_end_whole(chat: Chat, installation: Installation) -> None:
+    chat.choose(*LANES)
+    chat.ask("What did the map show?")
+    chat.streams(*LANES)
+    chat.mark()
+    worker = installation.stack.processes["worker-1"]
+    killed = worker.pid
+    worker.kill(signal.SIGKILL)
+    for slug in LANES:
+        expect(chat.lane(slug).locator("[data-part=restart]")).to_have_text(
+            "The answer was lost on its way and begins again.", timeout=15_000
+        )
+    chat.finished(*LANES, within_seconds=20)
+    assert chat.is_marked
+    assert worker.pid != killed
+    expect(chat.page.get_by_text("begins again")).to_have_count(2)
+    expect(chat.page.get_by_text("begins again").filter(visible=True)).to_have_count(0)
+    chat.shows_what_is_stored(*LANES)
+
+
+def test_a_killed_web_process_is_replaced_and_the_page_goes_on(chat: Chat, installation: Installation) -> None:
+    chat.choose(*LANES)
+    chat.ask("What did the violin need?")
+    chat.streams(*LANES)
+    before = {slug: chat.words(slug) for slug in LANES}
+    chat.mark()
+    web = installation.stack.processes["web-1"]
+    killed = web.pid
+    web.kill(signal.SIGKILL)
+    expect(chat.page.get_by_text(re.compile("Connection lost"))).to_be_visible()
+    chat.finished(*LANES, within_seconds=25)
+    expect(chat.page.get_by_text(re.compile("Connection lost"))).to_be_hidden()
+    assert chat.is_marked
+    assert web.pid != killed
+    for slug, words in before.items():
+        assert chat.words(slug).startswith(words)
+    chat.shows_what_is_stored(*LANES)
