@@ -8,7 +8,8 @@ import pytest
 from django.db import OperationalError
 
 from apps.conversations.contracts import GenerationState, StreamIdentity
-from apps.conversations.edge import follow as following
+from apps.conversations.edge.events import Event
+from apps.conversations.edge.follow import follow
 from apps.routing import attempts, selectors
 from apps.routing import services as routing
 from apps.routing.contracts import Call
@@ -43,7 +44,7 @@ async def test_a_reader_of_a_silent_answer_outlasts_the_database(
 
     monkeypatch.setattr("apps.conversations.selectors.standing", away)
     identity = StreamIdentity(uuid4(), uuid4(), uuid4(), uuid4(), 1, "quick", "Quick", 1, GenerationState.RUNNING, 1)
-    events: AsyncIterator[following.Event] = following.follow(alice, identity, QuietLog(), None)  # type: ignore[arg-type]
+    events: AsyncIterator[Event] = follow(alice, identity, QuietLog(), None)  # type: ignore[arg-type]
     assert [event.type async for event in events] == ["message.started", "message.completed"]
     assert len(asked) == 2
 
