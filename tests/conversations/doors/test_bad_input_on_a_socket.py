@@ -19,6 +19,7 @@ from tests.product import WebServer
 ON_BOTH = pytest.mark.parametrize("web", ["daphne", "uvicorn"], indirect=True)
 # daphne itself takes no frame above 1 MiB and drops the connection.
 ON_UVICORN = pytest.mark.parametrize("web", ["uvicorn"], indirect=True)
+NOBODYS = "01930000-0000-7000-8000-000000000000"
 SEND = {"type": "message.send", "client_id": "c1", "message": "Hello", "models": ["quick"]}
 
 
@@ -75,8 +76,8 @@ def test_an_unknown_type_is_refused(chat: ChatSocket, kind: object) -> None:
         ({"models": ["quick", "no-such-model"]}, 404, "model_not_found"),
         ({"conversation_id": "x"}, 400, "invalid_message"),
         ({"conversation_id": 7}, 400, "invalid_message"),
-        ({"conversation_id": str(uuid4())}, 404, "not_found"),
-        ({"tenant_id": str(uuid4())}, 409, "tenant_mismatch"),
+        ({"conversation_id": NOBODYS}, 404, "not_found"),
+        ({"tenant_id": NOBODYS}, 409, "tenant_mismatch"),
         ({"tenant_id": 7}, 409, "tenant_mismatch"),
     ],
     ids=lambda value: json.dumps(value)[:30] if isinstance(value, dict) else "",
