@@ -95,14 +95,18 @@ class LogReader:
         self._replay(subscription)
         return subscription
 
+    def let_go(self) -> None:
+        """Close every subscription; their consumers get `LogClosed`. New ones may come."""
+        for subscription in list(self._subscriptions):
+            subscription.close()
+
     async def aclose(self) -> None:
         """Close every subscription and both connections."""
         self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for subscription in list(self._subscriptions):
-            subscription.close()
+        self.let_go()
         await self._tail.disconnect()
         await self._pages.disconnect()
 

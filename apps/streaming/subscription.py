@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from enum import Enum
+from math import inf
 from uuid import UUID
 
 from apps.streaming.entries import LogEntry, follows
@@ -12,6 +13,8 @@ from apps.streaming.ids import EventId
 
 # What an entry costs in memory beside its body.
 _ENTRY_OVERHEAD_BYTES = 150
+# Loops round their timers to a millisecond.
+_TIMER_SLACK_SECONDS = 0.001
 
 
 class Source(Enum):
@@ -47,6 +50,8 @@ class Subscription:
         self._queue: deque[LogEntry] = deque()
         self._queued_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._wait_until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._slow = False
 
     # For the consumer.
@@ -132,6 +137,9 @@ class Subscription:
             self.source = Source.NONE
             self._queue.clear()
             self._queued_bytes = 0
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
             self._on_close(self)
             self._rouse(always=True)
 
@@ -141,18 +149,32 @@ class Subscription:
             waiter.set_result(None)
 
     async def _wait(self, timeout_seconds: float | None) -> None:
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        timer = None if timeout_seconds is None else loop.call_later(timeout_seconds, _expire, waiter)
-        self._waiter = waiter
+        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        if timeout_seconds is not None:
+            self._arm(waiter.get_loop(), timeout_seconds)
+        else:
+            self._wait_until = inf
         try:
             await waiter
         finally:
             self._waiter = None
-            if timer is not None:
-                timer.cancel()
 
+    def _arm(self, loop: asyncio.AbstractEventLoop, timeout_seconds: float) -> None:
+        """One timer outlives many waits and looks when the present one ends: entries mostly come long before."""
+        self._wait_until = loop.time() + timeout_seconds
+        if self._timer is not None and self._timer.when() > self._wait_until:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = loop.call_at(self._wait_until, self._expire)
 
-def _expire(waiter: "asyncio.Future[None]") -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+    def _expire(self) -> None:
+        self._timer = None
+        waiter = self._waiter
+        if waiter is None or waiter.done() or self._wait_until == inf:
+            return
+        loop = waiter.get_loop()
+        if self._wait_until > loop.time() + _TIMER_SLACK_SECONDS:
+            self._timer = loop.call_at(self._wait_until, self._expire)
+        else:
+            waiter.set_result(None)

@@ -298,3 +298,37 @@ async def test_two_hundred_readers_that_come_and_go_all_read_the_same(
         generation_id = generation_ids[number % 20]
         assert ids(entries) == [f"1-{seq}" for seq in range(answers.last[generation_id] + 1)]
         assert text(entries) == answers.texts[generation_id]
+
+
+async def test_a_wait_ends_in_its_own_time_whatever_was_waited_for_before(
+    redis: Redis, make_writer: MakeWriter, make_reader: MakeReader
+) -> None:
+    generation_id = uuid4()
+    handle = await make_writer(redis).open(generation_id, 1, {})
+    subscription = make_reader(redis).subscribe(generation_id, None)
+    await take(subscription, 1)
+    for said, timeout_seconds in (("a", 30.0), ("b", 0.4), ("c", None)):
+        handle.text("token.delta", said)
+        entry = await subscription.next(timeout_seconds)
+        assert entry is not None and entry.body == b'{"text":"%s"}' % said.encode()
+    began = time.monotonic()
+    assert await subscription.next(0.1) is None
+    assert await subscription.next(0.6) is None
+    assert 0.65 <= time.monotonic() - began < 5.0
+
+
+async def test_readers_that_are_let_go_are_told_and_new_ones_may_come(
+    redis: Redis, make_writer: MakeWriter, make_reader: MakeReader
+) -> None:
+    generation_id = uuid4()
+    handle = await make_writer(redis).open(generation_id, 1, {})
+    reader = make_reader(redis)
+    subscription = reader.subscribe(generation_id, None)
+    await take(subscription, 1)
+    waiting = asyncio.create_task(subscription.next())
+    await asyncio.sleep(0)
+    reader.let_go()
+    with pytest.raises(LogClosed):
+        await waiting
+    handle.text("token.delta", "more")
+    assert text((await take(reader.subscribe(generation_id, None), 2))[1:]) == "more"

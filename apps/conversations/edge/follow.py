@@ -18,22 +18,25 @@ from apps.conversations.edge.events import TERMINAL, Envelope, Event
 from apps.conversations.edge.html import rendered_answer
 from apps.conversations.edge.process import WebProcess
 from apps.conversations.generation.finish import completed_body
+from apps.streaming.errors import LogClosed
 from apps.streaming.ids import EventId
-from apps.streaming.reader import LogEntry, LogReader
+from apps.streaming.reader import LogReader
 from apps.tenants.contracts import Principal
 from apps.tenants.scope import DATABASE_AWAY, database_step
 
 RECHECK_SECONDS = 2.0
 KEEPALIVE_SECONDS = 15.0
+_MERGED_EVENTS = 256
 
 
 async def follow(
     principal: Principal, identity: StreamIdentity, reader: LogReader, after: EventId | None, *, html: bool = False
-) -> AsyncGenerator[Event, None]:
+) -> AsyncGenerator[Event | None, None]:
     """Every event of one generation after `after`, in order, up to its terminal event.
 
-    With `html`, block events are derived on the way; the log is then read from its beginning, so that the blocks
-    come out the same for a reader that returns in the middle.
+    None stands for `RECHECK_SECONDS` of silence, after which the row was asked. Raises `LogClosed` when the reader's
+    process is stopping. With `html`, block events are derived on the way; the log is then read from its beginning, so
+    that the blocks come out the same for a reader that returns in the middle.
     """
     envelope = Envelope(identity)
     state, fence = identity.state, identity.fence
@@ -52,28 +55,28 @@ async def follow(
                 try:
                     state, fence = await database_step(selectors.standing, principal, identity.generation_id)
                 except DATABASE_AWAY:
-                    continue  # the log goes on without it, and so does its reader
+                    yield None  # the log goes on without it, and so does its reader
+                    continue
                 if state.terminal:
                     async for event in _from_database(principal, identity, envelope, after, html):
                         yield event
                     return
+                yield None
                 continue
             if entry.fence < fence:
                 continue
             fence = entry.fence
-            fresh = after is None or EventId(entry.fence, entry.seq) > after
-            for event in _events(entry, envelope, blocks):
-                if fresh:
+            id = EventId(entry.fence, entry.seq)
+            if after is None or id > after:
+                for event in blocks.derive(entry) if blocks is not None else ():
                     yield event
+                yield envelope.event(entry.type, id, entry.body)
+            elif blocks is not None:
+                blocks.derive(entry)
             if entry.type in TERMINAL:
                 return
     finally:
         subscription.close()
-
-
-def _events(entry: LogEntry, envelope: Envelope, blocks: BlockEvents | None) -> list[Event]:
-    event = envelope.event(entry.type, EventId(entry.fence, entry.seq), entry.body)
-    return [event] if blocks is None else [*blocks.derive(entry), event]
 
 
 async def _from_database(
@@ -130,37 +133,49 @@ async def follow_all(
     None stands for `KEEPALIVE_SECONDS` of silence. Ends early, without terminal events, when the process is stopping:
     the reader comes back after its last id.
     """
-    queue: asyncio.Queue[Event | BaseException | None] = asyncio.Queue(maxsize=256)
+    if process.stopping.is_set():
+        return
+    lanes = [follow(principal, one, process.reader, after.get(one.lane), html=html) for one in identities]
+    # Most streams are one lane: a queue and a task between it and its reader would double the cost of an event.
+    merged = lanes[0] if len(lanes) == 1 else _merged(lanes)
+    loop = asyncio.get_running_loop()
+    quiet_since = loop.time()
+    try:
+        async with aclosing(merged):
+            async for event in merged:
+                if event is not None:
+                    yield event
+                elif loop.time() - quiet_since < KEEPALIVE_SECONDS:
+                    continue
+                else:
+                    yield None
+                quiet_since = loop.time()
+    except LogClosed:
+        if not process.stopping.is_set():
+            raise
 
-    async def pump(identity: StreamIdentity) -> None:
+
+async def _merged(lanes: list[AsyncGenerator[Event | None, None]]) -> AsyncGenerator[Event | None, None]:
+    """What comes from any lane, until all have ended. An error of one ends all."""
+    queue: asyncio.Queue[Event | BaseException | None] = asyncio.Queue(maxsize=_MERGED_EVENTS)
+    ended = LaneEnded()
+
+    async def pump(lane: AsyncGenerator[Event | None, None]) -> None:
         try:
-            events = follow(principal, identity, process.reader, after.get(identity.lane), html=html)
-            async with aclosing(events):
-                async for event in events:
+            async with aclosing(lane):
+                async for event in lane:
                     await queue.put(event)
-            await queue.put(None)
+            await queue.put(ended)
         except Exception as error:
             await queue.put(error)
 
-    async def leave() -> None:
-        await process.stopping.wait()
-        await queue.put(Leaving())
-
-    tasks = [asyncio.create_task(pump(identity)) for identity in identities]
+    tasks = [asyncio.create_task(pump(lane)) for lane in lanes]
     open_lanes = len(tasks)
-    tasks.append(asyncio.create_task(leave()))
     try:
         while open_lanes:
-            try:
-                async with asyncio.timeout(KEEPALIVE_SECONDS):
-                    item = await queue.get()
-            except TimeoutError:
-                yield None
-                continue
-            if item is None:
+            item = await queue.get()
+            if item is ended:
                 open_lanes -= 1
-            elif isinstance(item, Leaving):
-                return
             elif isinstance(item, BaseException):
                 raise item
             else:
@@ -171,8 +186,8 @@ async def follow_all(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class Leaving(Exception):
-    """This process is about to stop."""
+class LaneEnded(Exception):
+    """One lane of several has told everything."""
 
 
 async def identities_of_turn(principal: Principal, turn: TurnAccepted) -> list[StreamIdentity]:

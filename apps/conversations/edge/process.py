@@ -26,6 +26,10 @@ class WebProcess:
         self._loop = asyncio.get_running_loop()
         self._wrap_signals()
 
+    def _stop(self) -> None:
+        self.stopping.set()
+        self.reader.let_go()
+
     def _wrap_signals(self) -> None:
         """First tell open streams to end by themselves, then let the server's own handler stop it.
 
@@ -40,7 +44,7 @@ class WebProcess:
 
     def _handler(self, earlier: Any) -> Callable[[int, FrameType | None], None]:
         def handle(number: int, frame: FrameType | None) -> None:
-            self._loop.call_soon_threadsafe(self.stopping.set)
+            self._loop.call_soon_threadsafe(self._stop)
             if callable(earlier):
                 self._loop.call_soon_threadsafe(self._loop.call_later, GOODBYE_SECONDS, earlier, number, frame)
             else:

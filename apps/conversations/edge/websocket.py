@@ -212,7 +212,8 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
             async with aclosing(follow_all(principal, identities, process(), after, html=html)) as events:
                 async for event in events:
                     if event is not None:
-                        await self.send(text_data=event.data.decode())
+                        # Not `self.send`: two calls more, for every token of every reader.
+                        await self.base_send({"type": "websocket.send", "text": event.data.decode()})
         except SlowReader:
             await self.close(CLOSE_SLOW)
         except Exception as error:
