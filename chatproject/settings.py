@@ -38,17 +38,17 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "django.middleware.security.SecurityMiddleware",
+    "chatproject.inline_middleware.InlineSecurity",
     "servestatic.middleware.ServeStaticMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "chatproject.inline_middleware.InlineCSP",
     "apps.tenants.edge.middleware.RequestContextMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "chatproject.inline_middleware.InlineSession",
+    "chatproject.inline_middleware.InlineCommon",
+    "chatproject.inline_middleware.InlineCsrf",
+    "chatproject.inline_middleware.InlineAuthentication",
     "apps.tenants.edge.middleware.PrincipalMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "chatproject.inline_middleware.InlineMessages",
+    "chatproject.inline_middleware.InlineFrameOptions",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 
