@@ -20,7 +20,7 @@ OFFERS = (
     Offer("steady", ("bench-steady+tokens=120+tps=10+ttft=100+chunk=2",)),  # 12 s
     Offer("long", ("bench-long+tokens=220+tps=10+ttft=100+chunk=2",)),  # 22 s
     Offer("drained", ("bench-drained+tokens=64+tps=4+ttft=100+chunk=1",)),  # 16 s, within the drain
-    Offer("outlasting", ("bench-outlasting+tokens=66+tps=2+ttft=100+chunk=1",)),  # 33 s, longer than the drain
+    Offer("outlasting", ("bench-outlasting+tokens=76+tps=2+ttft=100+chunk=1",)),  # 38 s, longer than the drain
     Offer("blocker", ("bench-blocker+tokens=600+tps=1+ttft=100+chunk=1",)),  # 600 s, to be cancelled
     Offer(
         "faltering",  # two deployments that die; after both, repeats with back-off

@@ -16,6 +16,8 @@ from chaos.history import TERMINAL, Break, Reading, Seen
 
 RETRY_SECONDS = 0.15
 SILENCE_SECONDS = 20.0  # keepalives come every 15 s
+# The socket of a killed web process still takes connections, which nobody serves until it runs again.
+ANSWER_SECONDS = 3.0
 _NETWORK = (aiohttp.ClientError, OSError, TimeoutError)
 
 
@@ -166,7 +168,9 @@ class Reader:
         sent = headers(self.question.caller) | ({"Last-Event-ID": self.cursor} if self.cursor else {})
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=3, sock_read=SILENCE_SECONDS)
         address = f"{self.url}/v1/chat/streams/{self._stream}"
-        async with self._session.get(address, headers=sent, timeout=timeout) as response:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            response = await self._session.get(address, headers=sent, timeout=timeout)
+        async with response:
             if response.status == 204:
                 self._give_up("told that nothing is left, without a terminal event")
             elif response.status in (401, 403, 404, 422):
@@ -184,7 +188,7 @@ class Reader:
     async def _over_websocket(self) -> AsyncGenerator[dict[str, Any], None]:
         address = f"{self.url}/ws/chat/"
         timeout = aiohttp.ClientWSTimeout(ws_receive=SILENCE_SECONDS, ws_close=1.0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(ANSWER_SECONDS):
             socket = await self._session.ws_connect(address, origin=self.url, timeout=timeout, heartbeat=15)
         try:
             await socket.send_json({"type": "auth", "token": self.question.caller.api_key})

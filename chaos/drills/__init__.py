@@ -1,6 +1,24 @@
 """One file per drill. `DRILLS` lists all of them, variants included, in the order they run."""
 
-from chaos.drills import worker_killed
+from chaos.drills import (
+    cancelling,
+    redis_lost,
+    rings,
+    walls,
+    web_killed,
+    worker_killed,
+    worker_stopped,
+    worker_terminated,
+)
 from chaos.trial import Drill
 
-DRILLS: tuple[Drill, ...] = (*worker_killed.DRILLS,)
+DRILLS: tuple[Drill, ...] = (
+    *worker_killed.DRILLS,
+    *worker_stopped.DRILLS,
+    *worker_terminated.DRILLS,
+    *redis_lost.DRILLS,
+    *web_killed.DRILLS,
+    *rings.DRILLS,
+    *cancelling.DRILLS,
+    *walls.DRILLS,
+)
