@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from chatproject.environment import ROOT, load
 
@@ -77,6 +77,7 @@ TEMPLATES = [
 def _database(url: Any, *, pool: int) -> dict[str, Any]:
     """One alias. Pools are per process; health checks spare each dead connection an error after a restart."""
     parts = urlsplit(str(url))
+    given = dict(parse_qsl(parts.query))  # sslmode, sslrootcert and so on, as libpq names them
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": ENV.db_name or parts.path.lstrip("/"),
@@ -88,10 +89,11 @@ def _database(url: Any, *, pool: int) -> dict[str, Any]:
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "connect_timeout": 3,
-            # A stopped server must not hold a request: the kernel gives the connection up, then the door says 503.
+            # A route that swallows packets is given up by the kernel; a stopped server still acknowledges, and is not.
             "tcp_user_timeout": 3000,
             "options": "-c statement_timeout=15000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=30000",
             "pool": {"min_size": 1, "max_size": pool, "timeout": 3, "max_idle": 120},
+            **given,
         },
         "TEST": {"MIRROR": None},
     }

@@ -1,6 +1,7 @@
 """The admission counters of a tenant: which limits apply, what a rebuild reads, and refusals in the house's words."""
 
 import threading
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -38,9 +39,13 @@ from apps.tenants.scope import tenant_scope
 DEFAULT_PARALLEL_CALLS = 200
 DEFAULT_REQUESTS_PER_MINUTE = 600
 
-# A chat is over by its deadline at the latest; the lease outlives it, so that a reservation never lapses under a
-# running call, and lapses by itself where its end was never told.
+# An admission whose caller never hears of it, or dies before writing the call down, must not hold its place for long.
+_UNWRITTEN_LEASE_SECONDS = 30.0
+# A chat is over by its deadline at the latest; the lease of a written call outlives it, so that a reservation never
+# lapses under a running call, and lapses by itself where its end was never told.
 _LEASE_MARGIN_SECONDS = 120.0
+# A change that could not be announced is followed after this long all the same.
+_SNAPSHOT_SECONDS = 30.0
 _RECENTLY_SETTLED = timedelta(minutes=10)
 _STALE_TRIES = 4
 
@@ -57,11 +62,15 @@ class _Snapshots:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[UUID, tuple[int, dict[UUID | None, Quota]]] = {}
+        self._read_at: dict[UUID, float] = {}
 
     def get(self, tenant_id: UUID) -> tuple[int, dict[UUID | None, Quota]]:
         with self._lock:
             known = self._known.get(tenant_id)
-        return known if known is not None else self.reload(tenant_id, 0)
+            old = time.monotonic() - self._read_at.get(tenant_id, 0.0) > _SNAPSHOT_SECONDS
+        if known is None:
+            return self.reload(tenant_id, 0)
+        return self.reload(tenant_id, known[0]) if old else known
 
     def reload(self, tenant_id: UUID, epoch: int) -> tuple[int, dict[UUID | None, Quota]]:
         with tenant_scope(tenant_id):
@@ -69,6 +78,8 @@ class _Snapshots:
         with self._lock:
             if len(self._known) > 10_000:
                 self._known.clear()
+                self._read_at.clear()
+            self._read_at[tenant_id] = time.monotonic()
             self._known[tenant_id] = (epoch, quotas)
         return epoch, quotas
 
@@ -85,14 +96,13 @@ def admit(tenant_id: UUID, user_id: UUID, calls: Sequence[CallCost]) -> None:
     """Admit all calls or none; see `services.admit`."""
     wanted = [Call(str(call.call_id), call.amount_nanousd) for call in calls]
     epoch, quotas = _snapshots.get(tenant_id)
-    lease_seconds = settings.GENERATION_DEADLINE_SECONDS + _LEASE_MARGIN_SECONDS
     for _ in range(_STALE_TRIES):
         try:
             decision = limits().admit_warm(
                 tenant_id,
                 _limits_of(tenant_id, user_id, quotas),
                 wanted,
-                lease_seconds=lease_seconds,
+                lease_seconds=_UNWRITTEN_LEASE_SECONDS,
                 load=lambda asked: load(tenant_id, asked),
                 epoch=epoch,
             )
@@ -111,6 +121,15 @@ def admit(tenant_id: UUID, user_id: UUID, calls: Sequence[CallCost]) -> None:
             repair(tenant_id)
         return
     raise AdmissionUnavailable("Limits are changing right now. Try again in a moment.", retry_after_seconds=1)
+
+
+def hold(tenant_id: UUID, call_ids: Sequence[UUID]) -> None:
+    """Lengthen the leases of calls that are written down now. Where this is lost they lapse, and the next admission
+    restores them from the reservations."""
+    try:
+        limits().renew(tenant_id, call_ids, lease_seconds=_open_lease_seconds())
+    except LimitsError:
+        return
 
 
 def release(tenant_id: UUID, call_ids: Sequence[UUID]) -> None:

@@ -54,6 +54,7 @@ class Reservation(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["tenant", "user"], condition=Q(state="open"), name="billing_reservation_open"),
+            models.Index(fields=["settled_at"], condition=Q(state="settled"), name="billing_reservation_settled"),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(amount_nanousd__gte=0), name="billing_reservation_not_negative")

@@ -24,7 +24,7 @@ def admit(principal: Principal, calls: Sequence[CallCost]) -> tuple[Admission, .
     """Admit all calls or none, in one atomic step over every limit that applies.
 
     Raises `RateLimited`, `TooManyParallel`, `OverBudget` (nothing consumed) or `AdmissionUnavailable`. The reservation
-    in Redis is a lease that outlives the call's deadline; `reserve` writes the lasting one.
+    in Redis is a short lease until `hold`; `reserve` writes the lasting one.
     """
     counters.admit(principal.tenant_id, principal.user_id, calls)
     now = datetime.now(UTC)
@@ -39,6 +39,12 @@ def admit(principal: Principal, calls: Sequence[CallCost]) -> tuple[Admission, .
         )
         for call in calls
     )
+
+
+def hold(admissions: Sequence[Admission]) -> None:
+    """After the commit that wrote the calls down: keep what `admit` took until they settle."""
+    if admissions:
+        counters.hold(admissions[0].tenant_id, [admission.call_id for admission in admissions])
 
 
 def release(admissions: Sequence[Admission]) -> None:

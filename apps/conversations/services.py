@@ -94,10 +94,12 @@ def _admitted(principal: Principal, costs: list[CallCost], write: Callable[[tupl
     """Admit, then write; what cannot be written gives its admission back."""
     admissions = billing.admit(principal, costs)
     try:
-        return write(admissions)
+        written = write(admissions)
     except BaseException:
         billing.release(admissions)
         raise
+    billing.hold(admissions)
+    return written
 
 
 def _announce(principal: Principal, turn: TurnAccepted) -> None:

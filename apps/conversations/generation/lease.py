@@ -19,6 +19,9 @@ RENEW_EVERY_SECONDS = 1.0
 # Shorter than the lease: this worker stops before anybody may take its work.
 FRESH_SECONDS = 3.0
 
+# Options that Django takes out of the dictionary before libpq sees it.
+_DJANGOS_OWN = frozenset({"pool", "server_side_binding", "prepare_threshold", "isolation_level", "assume_role"})
+
 _REGISTER = """
 INSERT INTO conversations_worker (id, name, slots, lease_until)
 VALUES (%(id)s, %(name)s, %(slots)s, clock_timestamp() + make_interval(secs => %(seconds)s))
@@ -71,7 +74,8 @@ class Lease:
             began = time.monotonic()
             try:
                 self._tick(began)
-            except psycopg.Error as error:
+            except Exception as error:
+                # Whatever it is, a worker without this thread would never come back.
                 log.warning("lease.renewal_failed", error=type(error).__name__)
                 self._disconnect()
             self._stop.wait(max(0.05, RENEW_EVERY_SECONDS - (time.monotonic() - began)))
@@ -103,13 +107,14 @@ class Lease:
     def _connected(self) -> "psycopg.Connection[tuple[object, ...]]":
         if self._connection is None or self._connection.closed:
             settings = connections["engine"].settings_dict
+            options = {name: value for name, value in settings["OPTIONS"].items() if name not in _DJANGOS_OWN}
             self._connection = psycopg.connect(
+                **options,
                 host=settings["HOST"],
                 port=settings["PORT"],
                 user=settings["USER"],
                 password=settings["PASSWORD"],
                 dbname=settings["NAME"],
-                connect_timeout=3,
                 autocommit=True,
             )
         return self._connection

@@ -12,6 +12,10 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AddIndex(
+            model_name='reservation',
+            index=models.Index(condition=models.Q(('state', 'settled')), fields=['settled_at'], name='billing_reservation_settled'),
+        ),
         migrations.AddConstraint(
             model_name='ledgerentry',
             constraint=models.CheckConstraint(condition=models.Q(('amount_nanousd__gte', 0), ('input_tokens__gte', 0), ('cached_tokens__gte', 0), ('output_tokens__gte', 0), ('reasoning_tokens__gte', 0)), name='billing_ledger_not_negative'),
