@@ -1,6 +1,8 @@
 """A catalogue of simulated models, and a queue that is empty when a test begins."""
 
+import json
 from collections.abc import Callable, Iterator
+from urllib.request import Request, urlopen
 from uuid import UUID, uuid4
 
 import pytest
@@ -93,14 +95,27 @@ def new_worker() -> Callable[..., UUID]:
 
 @pytest.fixture(scope="session")
 def unhurried(catalogue: dict[str, str], provider_simulator: Simulator) -> str:
-    """A model that takes two seconds for an answer of 50 tokens."""
+    """A model of 50 tokens whose pace a test sets by `pace`."""
     provider_id = routing.add_provider(
         name="Unhurried simulator", base_url=f"{provider_simulator.url}/v1", key="any", simulated=True
     )
     routing.register_model(
-        provider_id=provider_id, upstream_model="bench+tokens=50+tps=25+ttft=10", price=PRICE, slug="unhurried"
+        provider_id=provider_id, upstream_model="bench-unhurried+tokens=50", price=PRICE, slug="unhurried"
     )
     return "unhurried"
+
+
+@pytest.fixture
+def pace(provider_simulator: Simulator) -> Callable[[float], None]:
+    """Sets how many tokens per second the unhurried model gives to calls that begin from now on; 0: all at once."""
+
+    def set_pace(tokens_per_second: float) -> None:
+        rule = {"model": "bench-unhurried", "options": f"tps={tokens_per_second:g}"}
+        request = Request(f"{provider_simulator.url}/control/options", json.dumps(rule).encode(), method="POST")
+        with urlopen(request, timeout=5) as response:
+            assert response.status == 201
+
+    return set_pace
 
 
 def workers() -> list[UUID]:

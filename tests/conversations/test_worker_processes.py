@@ -21,6 +21,8 @@ from tests.conversations.doors.caller import Caller
 from tests.processes import Simulator
 from tests.product import celery_worker, eventually, simulator_calls, web_server
 
+Pace = Callable[[float], None]
+
 
 def row(principal: Principal, generation_id: UUID) -> Generation:
     with tenant_scope(principal.tenant_id):
@@ -57,8 +59,9 @@ def first_call(principal: Principal, generation_id: UUID, simulator: Simulator) 
 
 
 def test_a_leaving_worker_hands_back_what_it_cannot_finish(
-    alice: Principal, ask: Ask, unhurried: str, provider_simulator: Simulator
+    alice: Principal, ask: Ask, unhurried: str, pace: Pace, provider_simulator: Simulator
 ) -> None:
+    pace(4)
     with celery_worker(DRAIN_SECONDS="0.2") as leaving:
         generation_id = ask(alice, "Hand me over", unhurried).generations[0].generation_id
         wait_for_text(generation_id)
@@ -70,6 +73,7 @@ def test_a_leaving_worker_hands_back_what_it_cannot_finish(
     assert attempts(alice, generation_id) == [(1, "lost", "absorbed", True)]
     call = first_call(alice, generation_id, provider_simulator)
     assert (call["closed_by_caller"], call["completed"]) == (True, False)
+    pace(0)
     with celery_worker():
         ended = wait_for_end(alice, generation_id)
     assert (ended.state, ended.fence, ended.claims) == ("completed", 2, 1)
@@ -78,7 +82,8 @@ def test_a_leaving_worker_hands_back_what_it_cannot_finish(
         assert Reservation.objects.get(id=generation_id).state == "settled"
 
 
-def test_a_leaving_worker_finishes_what_it_can(alice: Principal, ask: Ask, unhurried: str) -> None:
+def test_a_leaving_worker_finishes_what_it_can(alice: Principal, ask: Ask, unhurried: str, pace: Pace) -> None:
+    pace(25)
     with celery_worker(DRAIN_SECONDS="20") as leaving:
         generation_id = ask(alice, "Finish me", unhurried).generations[0].generation_id
         wait_for_text(generation_id)
@@ -92,8 +97,14 @@ def test_a_leaving_worker_finishes_what_it_can(alice: Principal, ask: Ask, unhur
 
 
 def test_a_killed_workers_answer_is_written_anew_and_readers_end_with_it(
-    alice: Principal, ask: Ask, unhurried: str, provider_simulator: Simulator, api_key_of: Callable[[Principal], str]
+    alice: Principal,
+    ask: Ask,
+    unhurried: str,
+    pace: Pace,
+    provider_simulator: Simulator,
+    api_key_of: Callable[[Principal], str],
 ) -> None:
+    pace(4)
     with web_server("daphne") as web, celery_worker() as killed, ThreadPoolExecutor(2) as readers:
         caller = Caller(web.url, api_key_of(alice))
         turn = ask(alice, "Survive", unhurried)
@@ -102,6 +113,7 @@ def test_a_killed_workers_answer_is_written_anew_and_readers_end_with_it(
         whole_turn = readers.submit(caller.follow, str(turn.turn_id), None, "html")
         wait_for_text(generation_id)
         killed.kill(signal.SIGKILL)
+        pace(0)
         with celery_worker():
             ended = wait_for_end(alice, generation_id)
             lanes = [reading.result(timeout=10).only.check() for reading in (live, whole_turn)]
@@ -116,11 +128,13 @@ def test_a_killed_workers_answer_is_written_anew_and_readers_end_with_it(
 
 
 def test_a_worker_declared_dead_lets_go_and_goes_on_as_another(
-    alice: Principal, ask: Ask, unhurried: str, provider_simulator: Simulator
+    alice: Principal, ask: Ask, unhurried: str, pace: Pace, provider_simulator: Simulator
 ) -> None:
+    pace(4)
     with celery_worker():
         generation_id = ask(alice, "Zombie", unhurried).generations[0].generation_id
         wait_for_text(generation_id)
+        pace(0)
         (dead,) = workers()
         Worker.objects.using("engine").filter(id=dead).delete()
         ended = wait_for_end(alice, generation_id)
@@ -142,10 +156,12 @@ def test_what_no_ring_announced_is_claimed_all_the_same(
     assert rung == [5], "the rings were lost here"
 
 
-def test_a_full_worker_leaves_the_rest_in_the_queue(alice: Principal, ask: Ask, unhurried: str) -> None:
+def test_a_full_worker_leaves_the_rest_in_the_queue(alice: Principal, ask: Ask, unhurried: str, pace: Pace) -> None:
+    pace(25)
     with celery_worker(WORKER_SLOTS="2"):
         ids = [lane.generation_id for lane in ask(alice, "Crowd", *[unhurried] * 4).generations]
         wait_for_text(ids[0])
+        pace(0)
         states = [selectors.standing(alice, generation_id)[0] for generation_id in ids]
         assert sorted(states) == [GenerationState.QUEUED] * 2 + [GenerationState.RUNNING] * 2
         assert [wait_for_end(alice, generation_id).state for generation_id in ids] == ["completed"] * 4
