@@ -17,6 +17,7 @@ from chaos.drills import DRILLS
 from chaos.mutations import MUTATIONS, Mutation
 from chaos.oracle import Violation
 from chaos.trial import Drill, conduct
+from onebox.process import StartFailed
 
 SHOWN_DETAILS = 3
 # A mutation shows with few answers as well as with many.
@@ -51,7 +52,7 @@ def main() -> int:
     if not chosen:
         sys.exit(f"There is no drill {options.drill}. There are: {', '.join(drill.id for drill in DRILLS)}.")
     results = []
-    with tempfile.TemporaryDirectory(prefix="switchboard-chaos-", dir="/tmp") as name:
+    with tempfile.TemporaryDirectory(prefix="switchboard-chaos-") as name:
         folder = Path(name)
         folder.chmod(0o711)  # PostgreSQL's account must pass through
         began = time.monotonic()
@@ -71,6 +72,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--drill", default=os.environ.get("DRILL", ""), help="a number, or the id of one variant")
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED", "1")), help="varies every instant")
     parser.add_argument("--scale", type=float, default=float(os.environ.get("SCALE", "1")), help="multiplies counts")
+    parser.add_argument("--keep-logs", type=Path, help="a folder for the logs of every run")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--mutated", action="store_true", help="run the mutations alone")
     chosen.add_argument("--no-mutations", action="store_true", help="run the drills alone")
@@ -82,15 +84,19 @@ def _run(drill: Drill, mutation: Mutation | None, folder: Path, options: argpars
     began = time.monotonic()
     name = drill.id if mutation is None else f"{drill.id}-{mutation.name}"
     scale = options.scale if mutation is None else min(options.scale, MUTATED_SCALE)
+    figures: dict[str, str] = {}
     cluster = Cluster(folder / "template", folder / name, drill.setup, mutation)
-    cluster.start()
     try:
+        cluster.start()
         trial = asyncio.run(conduct(drill, cluster, seed=options.seed, scale=scale))
+        figures, violations = trial.figures, trial.violations
+    except (StartFailed, OSError) as error:
+        violations = [Violation("drill-broken", str(error))]
     finally:
-        cluster.stop()
-    codes = {violation.code for violation in trial.violations}
+        cluster.stop(options.keep_logs)
+    codes = {violation.code for violation in violations}
     passed = not codes if mutation is None else mutation.expects in codes and "drill-broken" not in codes
-    result = Result(drill, mutation, passed, trial.figures, trial.violations, time.monotonic() - began)
+    result = Result(drill, mutation, passed, figures, violations, time.monotonic() - began)
     _print_run(result)
     return result
 

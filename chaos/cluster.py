@@ -1,7 +1,6 @@
 """The product on a folder of its own, with hands on its processes and eyes on its database, Redis, bill and logs."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -92,27 +91,22 @@ class Cluster:
         self._admin: psycopg.Connection[tuple[Any, ...]] | None = None
 
     def start(self) -> None:
-        """Start everything; the provider's address may have moved since the template was made."""
-        try:
-            self._stack.start_services()
-            self.execute("UPDATE routing_provider SET base_url = %s", f"{self.simulator_url}/v1")
-            for statement in self.mutation.statements if self.mutation is not None else ():
-                self.execute(statement)
-            self._stack.prepare()
-            self._stack.start_processes()
-        except BaseException:
-            self.stop()
-            raise
+        """Start everything; the provider's address may have moved since the template was made. Raises StartFailed."""
+        self._stack.start_services()
+        self.execute("UPDATE routing_provider SET base_url = %s", f"{self.simulator_url}/v1")
+        for statement in self.mutation.statements if self.mutation is not None else ():
+            self.execute(statement)
+        self._stack.prepare()
+        self._stack.start_processes()
 
-    def stop(self) -> None:
-        """End everything the quick way, and forget the folder."""
+    def stop(self, keep_logs: Path | None = None) -> None:
+        """End everything the quick way, and forget the folder; its logs may be kept in another."""
         if self._admin is not None:
             self._admin.close()
         self._stack.supervisor.hurry()
         self._stack.stop()
-        kept = os.environ.get("CHAOS_KEEP_LOGS")
-        if kept:
-            shutil.copytree(self.folder / "logs", Path(kept) / self.folder.name, dirs_exist_ok=True)
+        if keep_logs is not None:
+            shutil.copytree(self.folder / "logs", keep_logs / self.folder.name, dirs_exist_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _wrap(self, name: str, argv: list[str]) -> list[str]:

@@ -40,7 +40,6 @@ class Trial:
     crowd: Crowd
     dice: random.Random
     scale: float
-    patience_seconds: float  # how long readers may need beyond the drill's own schedule
     figures: dict[str, str] = field(default_factory=dict)
     violations: list[Violation] = field(default_factory=list)
     evidence: Evidence | None = None
@@ -100,7 +99,7 @@ async def conduct(drill: Drill, cluster: Cluster, *, seed: int, scale: float) ->
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
         crowd = Crowd(session, list(cluster.web_urls), cluster.callers, dice, time.time() + TRIAL_SECONDS)
-        trial = Trial(cluster, crowd, dice, scale, patience_seconds=30.0)
+        trial = Trial(cluster, crowd, dice, scale)
         try:
             async with asyncio.timeout(TRIAL_SECONDS * 1.5):
                 await drill.run(trial)
