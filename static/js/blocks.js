@@ -19,6 +19,8 @@ export class Blocks {
     /** @type {OpenBlock & {text: Text, shown: string}|null} */
     this.current = null;
     this.hasBlocks = false;
+    /** Nothing will tell blocks apart: the text is shown as it comes. */
+    this.isPlain = false;
     this.prose.replaceChildren();
   }
 
@@ -51,15 +53,20 @@ export class Blocks {
   replace(raw, html) {
     this.reset();
     this.raw = raw;
-    if (html === undefined) return;
+    this.isPlain = html === undefined;
+    if (this.isPlain) return;
     this.hasBlocks = true;
     this.prose.innerHTML = html;
   }
 
-  /** Show what has arrived since the last call. */
-  paint() {
-    if (!this.current && !this.hasBlocks && this.raw.trim()) {
-      this.#begin({ index: 0, kind: "paragraph", info: "", start: 0 }); // a stream without blocks is plain text
+  /**
+   * Show what has arrived since the last call. An answer's first words wait until it is told what they open: shown as a
+   * paragraph, the marks of a fence or a table would flicker by.
+   * @param {boolean} isFinal nothing more will come
+   */
+  paint(isFinal = false) {
+    if (!this.current && !this.hasBlocks && (this.isPlain || isFinal) && this.raw.trim()) {
+      this.#begin({ index: 0, kind: "paragraph", info: "", start: 0 });
     }
     const block = this.current;
     if (!block) return;

@@ -167,7 +167,7 @@ export class Lane {
 
   /** @param {LaneState} state */
   #end(state) {
-    this.paint();
+    this.paint(true);
     this.part("restart").hidden = true;
     this.part("reasoning-label").textContent = "Thought first";
     this.part("raw").content.textContent = this.blocks.raw;
@@ -223,10 +223,10 @@ export class Lane {
     else this.frame = requestAnimationFrame(() => this.paint());
   }
 
-  /** Draw what has arrived. */
-  paint() {
+  /** Draw what has arrived. @param {boolean} isFinal nothing more will come */
+  paint(isFinal = false) {
     this.frame = 0;
-    this.blocks.paint();
+    this.blocks.paint(isFinal);
     const place = this.part("reasoning-text");
     if (place.textContent !== this.reasoning) appendText(place, this.reasoning);
   }

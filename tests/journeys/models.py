@@ -31,6 +31,8 @@ MODELS: dict[str, Played] = {
     "flood": Played("Flood", "demo-steady+ttft=0+tps=300+tokens=1500"),
     # A program, in code frames.
     "coder": Played("Coder", "demo-harbor+ttft=0+tps=160"),
+    # The same, slowly enough for a browser to draw every single token.
+    "scribe": Played("Scribe", "demo-harbor+ttft=0+tps=45+chunk=1"),
     # Refused by its provider, always or when a test says so.
     "refused": Played("Refused", "demo-quill+fault=401"),
     "stumbling": Played("Stumbling", "demo-harbor+ttft=0+tps=0+tokens=41"),

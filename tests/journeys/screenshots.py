@@ -22,7 +22,7 @@ LAPTOP: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}}
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 ANSWERS_SECONDS = 60
 EARLIER = ("Plan a week of dinners for two", "Explain row-level security to a new colleague")
-QUESTION = "Compare five ways to store web sessions in a table: speed, safety, cost, and when to choose each."
+QUESTION = "Write a Python class that keeps an LRU cache"
 
 
 class Camera:
@@ -55,10 +55,12 @@ class Camera:
     def goto(self, page: Page, path: str) -> None:
         page.goto(self._facts["url"] + path)
 
-    def take(self, page: Page, name: str) -> None:
+    def take(self, page: Page, name: str, *, still: bool = True) -> None:
+        """Write a picture, of a page that is `still` once its movements have ended."""
         page.evaluate("() => document.activeElement.blur()")
         page.mouse.move(0, 0)
-        page.wait_for_timeout(400)  # movements end
+        if still:
+            page.wait_for_timeout(400)
         path = self._folder / f"{name}.png"
         page.screenshot(path=path, caret="initial")
         print(f"{path} {path.stat().st_size // 1000} kB")
@@ -107,8 +109,9 @@ def shoot(camera: Camera) -> None:
         camera.take(page, "empty")
         choose(page, "Demo Swift", "Demo Steady", "Demo Harbor")
         ask(page, QUESTION)
-        page.wait_for_timeout(3200)
-        camera.take(page, "streaming")
+        harbor = page.locator('.turn:last-child .lane[data-model="demo-harbor"]')
+        expect(harbor.locator("figure.code")).to_contain_text("def put", timeout=ANSWERS_SECONDS * 1000)
+        camera.take(page, "streaming", still=False)
         answered(page)
         path = page.evaluate("location.pathname")
     pictures: tuple[tuple[Scheme, str], ...] = (("light", "chat-compare"), ("dark", "chat-compare-dark"))

@@ -24,10 +24,12 @@ SAMPLE = """() => {
 
 
 def test_a_code_frame_never_turns_back_into_text(chat: Chat) -> None:
-    chat.choose("coder")
+    chat.choose("scribe")
     chat.page.evaluate(SAMPLE)
     chat.ask("Write a Python class that keeps an LRU cache")
-    chat.finished("coder")
+    expect(chat.prose("scribe").get_by_role("button", name="Copy")).to_be_visible()  # the fence is closed
+    chat.page.keyboard.press("Escape")
+    expect(chat.lane("scribe")).to_have_attribute("data-state", "stopped")
     frames = chat.page.evaluate("frames_seen")
     assert any(block["open"] for frame in frames for block in frame), "no frame with an open fence was seen"
     for earlier, later in pairwise(frames):

@@ -13,15 +13,17 @@ def test_a_second_tab_and_a_second_device_show_identical_text(
     browser_of: BrowserOf, open_tab: OpenTab, person: Person
 ) -> None:
     desk, phone = browser_of(person.sessions[0]), browser_of(person.sessions[1])
-    first, second, device = open_tab(desk), open_tab(desk), open_tab(phone)
+    first = open_tab(desk)
     first.open()
     first.choose(*LANES)
     first.ask("Who counts the swallows?")
     first.streams(*LANES, words=5)
-    windows = [first, second, device]
-    for late in (second, device):
+    windows = [first]
+    for context in (desk, phone):
+        late = open_tab(context)
         late.open(first.path)
         late.streams(*LANES, words=5)
+        windows.append(late)
     for window in windows:
         window.finished(*LANES)
     agree(windows, *LANES)
@@ -30,11 +32,12 @@ def test_a_second_tab_and_a_second_device_show_identical_text(
 
 
 def test_a_question_asked_here_streams_there(browser_of: BrowserOf, open_tab: OpenTab, person: Person) -> None:
-    here, there = open_tab(browser_of(person.sessions[0])), open_tab(browser_of(person.sessions[1]))
+    here = open_tab(browser_of(person.sessions[0]))
     here.open()
     here.choose("brisk")
     here.ask("First")
     here.finished("brisk")
+    there = open_tab(browser_of(person.sessions[1]))
     there.open(here.path)
     there.mark()
     here.choose("brook", "creek")
