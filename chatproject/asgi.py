@@ -26,10 +26,20 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
             return
 
 
+_routes = URLRouter(urlpatterns)
+_from_known_pages = AllowedHostsOriginValidator(_routes)
+
+
+async def websocket(scope: Any, receive: Any, send: Any) -> None:
+    """A page must be one of ours. A program sends no Origin, and has to send a token: no cookie counts without one."""
+    from_a_page = any(name == b"origin" for name, _ in scope["headers"])
+    await (_from_known_pages if from_a_page else _routes)(scope, receive, send)
+
+
 application = ProtocolTypeRouter(
     {
         "http": django_application,
-        "websocket": AllowedHostsOriginValidator(URLRouter(urlpatterns)),
+        "websocket": websocket,
         "lifespan": lifespan,
     }
 )

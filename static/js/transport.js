@@ -5,6 +5,7 @@ import { ChatSocket } from "./socket.js";
 
 const ATTEMPTS_BEFORE_HTTP = 2;
 const ACCEPT_MS = 20_000;
+const LARGEST_FRAME_CHARS = 250_000;
 const ORPHANS = 4000;
 const MOST_RESUBSCRIPTIONS = 5;
 
@@ -154,8 +155,10 @@ export class Transport {
     const entry = this.pending.get(clientId);
     const { question } = entry;
     const frame = { type: "message.send", tenant_id: this.tenantId, render: "html", ...question };
-    if (this.socket.send(frame)) return;
-    if (this.usesHttp && !entry.isPosted) {
+    // A frame beyond the server's limit would end the socket, and be sent again by the next one.
+    const isLarge = question.message.length > LARGEST_FRAME_CHARS;
+    if (!isLarge && this.socket.send(frame)) return;
+    if ((this.usesHttp || isLarge) && !entry.isPosted) {
       entry.isPosted = true;
       this.#post(question);
     }
