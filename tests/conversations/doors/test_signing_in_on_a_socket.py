@@ -6,12 +6,13 @@ from collections.abc import Callable
 import pytest
 from django.test import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from apps.conversations.edge.websocket import PROOF_SECONDS, PROOF_WHILE_LISTENING_SECONDS
 from apps.tenants import services as tenants
 from apps.tenants.contracts import Principal
 from apps.tenants.edge import tokens
-from tests.conversations.doors.chat_socket import opened
+from tests.conversations.doors.chat_socket import ChatSocket, opened
 from tests.product import WebServer
 
 on_both = pytest.mark.parametrize("web", ["daphne", "uvicorn"], indirect=True)
@@ -129,3 +130,14 @@ def test_a_listening_socket_is_closed_after_signing_out(
         assert chat.receive(PROOF_WHILE_LISTENING_SECONDS + 5)["code"] == "unauthenticated"
         with pytest.raises(ConnectionClosed):
             chat.receive()
+
+
+@on_both
+def test_a_program_sends_no_origin_and_a_token(
+    web: WebServer, alice: Principal, session: str, api_key_of: Callable[[Principal], str]
+) -> None:
+    cookie = {"Cookie": f"sessionid={session}"}
+    with connect(web.socket_url, additional_headers=cookie, proxy=None, open_timeout=10) as connection:
+        chat = ChatSocket(connection)
+        chat.send(type="auth", token=api_key_of(alice))  # the cookie alone counted for nothing
+        assert chat.receive() == ready(alice)
