@@ -87,6 +87,6 @@ def test_long_code_is_shown_without_colour() -> None:
 @pytest.mark.parametrize(("language", "unit"), [("csharp", "a\n"), ("c", "\n"), ("make", "a"), ("java", "a b ")])
 def test_stretches_that_lexers_choke_on_have_no_colour(language: str, unit: str) -> None:
     source = unit * (18_000 // len(unit))
-    began = time.perf_counter()
+    began = time.process_time()
     assert highlighting.highlight(source, language) == source
-    assert time.perf_counter() - began < 1  # seconds; a minute with the lexer
+    assert time.process_time() - began < 10  # seconds of CPU; a minute with the lexer
