@@ -44,7 +44,8 @@ def test_size_is_survived_in_bounded_time(name: str) -> None:
     html = render(text)
     step = max(4, len(text) // 2_000)
     streamed = html_of(events_of(text[start : start + step] for start in range(0, len(text), step)))
-    assert time.process_time() - began < 60  # seconds of CPU, measured coverage included; about one each without it, quadratic ones take hours
+    # Seconds of CPU, measured coverage included. Each takes about one without it; quadratic ones would take hours.
+    assert time.process_time() - began < 60
     assert streamed == html
     html.encode()
 

@@ -238,7 +238,7 @@ async def test_the_first_token_after_a_quiet_moment_does_not_wait_for_the_interv
     began = time.monotonic()
     handle.text("token.delta", "at once")
     await handle.flushed()
-    assert time.monotonic() - began < 0.25
+    assert time.monotonic() - began < 1
 
 
 async def test_leaving_sends_what_waits(redis: Redis, make_writer: MakeWriter) -> None:
