@@ -16,6 +16,7 @@ MODELS = ("faltering", "faltering", "rescued", "steady")
 LATEST_SECONDS = 3.5  # after acceptance
 AT_ONCE = 2
 ACKNOWLEDGED_SECONDS = 0.3
+CONTROL_EVERY_SECONDS = 0.1
 CLOSED_SECONDS = 1.0
 
 
@@ -43,6 +44,16 @@ async def cancel(trial: Trial, generation_id: str) -> Cancel:
         return Cancel(generation_id, began, time.time(), str(body.get("state")))
 
 
+async def _bare_requests(trial: Trial, waits: list[float]) -> None:
+    """The control: what a request takes that does nothing. It changes no verdict; it tells whose slowness is seen."""
+    while True:
+        began = time.time()
+        async with trial.crowd.session.get(f"{trial.dice.choice(trial.cluster.web_urls)}/healthz") as response:
+            await response.read()
+        waits.append(time.time() - began)
+        await asyncio.sleep(CONTROL_EVERY_SECONDS)
+
+
 async def run(trial: Trial) -> None:
     crowd, count = trial.crowd, trial.count(CANCELS)
     cancels: list[Cancel] = []
@@ -59,13 +70,18 @@ async def run(trial: Trial) -> None:
             await asyncio.sleep(trial.dice.uniform(0.0, 0.4))
         return asyncio.create_task(stop_later(question))
 
+    bare: list[float] = []
+    control = asyncio.create_task(_bare_requests(trial, bare))
     tasks = await asyncio.gather(*(ask_and_stop(MODELS[number % len(MODELS)]) for number in range(count)))
     await asyncio.gather(*tasks)
+    control.cancel()
 
     evidence = await trial.settle(readers_seconds=40)
     waits = [one.acknowledged_at - one.asked_at for one in cancels]
     trial.figure("cancels", len(cancels))
     trial.figure("acknowledged p50", 1000 * percentile(waits, 50), " ms")
+    trial.figure("bare request p50", 1000 * percentile(bare, 50), " ms")
+    trial.figure("bare request p99", 1000 * percentile(bare, 99), " ms")
     trial.at_most("acknowledged-late", "acknowledged p99", percentile(waits, 99), ACKNOWLEDGED_SECONDS)
     _judge(trial, evidence, cancels)
 

@@ -61,7 +61,8 @@ async def deleted(trial: Trial) -> None:
         trial.fail("drill-broken", "most answers found a slot before there was one")
 
     cancelled = await asyncio.gather(*(cancel(trial, id) for question in blockers for id in question.lanes))
-    free_at = max(one.acknowledged_at for one in cancelled)
+    # From the first slot that became free: the others were not free before.
+    free_at = min(one.acknowledged_at for one in cancelled)
     await trial.until(lambda: int(cluster.value(unstarted, ids)) == 0, 2 * STARTED_SECONDS)
     started = cluster.rows(
         "SELECT extract(epoch FROM started_at)::float8 FROM conversations_generation WHERE id = ANY(%s::uuid[])", ids
