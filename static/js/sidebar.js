@@ -33,12 +33,17 @@ export class Sidebar {
     this.timer = setTimeout(() => this.#load(), REFRESH_MS);
   }
 
+  get #isInUse() {
+    return this.list.querySelector(".chat-rename") !== null || this.menu.matches(":popover-open");
+  }
+
   async #load() {
-    if (this.list.querySelector(".chat-rename") || this.menu.matches(":popover-open")) return this.refresh();
+    if (this.#isInUse) return this.refresh();
     const count = Math.min(LONGEST, this.list.querySelectorAll(".chat-row").length);
     const focused = document.activeElement?.closest?.(".chat-row")?.id;
     try {
       const fragment = await fetchFragment(`${document.body.dataset.listUrl}?count=${count}`);
+      if (this.#isInUse) return this.refresh(); // somebody began to rename while it was on its way
       const top = this.list.scrollTop;
       this.list.replaceChildren(fragment);
       window.htmx?.process(this.list);

@@ -1,13 +1,13 @@
 """Every page can be read aloud and worked by keyboard: names, landmarks, visible focus, enough contrast."""
 
-from typing import Any
+from typing import Any, Literal
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.journeys.chat import MESSAGE, Chat
 from tests.journeys.conftest import BrowserOf, OpenTab
-from tests.journeys.installation import Person
+
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 # What is wrong with a page, in words; nothing for a good one.
 FAULTS = """() => {
@@ -104,23 +104,19 @@ FOCUS = """() => {
 
 def checked(page: Page) -> None:
     assert page.evaluate(FAULTS) == []
-    assert page.evaluate(FAINT) == []
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        assert [scheme, *page.evaluate(FAINT)] == [scheme]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_of_nobody_are_accessible(browser_of: BrowserOf, open_tab: OpenTab, scheme: str) -> None:
-    tab = open_tab(browser_of(color_scheme=scheme))
+def test_pages_of_nobody_are_accessible(browser_of: BrowserOf, open_tab: OpenTab) -> None:
+    tab = open_tab(browser_of())
     for path in ("/login/", "/signup/", "/no/such/page"):
         tab.open(path)
         checked(tab.page)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_of_a_person_are_accessible(
-    browser_of: BrowserOf, open_tab: OpenTab, person: Person, scheme: str
-) -> None:
-    chat = open_tab(browser_of(person.sessions[0], color_scheme=scheme))
-    chat.open()
+def test_pages_of_a_person_are_accessible(chat: Chat) -> None:
     checked(chat.page)
     chat.page.get_by_role("button", name="Add a model").click()
     checked(chat.page)

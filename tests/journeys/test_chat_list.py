@@ -1,6 +1,6 @@
 """Chats are renamed in their place, and deleting one can be undone."""
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.journeys.chat import Chat
 
@@ -47,6 +47,28 @@ def test_escape_leaves_the_name_as_it_was(chat: Chat) -> None:
     chat.page.get_by_label("Title").press("Escape")
     expect(chat.page.locator(".chat-row .chat-title")).to_have_text(["Keep this name"])
     assert title_at_rest(chat, chat.conversation_id) == (200, "Keep this name")
+
+
+def test_a_list_that_arrives_late_does_not_take_the_new_name_away(chat: Chat) -> None:
+    chat.choose("brisk")
+    chat.ask("An old name")
+    chat.finished("brisk")
+    expect(chat.page.locator(".chat-row")).to_have_count(1)
+    late: list[Route] = []
+    chat.page.route("**/chat/list*", lambda route: late.append(route))
+    chat.ask("Refresh the list")
+    chat.finished("brisk")
+    chat.page.wait_for_timeout(400)
+    assert late
+    menu(chat, "An old name", "Rename")
+    chat.page.get_by_label("Title").fill("A new name")
+    for route in late:
+        route.continue_()
+    chat.page.wait_for_timeout(400)
+    expect(chat.page.get_by_label("Title")).to_be_focused()
+    chat.page.unroute("**/chat/list*")
+    chat.page.get_by_label("Title").press("Enter")
+    expect(chat.page.locator(".chat-row .chat-title")).to_have_text(["A new name"])
 
 
 def test_deleting_the_open_chat_can_be_undone(chat: Chat) -> None:
