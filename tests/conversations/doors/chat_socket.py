@@ -12,7 +12,7 @@ from websockets.typing import Origin
 from tests.conversations.doors.transcript import TERMINAL, Event, Transcript
 from tests.product import WebServer
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 Message = dict[str, Any]
 
 
