@@ -29,6 +29,7 @@ class Chat:
         self.url = url
         self.complaints: list[str] = []
         self.hosts: set[str] = set()
+        self.sockets: list[WebSocket] = []
         self._frames: list[dict[str, Any]] = []
         page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
         page.on("dialog", self._dialog)
@@ -45,6 +46,7 @@ class Chat:
             self.complaints.append(f"{self.path}: {text}")
 
     def _socket(self, socket: WebSocket) -> None:
+        self.sockets.append(socket)
         self.hosts.add(urlsplit(socket.url).netloc)
         socket.on("framesent", lambda frame: self._frames.append(json.loads(frame)))
 
