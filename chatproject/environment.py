@@ -52,6 +52,7 @@ class Environment(BaseSettings):
     gap_timeout_seconds: float = Field(45.0, gt=0)
     answer_max_bytes: int = Field(1_000_000, ge=1_000)
     websockets_per_process: int = Field(1000, ge=1)
+    event_streams_per_process: int = Field(2000, ge=1)
     secure_cookies: bool = Field(False, validation_alias=AliasChoices("secure_cookies", "SECURE_COOKIES"))
 
 

@@ -263,3 +263,4 @@ FIRST_TOKEN_TIMEOUT_SECONDS = ENV.first_token_timeout_seconds
 GAP_TIMEOUT_SECONDS = ENV.gap_timeout_seconds
 ANSWER_MAX_BYTES = ENV.answer_max_bytes
 WEBSOCKETS_PER_PROCESS = ENV.websockets_per_process
+EVENT_STREAMS_PER_PROCESS = ENV.event_streams_per_process

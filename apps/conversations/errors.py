@@ -7,7 +7,7 @@ Problem
 ├── Conflict
 │   └── StillAnswering       the conversation has a lane at work
 ├── IdempotencyMismatch      the key was used for another body
-├── TooManyReaders           this process carries as many sockets as it may
+├── TooManyStreams           this process carries as many event streams as it may
 └── (not told to callers)
     ├── Fenced               another worker owns the generation now
     └── CancelAsked          no further provider call may begin
@@ -22,7 +22,7 @@ __all__ = [
     "InvalidMessage",
     "NotFound",
     "StillAnswering",
-    "TooManyReaders",
+    "TooManyStreams",
 ]
 
 
@@ -46,11 +46,11 @@ class IdempotencyMismatch(Problem):
     status = 422
 
 
-class TooManyReaders(Problem):
-    """This process carries as many sockets as it may; another try reaches another process or a later minute."""
+class TooManyStreams(Problem):
+    """This process carries as many event streams as it may, in all or of one person. What they follow goes on."""
 
-    code = "too_many_connections"
-    status = 503
+    code = "too_many_streams"
+    status = 429
     retryable = True
 
 

@@ -87,6 +87,18 @@ class BlockStream:
         self._plain_lines_seen = 0
         self._is_finished = False
 
+    def is_heavy(self, delta: str | None) -> bool:
+        """Whether taking in `delta` (None: the end) may cost more than a few milliseconds: the open block is long.
+
+        Inside a fence a piece costs nothing unless it may end it.
+        """
+        if self._tail_weight <= LIGHT_TAIL_CHARS:
+            return False
+        if delta is None or self._fence_end is None:
+            return True
+        line = self._beginning + delta
+        return "\n" in delta and ("`" in line or "~" in line)
+
     def feed(self, delta: str) -> list[BlockEvent]:
         """Take in the next piece of text, of any length; what it opened and closed."""
         events: list[BlockEvent] = []

@@ -130,3 +130,16 @@ def test_an_answer_cut_off_in_a_fence_keeps_its_code() -> None:
 
 def test_silence_is_no_block() -> None:
     assert events_of(["", "\n", "  \n", "\r"]) == []
+
+
+def test_a_long_table_is_heavy_and_a_long_fence_only_where_it_may_end() -> None:
+    table = BlockStream()
+    assert not table.is_heavy("| a")
+    table.feed("| a | b |\n|---|---|\n" + "| 1 | 2 |\n" * 200)
+    assert table.is_heavy("| 3 | 4 |\n")
+    assert table.is_heavy(None)
+    code = BlockStream()
+    code.feed("```python\n" + "answer = 42\n" * 200)
+    assert not code.is_heavy("answer = 43\n")
+    assert code.is_heavy("```\n")
+    assert code.is_heavy(None)

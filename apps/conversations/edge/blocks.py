@@ -1,5 +1,7 @@
 """Rendered blocks for readers that ask for HTML: a Markdown block is rendered once, when it closes."""
 
+import asyncio
+
 import orjson
 
 from apps.conversations.edge.events import TERMINAL, Envelope, Event
@@ -15,14 +17,22 @@ class BlockEvents:
         self._envelope = envelope
         self._stream = BlockStream()
 
-    def derive(self, entry: LogEntry) -> list[Event]:
-        """The events that go out before `entry`'s own."""
+    async def derive(self, entry: LogEntry) -> list[Event]:
+        """The events that go out before `entry`'s own.
+
+        A long block takes long to parse and draw; that happens beside the event loop, which serves other readers.
+        """
         id = EventId(entry.fence, entry.seq)
         if entry.type == "token.delta":
-            return self._events(id, self._stream.feed(orjson.loads(entry.body)["text"]))
+            text = orjson.loads(entry.body)["text"]
+            if self._stream.is_heavy(text):
+                return self._events(id, await asyncio.to_thread(self._stream.feed, text))
+            return self._events(id, self._stream.feed(text))
         if entry.type in ("message.started", "message.restarted"):
             self._stream = BlockStream()
         elif entry.type in TERMINAL:
+            if self._stream.is_heavy(None):
+                return self._events(id, await asyncio.to_thread(self._stream.finish))
             return self._events(id, self._stream.finish())
         return []
 

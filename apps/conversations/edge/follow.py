@@ -68,11 +68,11 @@ async def follow(
             fence = entry.fence
             id = EventId(entry.fence, entry.seq)
             if after is None or id > after:
-                for event in blocks.derive(entry) if blocks is not None else ():
+                for event in await blocks.derive(entry) if blocks is not None else ():
                     yield event
                 yield envelope.event(entry.type, id, entry.body)
             elif blocks is not None:
-                blocks.derive(entry)
+                await blocks.derive(entry)
             if entry.type in TERMINAL:
                 return
     finally:

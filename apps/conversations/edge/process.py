@@ -2,9 +2,11 @@
 
 import asyncio
 import signal
+from collections import Counter
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -15,14 +17,53 @@ from apps.streaming.reader import LogReader
 log = structlog.get_logger(__name__)
 
 
+Person = tuple[UUID, UUID]
+
+
+class Places:
+    """The connections of one kind that this process carries. One person holds at most half of them.
+
+    So do all who have not said who they are: however many connections somebody opens, others still find room.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._held: Counter[Person | None] = Counter()
+
+    @property
+    def held(self) -> int:
+        return self._held.total()
+
+    def has_room(self, who: Person | None) -> bool:
+        """Whether one more is allowed for `who`, a tenant's and a user's id; None is somebody unknown."""
+        return self.held < self.limit and self._held[who] < max(1, self.limit // 2)
+
+    def take(self, who: Person | None) -> None:
+        self._held[who] += 1
+
+    def know(self, who: Person) -> bool:
+        """Somebody unknown said who they are: their place becomes `who`'s. False where `who` may hold no more."""
+        self.leave(None)
+        if self.has_room(who):
+            self.take(who)
+            return True
+        self.take(None)
+        return False
+
+    def leave(self, who: Person | None) -> None:
+        self._held[who] -= 1
+        if self._held[who] <= 0:
+            del self._held[who]
+
+
 class WebProcess:
     """Made on the first request, on the server's own event loop; servers differ in what they announce earlier."""
 
     def __init__(self) -> None:
         self.reader = LogReader(event_loop_redis(), max_queue_bytes=BACKLOG_BYTES)
         self.stopping = asyncio.Event()
-        self.sockets = 0
-        self.sockets_allowed: int = settings.WEBSOCKETS_PER_PROCESS
+        self.sockets = Places(settings.WEBSOCKETS_PER_PROCESS)
+        self.event_streams = Places(settings.EVENT_STREAMS_PER_PROCESS)
         self._loop = asyncio.get_running_loop()
         self._wrap_signals()
 

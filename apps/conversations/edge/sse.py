@@ -14,12 +14,14 @@ from apps.conversations.contracts import StreamIdentity, TurnAccepted
 from apps.conversations.edge.events import Event
 from apps.conversations.edge.follow import follow, follow_all, identities_of, identities_of_turn
 from apps.conversations.edge.http import door, json_object
-from apps.conversations.edge.process import process
+from apps.conversations.edge.process import Person, Places, process
 from apps.conversations.edge.replies import accepted_json, generation_json, json_response, turn_json
-from apps.conversations.errors import InvalidMessage
+from apps.conversations.errors import InvalidMessage, TooManyStreams
 from apps.streaming.ids import EventId, TurnCursor
 from apps.tenants.contracts import Principal
 from apps.tenants.scope import database_step
+
+RETRY_SECONDS = 2.0
 
 _HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
@@ -121,14 +123,31 @@ def _event_stream(
     lane_stream: bool,
     html: bool,
 ) -> StreamingHttpResponse:
+    places, who = process().event_streams, (principal.tenant_id, principal.user_id)
+    if not places.has_room(who):
+        raise TooManyStreams(
+            "This process carries as many event streams as it may. The answers go on; resume them in a moment.",
+            retry_after_seconds=RETRY_SECONDS,
+        )
     events = follow_all(principal, identities, process(), after, html=html)
-    frames = _frames(events, None if lane_stream else dict(after))
+    frames = _counted(places, who, _frames(events, None if lane_stream else dict(after)))
     return StreamingHttpResponse(frames, content_type="text/event-stream", headers=_HEADERS)
+
+
+async def _counted(places: Places, who: Person, frames: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    """Counted only from its first frame: a response that is never begun is never closed either."""
+    places.take(who)
+    try:
+        async with aclosing(frames):
+            async for frame in frames:
+                yield frame
+    finally:
+        places.leave(who)
 
 
 async def _frames(
     events: AsyncGenerator[Event | None, None], cursor: dict[int, EventId] | None
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Events in SSE's form, with a comment for each stretch of silence."""
     async with aclosing(events):
         async for event in events:

@@ -16,7 +16,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from apps.conversations import requests, services
 from apps.conversations.contracts import StreamIdentity
 from apps.conversations.edge.follow import follow_all, identities_of, identities_of_turn
-from apps.conversations.edge.process import process
+from apps.conversations.edge.process import Person, Places, process
 from apps.conversations.edge.replies import accepted_json
 from apps.conversations.edge.sse import position
 from apps.conversations.errors import InvalidMessage
@@ -55,7 +55,8 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._counted = False
+        self._places: Places | None = None
+        self._counted_as: Person | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one socket. However it ends, also where `disconnect` is never called, nothing of it is left."""
@@ -66,11 +67,11 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
 
     async def connect(self) -> None:
         await self.accept()
-        if process().sockets >= process().sockets_allowed:
+        if not process().sockets.has_room(None):
             await self.close(CLOSE_TOO_MANY)
             return
-        process().sockets += 1
-        self._counted = True
+        self._places = process().sockets
+        self._places.take(None)
         self._start("stopping", self._leave_when_stopping())
         self._credential = SocketCredential(self.scope)
         try:
@@ -85,8 +86,8 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
             await self._welcome(principal)
 
     async def _let_go(self) -> None:
-        if self._counted:
-            process().sockets -= 1
+        if self._places is not None:
+            self._places.leave(self._counted_as)
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -144,12 +145,22 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
         await self._welcome(principal)
 
     async def _welcome(self, principal: Principal) -> None:
+        if not self._count_as((principal.tenant_id, principal.user_id)):
+            await self.close(CLOSE_TOO_MANY)
+            return
         self.principal, self._proved_at = principal, time.monotonic()
         self._start("proof", self._leave_when_not_proved())
         self._group = hints.person(principal.tenant_id, principal.user_id)
         if self.channel_layer is not None:
             await self.channel_layer.group_add(self._group, self.channel_name)
         await self._send({"type": "ready", "tenant_id": str(principal.tenant_id), "user_id": str(principal.user_id)})
+
+    def _count_as(self, who: Person) -> bool:
+        """Take one of the person's places for the stranger's; False where they hold all that one person may."""
+        if self._places is None or not self._places.know(who):
+            return False
+        self._counted_as = who
+        return True
 
     async def _still_proved(self) -> bool:
         """Ask the credential again. A socket whose credential has ended is closed; one whose tenant changed, too."""
