@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.journeys.chat import Chat, signed_in
 from tests.journeys.installation import Installation, Person
@@ -18,6 +18,8 @@ ARGUMENTS = (
 )
 HERE = Path(__file__).parent
 DEFAULT_TIMEOUT_MS = 30_000  # how long is too long depends on the machine; what is promised is measured elsewhere
+
+expect.set_options(timeout=15_000)
 
 BrowserOf = Callable[..., BrowserContext]
 OpenTab = Callable[[BrowserContext], Chat]
