@@ -30,6 +30,14 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "channels",
+    "waffle",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.idp.oidc",
     "apps.accounts",
     "apps.tenants",
     "apps.billing",
@@ -47,6 +55,7 @@ MIDDLEWARE = [
     "chatproject.inline_middleware.InlineCsrf",
     "chatproject.inline_middleware.InlineAuthentication",
     "apps.tenants.edge.middleware.PrincipalMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "chatproject.inline_middleware.InlineMessages",
     "chatproject.inline_middleware.InlineFrameOptions",
     "django_htmx.middleware.HtmxMiddleware",
@@ -230,6 +239,8 @@ SIMPLE_JWT = {
     "USER_ID_CLAIM": "sub",
     "UPDATE_LAST_LOGIN": False,
 }
+
+WAFFLE_FLAG_MODEL = "tenants.Flag"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -91,20 +91,20 @@ def _plans(principal: Principal, models: tuple[str, ...], prompt_bytes: int) -> 
 
 
 def _admitted(principal: Principal, costs: list[CallCost], write: Callable[[tuple[Admission, ...]], T]) -> T:
-    """Admit, then write; what cannot be written gives its admission back."""
+    """Admit, write, wake workers; what cannot be written gives its admission back."""
     admissions = billing.admit(principal, costs)
     try:
         written = write(admissions)
     except BaseException:
         billing.release(admissions)
         raise
+    ring(len(costs))
     billing.hold(admissions)
     return written
 
 
 def _announce(principal: Principal, turn: TurnAccepted) -> None:
-    """After the commit: wake workers, and tell the person's other pages."""
-    ring(len(turn.generations))
+    """After the commit: tell the person's other pages."""
     hints.tell(
         principal.tenant_id,
         principal.user_id,
@@ -196,7 +196,6 @@ def retry(principal: Principal, generation_id: UUID) -> GenerationAccepted:
             return turns.write_generations(principal, question, [(lane, row)])[0]
 
     generation = _admitted(principal, [CallCost(lane.generation_id, plan.amount_bound_nanousd)], write)
-    ring()
     hints.tell(
         principal.tenant_id,
         principal.user_id,

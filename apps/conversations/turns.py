@@ -81,7 +81,7 @@ def write_turn(principal: Principal, request: TurnRequest, lanes: Sequence[Plann
         idempotency_key=request.idempotency_key,
         request_digest=request.digest if request.idempotency_key else None,
     )
-    question = Message.objects.create(
+    question = Message(
         tenant_id=principal.tenant_id,
         conversation_id=conversation.id,
         turn_id=turn.id,
@@ -107,7 +107,10 @@ def write_turn(principal: Principal, request: TurnRequest, lanes: Sequence[Plann
 def write_generations(
     principal: Principal, question: Message, lanes: Sequence[tuple[PlannedLane, Lane]]
 ) -> list[Generation]:
-    """Pending answers and queued generations under one question. Demands the tenant's transaction."""
+    """Pending answers and queued generations under one question, which is written too where it is new.
+
+    Demands the tenant's transaction.
+    """
     deadline_at = datetime.now(UTC) + timedelta(seconds=settings.GENERATION_DEADLINE_SECONDS)
     answers = [
         Message(
@@ -122,7 +125,7 @@ def write_generations(
         )
         for lane, row in lanes
     ]
-    Message.objects.bulk_create(answers)
+    Message.objects.bulk_create([question, *answers] if question._state.adding else answers)
     generations = [
         Generation(
             id=lane.generation_id,

@@ -48,6 +48,7 @@ class LanguageModel(models.Model):
     context_tokens = models.PositiveIntegerField(default=128_000)
     max_output_tokens = models.PositiveIntegerField(default=4_096)
     reasoning = models.BooleanField(default=False)
+    tier = models.CharField(max_length=40, default="standard", help_text="What a tenant's rules speak of.")
     position = models.PositiveSmallIntegerField(default=100, help_text="Order in lists; smaller comes first.")
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)

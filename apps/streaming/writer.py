@@ -66,18 +66,11 @@ class LogWriter:
         self._closed = False
 
     async def open(self, generation_id: UUID, fence: int, start_body: Body) -> LogHandle:
-        """Write the start entry `<fence>-0` and return the handle.
+        """`begin`, then wait for Redis' verdict, but not longer than `open_wait_seconds`.
 
-        Waits for Redis' verdict, but not longer than `open_wait_seconds`: an answer may begin while Redis is away.
         Raises `Fenced` if a higher fence is there, `LogClosed` after `aclose`.
         """
-        if self._closed:
-            raise LogClosed("This writer is closed.")
-        if not self._tasks:
-            self._tasks = [asyncio.create_task(self._flush_forever()), asyncio.create_task(self._verify_forever())]
-        handle = LogHandle(generation_id, fence, self._limits, self._list)
-        self._handles.add(handle)
-        handle.start(start_body)
+        handle = self.begin(generation_id, fence, start_body)
         try:
             async with asyncio.timeout(self._open_wait_seconds):
                 await handle.flushed()
@@ -86,6 +79,20 @@ class LogWriter:
         except BaseException:
             self.discard(handle)
             raise
+        return handle
+
+    def begin(self, generation_id: UUID, fence: int, start_body: Body) -> LogHandle:
+        """Send the start entry `<fence>-0` and return the handle at once: an answer may begin while Redis is away.
+
+        Where a higher fence is there, the handle's next append raises `Fenced`. Raises `LogClosed` after `aclose`.
+        """
+        if self._closed:
+            raise LogClosed("This writer is closed.")
+        if not self._tasks:
+            self._tasks = [asyncio.create_task(self._flush_forever()), asyncio.create_task(self._verify_forever())]
+        handle = LogHandle(generation_id, fence, self._limits, self._list)
+        self._handles.add(handle)
+        handle.start(start_body)
         return handle
 
     def discard(self, handle: LogHandle) -> None:

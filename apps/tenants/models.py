@@ -1,10 +1,13 @@
 """Tenants and who belongs to them. All are under row-level security, and all but `Tenant` carry `tenant`."""
 
+from typing import Any, cast
+
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 from uuid6 import uuid7
+from waffle.models import AbstractUserFlag
 
 
 class Tenant(models.Model):
@@ -28,6 +31,9 @@ class Tenant(models.Model):
         blank=True,
         help_text="Slugs of the models this tenant may use; empty means every model offered to it.",
     )
+    requires_second_factor = models.BooleanField(
+        default=False, help_text="Members without a second factor are asked to set one up before anything else."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True)
 
@@ -48,6 +54,9 @@ class Membership(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=20, choices=Role.choices, default=Role.MEMBER)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    suspended_at = models.DateTimeField(
+        null=True, blank=True, help_text="From then on the person may not enter. What they wrote and spent stays."
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["tenant", "user"], name="tenants_membership_once")]
@@ -76,3 +85,191 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}…"
+
+
+class Team(models.Model):
+    """A group of members that rules and budgets may name."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="teams")
+    name = models.CharField(max_length=120)
+    external_id = models.CharField(max_length=255, blank=True, help_text="The directory's own id of this group.")
+    provisioned = models.BooleanField(default=False, help_text="Kept by a directory through SCIM.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint("tenant", Lower("name"), name="tenants_team_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TeamMember(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="members", db_constraint=False)
+    membership = models.ForeignKey(Membership, on_delete=models.CASCADE, related_name="teams", db_constraint=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team", "membership"], name="tenants_teammember_once")]
+
+    def __str__(self) -> str:
+        return f"{self.membership_id} in {self.team_id}"
+
+
+class Invitation(models.Model):
+    """An open door for one e-mail address. Only an HMAC of the link's secret is kept."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="invitations")
+    email = models.EmailField(max_length=254)
+    role = models.CharField(max_length=20, choices=Membership.Role.choices, default=Membership.Role.MEMBER)
+    digest = models.BinaryField(max_length=32, unique=True)
+    invited_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "-created_at"], name="tenants_invitation_list")]
+
+    def __str__(self) -> str:
+        return f"{self.email} as {self.role}"
+
+
+class RefreshToken(models.Model):
+    """One link of a program's sign-in. Renewing uses it up and makes the next; a second use ends the whole family."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    family = models.UUIDField()
+    parent = models.UUIDField(null=True)
+    digest = models.BinaryField(max_length=32, unique=True)
+    client = models.CharField(
+        max_length=200, blank=True, help_text="What asked for it: a browser, a program, a client id."
+    )
+    issued_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["tenant", "family"], name="tenants_refreshtoken_family"),
+            models.Index(fields=["tenant", "user", "-issued_at"], name="tenants_refreshtoken_list"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.family}"
+
+
+class ModelRule(models.Model):
+    """Who may use the models of a tier: members with one of these roles, or of one of these teams.
+
+    A tier without a rule is open to every member who may ask.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="model_rules")
+    tier = models.CharField(max_length=40)
+    roles = ArrayField(models.CharField(max_length=20), default=list, blank=True)
+    teams = ArrayField(models.UUIDField(), default=list, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "tier"], name="tenants_modelrule_once")]
+
+    def __str__(self) -> str:
+        return self.tier
+
+
+class IdentityProvider(models.Model):
+    """A company's own sign-in (OpenID Connect). Who comes from there belongs to this tenant."""
+
+    class Kind(models.TextChoices):
+        OIDC = "oidc", "OpenID Connect"
+        ENTRA = "entra", "Microsoft Entra"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="identity_providers")
+    slug = models.SlugField(max_length=60, unique=True, help_text="Part of the sign-in address.")
+    name = models.CharField(max_length=120)
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.OIDC)
+    issuer = models.URLField(max_length=400)
+    directory_id = models.CharField(max_length=64, blank=True, help_text="Entra's tenant id (tid); others are refused.")
+    client_id = models.CharField(max_length=200)
+    sealed_secret = models.TextField(blank=True, editable=False)
+    default_role = models.CharField(max_length=20, choices=Membership.Role.choices, default=Membership.Role.MEMBER)
+    enabled = models.BooleanField(default=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ProvisionedUser(models.Model):
+    """What a directory says of a member through SCIM, beside the membership it keeps."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    membership = models.OneToOneField(
+        Membership, on_delete=models.CASCADE, related_name="provisioned", db_constraint=False
+    )
+    user_name = models.CharField(max_length=254)
+    external_id = models.CharField(max_length=255, blank=True)
+    attributes = models.JSONField(default=dict, help_text="What was sent, without what is kept elsewhere.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    changed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [models.UniqueConstraint("tenant", Lower("user_name"), name="tenants_provisioneduser_name")]
+
+    def __str__(self) -> str:
+        return self.user_name
+
+
+class AuditEntry(models.Model):
+    """Who did what to which row, from where. Appended only; each entry's hash covers the one before it.
+
+    `tenant` is empty for what operators do to the installation itself. Entries of one tenant are numbered from 1.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, null=True, related_name="+")
+    seq = models.BigIntegerField()
+    at = models.DateTimeField()
+    actor_id = models.UUIDField(null=True)
+    actor = models.CharField(max_length=254, help_text="As they were called then: an e-mail address, a key, a job.")
+    via = models.CharField(max_length=20)
+    action = models.CharField(max_length=80)
+    target_kind = models.CharField(max_length=60, blank=True)
+    target_id = models.CharField(max_length=64, blank=True)
+    address = models.GenericIPAddressField(null=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    data = models.JSONField(default=dict)
+    previous_hash = models.BinaryField(max_length=32)
+    hash = models.BinaryField(max_length=32)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "seq"], nulls_distinct=False, name="tenants_auditentry_seq")
+        ]
+        indexes = [models.Index(fields=["tenant", "-at"], name="tenants_auditentry_list")]
+
+    def __str__(self) -> str:
+        return f"{self.seq} {self.action}"
+
+
+class Flag(AbstractUserFlag):  # type: ignore[misc]  # waffle ships no types
+    """A feature flag that may be on for some tenants."""
+
+    tenants = ArrayField(models.UUIDField(), default=list, blank=True)
+
+    def is_active(self, request: Any, read_only: bool = False) -> bool | None:
+        principal = getattr(request, "principal", None)
+        if principal is not None and principal.tenant_id in self.tenants:
+            return True
+        return cast("bool | None", super().is_active(request, read_only))

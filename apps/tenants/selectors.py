@@ -17,6 +17,7 @@ from apps.tenants.scope import own_scope, tenant_scope
 from apps.vault import same_digest
 
 _ACTIVE: dict[str, Any] = {
+    "suspended_at": None,
     "user__is_active": True,
     "tenant__status": Tenant.Status.ACTIVE,
     "tenant__deleted_at": None,

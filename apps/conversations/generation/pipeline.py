@@ -106,7 +106,8 @@ async def answer_generation(run: Run, ports: Ports) -> None:
         if run.interrupted:
             raise asyncio.CancelledError
         work = await _patiently(load, claimed)
-        handle = await ports.writer.open(claimed.generation_id, claimed.fence, _started(work))
+        # Not awaited: the row decides whether a provider may be called, and the log's verdict comes in its own time.
+        handle = ports.writer.begin(claimed.generation_id, claimed.fence, _started(work))
         await _receive(claimed, work, answer, ports, handle)
     except asyncio.CancelledError:
         if run.abandoned or run.handing_back or not run.cancel_asked:

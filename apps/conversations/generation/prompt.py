@@ -17,7 +17,8 @@ from apps.tenants.scope import tenant_scope
 # that it sees a conversation and not a list of questions.
 _HISTORY = """
 WITH RECURSIVE path AS (
-    SELECT id, parent_id, turn_id, text, 0 AS depth FROM conversations_message WHERE id = %(question)s
+    SELECT id, parent_id, turn_id, text, 0 AS depth FROM conversations_message
+    WHERE id = (SELECT parent_id FROM conversations_message WHERE id = %(answer)s)
     UNION ALL
     SELECT m.id, m.parent_id, m.turn_id, m.text, path.depth + 1
     FROM conversations_message m JOIN path ON m.id = path.parent_id
@@ -68,9 +69,7 @@ def load(claimed: Claimed) -> Work:
 
 def _history(row: Generation) -> list[dict[str, Any]]:
     with connections["default"].cursor() as cursor:
-        cursor.execute("SELECT parent_id FROM conversations_message WHERE id = %s", [row.message_id])
-        (question_id,) = cursor.fetchone() or (None,)
-        cursor.execute(_HISTORY, {"question": question_id, "lane": row.lane_id})
+        cursor.execute(_HISTORY, {"answer": row.message_id, "lane": row.lane_id})
         messages: list[dict[str, Any]] = []
         for question, answer in cursor.fetchall():
             messages.append({"role": "user", "content": question})
