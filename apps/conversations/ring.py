@@ -1,5 +1,6 @@
 """Waking workers. Best effort: the queued row is the truth, and every worker polls for rings it did not hear."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
@@ -15,9 +16,14 @@ log = structlog.get_logger(__name__)
 _ringer = ThreadPoolExecutor(1, thread_name_prefix="ring")
 
 
-def ring(count: int = 1) -> None:
-    """Wake workers for `count` queued generations, from a thread of its own; returns at once."""
+def ring(count: int = 1, then: Callable[[], None] | None = None) -> None:
+    """Wake workers for `count` queued generations, from a thread of its own; returns at once.
+
+    `then` runs on that thread afterwards: what may wait until the workers are on their way.
+    """
     _ringer.submit(_publish, count)
+    if then is not None:
+        _ringer.submit(then)
 
 
 def _publish(count: int) -> None:

@@ -98,8 +98,7 @@ def _admitted(principal: Principal, costs: list[CallCost], write: Callable[[tupl
     except BaseException:
         billing.release(admissions)
         raise
-    ring(len(costs))
-    billing.hold(admissions)
+    ring(len(costs), then=lambda: billing.hold(admissions))
     return written
 
 
