@@ -170,6 +170,7 @@ class _Session:
                 ("Administrator", f"{facts['admin_email']}   {facts['admin_password']}"),
                 ("API key", facts["api_key"]),
             ]
+            rows += [("Left out", told) for told in facts.get("left_out", [])]
             key = facts["api_key"]
         rows.append(("Logs", str(self.stack.supervisor.logs)))
         took = f"ready after {time.monotonic() - self.began:.1f} s"

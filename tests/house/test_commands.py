@@ -9,15 +9,17 @@ import sys
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import override_settings
+from pydantic import SecretStr
 
-from chatproject.management.commands import doctor
+from chatproject.management.commands import doctor, seed_demo
 from onebox import __main__ as onebox
 from onebox import commands
 from onebox.network import listen
@@ -190,6 +192,22 @@ def test_seeding_again_changes_nothing_but_the_keys(
     keys = {"api_key", "other_tenant_api_key"}
     assert {name for name in first if first[name] != again[name]} == keys
     assert counts() == before
+
+
+def test_a_provider_of_the_environment_that_is_away_is_named_and_the_next_one_offered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def add_provider(_command: str, name: str, *arguments: str) -> None:
+        asked.append(name)
+        if name == "OpenAI":
+            raise CommandError("cannot be reached")
+
+    monkeypatch.setattr(seed_demo, "call_command", add_provider)
+    promised = SimpleNamespace(openai_api_key=SecretStr("sk-nobody"), ollama_host="127.0.0.1:11434")
+    assert seed_demo.Command(stderr=StringIO())._offer_found(promised) == ["OpenAI: cannot be reached"]
+    assert asked == ["OpenAI", "Ollama"]
 
 
 def test_seeding_without_a_simulator_fails_and_says_so(manage: Run, tmp_path: Path) -> None:

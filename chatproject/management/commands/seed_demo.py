@@ -40,7 +40,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         environment = load()
         self._offer_simulated(environment.simulator_url)
-        self._offer_found(environment)
+        left_out = self._offer_found(environment)
         member = _person("Mira Okafor", MEMBER, "Northwind Studio")
         other = _person("Jonas Lind", OTHER_MEMBER, "Harbour Lab")
         if accounts_selectors.id_by_email(OPERATOR) is None:
@@ -56,6 +56,7 @@ class Command(BaseCommand):
             "other_password": _password(OTHER_MEMBER),
             "other_tenant_api_key": _key(other),
             "simulator_url": environment.simulator_url,
+            "left_out": left_out,
         }
         target: Path = options["json"]
         target.touch(mode=0o600)
@@ -85,18 +86,24 @@ class Command(BaseCommand):
                 position=position,
             )
 
-    def _offer_found(self, environment: Any) -> None:
-        """Real models that the environment promises; one that does not answer must not stop the demonstration."""
-        try:
-            if environment.openai_api_key is not None:
-                call_command("add_provider", "OpenAI", "--kind", "openai", "--key-env", "OPENAI_API_KEY", "--discover")
-            if environment.ollama_host:
-                call_command(
-                    "add_provider", "Ollama", "--kind", "ollama", "--base-url", _address(environment.ollama_host),
-                    "--free", "--discover",
-                )  # fmt: skip
-        except CommandError as error:
-            self.stderr.write(f"A provider named in the environment was left out: {error}")
+    def _offer_found(self, environment: Any) -> list[str]:
+        """Offer the real models that the environment promises; what was left out, as sentences.
+
+        One that does not answer stops neither the demonstration nor the next one.
+        """
+        found: list[list[str]] = []
+        if environment.openai_api_key is not None:
+            found.append(["OpenAI", "--kind", "openai", "--key-env", "OPENAI_API_KEY"])
+        if environment.ollama_host:
+            found.append(["Ollama", "--kind", "ollama", "--base-url", _address(environment.ollama_host), "--free"])
+        left_out = []
+        for arguments in found:
+            try:
+                call_command("add_provider", *arguments, "--discover")
+            except CommandError as error:
+                self.stderr.write(f"{arguments[0]} was left out: {error}")
+                left_out.append(f"{arguments[0]}: {error}")
+        return left_out
 
 
 async def _cards(simulator_url: str) -> list[dict[str, Any]]:
