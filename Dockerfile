@@ -22,6 +22,8 @@ COPY static static
 COPY deploy/bootstrap.py deploy/bootstrap.py
 RUN python -m compileall -q apps chatproject onebox simulator
 USER switchboard
+# So that a volume mounted there belongs to this account.
+RUN mkdir --mode 700 /var/lib/switchboard/audit-heads
 # Collecting connects to nothing; the values only let the settings load, and none of them is kept.
 RUN SECRET_KEY=x VAULT_KEYS=x API_KEY_PEPPER=x \
     DATABASE_URL=postgresql://x@127.0.0.1/x DATABASE_ENGINE_URL=postgresql://x@127.0.0.1/x \
@@ -29,4 +31,4 @@ RUN SECRET_KEY=x VAULT_KEYS=x API_KEY_PEPPER=x \
     python manage.py collectstatic --noinput
 EXPOSE 8000
 CMD ["python", "-m", "uvicorn", "--host", "0.0.0.0", "--port", "8000", "--no-access-log", "--no-server-header", \
-     "--log-level", "warning", "--timeout-graceful-shutdown", "30", "chatproject.asgi:application"]
+     "--log-level", "warning", "--no-proxy-headers", "--timeout-graceful-shutdown", "30", "chatproject.asgi:application"]

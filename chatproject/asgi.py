@@ -11,7 +11,9 @@ django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
+from django.conf import settings
 
+from apps.tenants.edge.client_address import ForwardedByProxies
 from apps.tenants.guard import refuse_unsafe_roles
 from chatproject.websocket_urls import urlpatterns
 
@@ -36,10 +38,13 @@ async def websocket(scope: Any, receive: Any, send: Any) -> None:
     await (_from_known_pages if from_a_page else _routes)(scope, receive, send)
 
 
-application = ProtocolTypeRouter(
-    {
-        "http": django_application,
-        "websocket": websocket,
-        "lifespan": lifespan,
-    }
+application = ForwardedByProxies(
+    ProtocolTypeRouter(
+        {
+            "http": django_application,
+            "websocket": websocket,
+            "lifespan": lifespan,
+        }
+    ),
+    settings.TRUSTED_PROXIES,
 )

@@ -3,10 +3,12 @@
 `.env.example` explains each of them in prose; a test holds the two lists together.
 """
 
+import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, PostgresDsn, RedisDsn, SecretStr
+from pydantic import AliasChoices, Field, PostgresDsn, RedisDsn, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,7 +55,27 @@ class Environment(BaseSettings):
     answer_max_bytes: int = Field(1_000_000, ge=1_000)
     websockets_per_process: int = Field(1000, ge=1)
     event_streams_per_process: int = Field(2000, ge=1)
+    trusted_proxies: str = ""
+    audit_heads_dir: Path | None = None
+    audit_heads_months: int = Field(24, ge=1, le=1200)
+    audit_signing_key: SecretStr | None = None
+    audit_public_keys: str = ""
     secure_cookies: bool = Field(False, validation_alias=AliasChoices("secure_cookies", "SECURE_COOKIES"))
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, networks: str) -> str:
+        for text in filter(None, networks.split(",")):
+            ip_network(text.strip(), strict=False)
+        return networks
+
+    @field_validator("audit_public_keys")
+    @classmethod
+    def _are_public_keys(cls, keys: str) -> str:
+        for text in filter(None, keys.split(",")):
+            if not re.fullmatch(r"[0-9a-f]{64}", text.strip()):
+                raise ValueError("a public key is 64 hexadecimal digits")
+        return keys
 
 
 def load() -> Environment:

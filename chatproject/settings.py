@@ -1,8 +1,11 @@
 """Django's settings, derived from the typed environment. Nothing else in the project reads `os.environ`."""
 
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from celery.schedules import crontab
 
 from chatproject.environment import ROOT, load
 
@@ -166,6 +169,11 @@ CELERY = {
     "timezone": "UTC",
     "task_default_queue": "celery",
     "beat_schedule": {
+        "write-audit-heads": {
+            "task": "tenants.write_audit_heads",
+            "schedule": crontab(minute=7),
+            "options": {"expires": 3000},
+        },
         "repeat-settlements": {
             "task": "billing.repeat_settlements",
             "schedule": 30.0,
@@ -239,6 +247,14 @@ SIMPLE_JWT = {
     "USER_ID_CLAIM": "sub",
     "UPDATE_LAST_LOGIN": False,
 }
+
+TRUSTED_PROXIES = tuple(
+    ip_network(text.strip(), strict=False) for text in ENV.trusted_proxies.split(",") if text.strip()
+)
+AUDIT_HEADS_DIR = ENV.audit_heads_dir or ENV.data_dir / "audit-heads"
+AUDIT_HEADS_MONTHS = ENV.audit_heads_months
+AUDIT_SIGNING_KEY = ENV.audit_signing_key.get_secret_value() if ENV.audit_signing_key else ""
+AUDIT_PUBLIC_KEYS = tuple(text.strip() for text in ENV.audit_public_keys.split(",") if text.strip())
 
 WAFFLE_FLAG_MODEL = "tenants.Flag"
 

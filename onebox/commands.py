@@ -20,7 +20,8 @@ def web(server: str, listener: socket.socket) -> list[str]:
         # No -b: beside --fd it would listen on port 8000 as well.
         return [sys.executable, "-m", "daphne", "--fd", descriptor, "-v", "0", "--no-server-name", _APPLICATION]
     if server == "uvicorn":
-        quiet = ["--no-access-log", "--no-server-header", "--log-level", "warning"]
+        # Which proxies are believed is said by TRUSTED_PROXIES alone; uvicorn would believe everybody on this machine.
+        quiet = ["--no-access-log", "--no-server-header", "--log-level", "warning", "--no-proxy-headers"]
         drain = ["--timeout-graceful-shutdown", "30"]
         return [sys.executable, "-m", "uvicorn", "--fd", descriptor, *quiet, *drain, _APPLICATION]
     raise ValueError(f"WEB_SERVER must be one of {', '.join(WEB_SERVERS)}, not {server!r}.")

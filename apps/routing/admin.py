@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from apps.routing import provider_keys
 from apps.routing.errors import ProviderAddressRefused
 from apps.routing.models import Deployment, LanguageModel, Price, Provider
-from apps.routing.registration import checked_base_url, checked_key, origin
+from apps.routing.registration import checked_base_url, checked_key
 from apps.routing.selectors import invalidate
 
 if TYPE_CHECKING:  # generic for the type checker alone
@@ -93,7 +93,7 @@ class ProviderForm(EngineForm):
         given = self.cleaned_data
         if given.get("key") and given.get("remove_key"):
             self.add_error("remove_key", "Either give a key or remove it.")
-        moves = origin(self.instance.base_url) != origin(given.get("address", self.instance.base_url))
+        moves = self.instance.base_url != given.get("address", self.instance.base_url)
         if self.instance.sealed_key and moves and not (given.get("key") or given.get("remove_key")):
             self.add_error("key", "The address changes, so give the key again.")
         return cleaned

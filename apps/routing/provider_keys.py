@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from apps.vault import Vault
+from apps.vault import SealedColumn, Vault, VaultError, register, same_digest
 
 
 def seal(provider_id: UUID, key: str) -> str:
@@ -18,8 +18,19 @@ def open_key(provider_id: UUID, sealed_key: str) -> str | None:
     return _vault().open(sealed_key, context=_context(provider_id)) if sealed_key else None
 
 
-def _context(provider_id: UUID) -> tuple[str, ...]:
+def holds(provider_id: UUID, sealed_key: str, key: str) -> bool:
+    """Whether the sealed key is this key. A key that cannot be opened is another."""
+    try:
+        return same_digest((open_key(provider_id, sealed_key) or "").encode(), key.encode())
+    except VaultError:
+        return False
+
+
+def _context(provider_id: UUID | str) -> tuple[str, ...]:
     return ("routing_provider", str(provider_id), "key")
+
+
+register(SealedColumn("routing.Provider", "sealed_key", _context))
 
 
 @lru_cache(maxsize=1)

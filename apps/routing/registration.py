@@ -14,10 +14,12 @@ from django.utils.text import slugify
 
 from apps.problems import NotFound
 from apps.routing import provider_keys
+from apps.routing.catalogue_audit import COMMAND_LINE, note, state
 from apps.routing.contracts import NewPrice, RegisteredModel
 from apps.routing.errors import ProviderAddressRefused, Unpriced
 from apps.routing.models import Deployment, LanguageModel, Price, Provider
 from apps.routing.selectors import invalidate
+from apps.tenants.audit import Actor
 
 _HUES = 8
 
@@ -31,11 +33,12 @@ def add_provider(
     tenant_id: UUID | None = None,
     simulated: bool = False,
     adapter: str = Provider.Adapter.OPENAI_COMPATIBLE,
+    actor: Actor = COMMAND_LINE,
 ) -> UUID:
     """Add a provider or change the one with that slug, and return its id. `key` None leaves a stored key as it is.
 
-    Raises `ProviderAddressRefused` where the address is not usable, or moves to another origin while the stored key was
-    not given again: a key is never sent to an address it was not given for.
+    Raises `ProviderAddressRefused` where the address is not usable, or changes while the stored key was not given
+    again: a key is never sent to an address it was not given for.
     """
     address = checked_base_url(base_url)
     sealable = None if key is None else checked_key(key)
@@ -45,16 +48,19 @@ def add_provider(
     with transaction.atomic(using="engine"):
         _one_writer()
         row = Provider.objects.using("engine").filter(_of(tenant_id), slug=slug).first()
+        before = None if row is None else state(row)
         if row is None:
             row = Provider(tenant_id=tenant_id, slug=slug)
-        elif sealable is None and row.sealed_key and origin(row.base_url) != origin(address):
+        elif sealable is None and row.sealed_key and row.base_url != address:
             raise ProviderAddressRefused(
                 "The address changes, so give the key again.", fields={"key": ["Give it again for the new address."]}
             )
         row.name, row.base_url, row.adapter, row.simulated, row.enabled = name, address, adapter, simulated, True
+        key_given = sealable is not None and not provider_keys.holds(row.id, row.sealed_key, sealable)
         if sealable is not None:
             row.sealed_key = provider_keys.seal(row.id, sealable)
         row.save(using="engine")
+        note(row, before, actor, key_given=key_given)
     invalidate(tenant_id)
     return row.id
 
@@ -73,6 +79,7 @@ def register_model(
     reasoning: bool | None = None,
     position: int | None = None,
     priority: int | None = None,
+    actor: Actor = COMMAND_LINE,
 ) -> RegisteredModel:
     """Offer a provider's model under `slug` (by default the upstream name), to the provider's tenant or to all.
 
@@ -96,16 +103,13 @@ def register_model(
         if provider is None:
             raise NotFound("There is no such provider. Add it first.")
         model = _model(
-            provider, slug or upstream_model, {name: value for name, value in given.items() if value is not None}
+            provider,
+            slug or upstream_model,
+            {name: value for name, value in given.items() if value is not None},
+            actor,
         )
-        deployment, created = Deployment.objects.using("engine").update_or_create(
-            model=model,
-            provider=provider,
-            upstream_model=upstream_model,
-            defaults={"tenant_id": provider.tenant_id, "enabled": True}
-            | ({} if priority is None else {"priority": priority}),
-        )
-        repriced = _reprice(deployment, price)
+        deployment, created = _deployment(provider, model, upstream_model, priority, actor)
+        repriced = _reprice(deployment, price, actor)
     invalidate(provider.tenant_id)
     return RegisteredModel(model.id, deployment.id, created, repriced)
 
@@ -135,12 +139,6 @@ def checked_key(text: str) -> str:
     return key
 
 
-def origin(address: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port: what a key is given to."""
-    parts = urlsplit(address)
-    return parts.scheme, parts.hostname or "", parts.port
-
-
 def _of(tenant_id: UUID | None) -> Q:
     return Q(tenant__isnull=True) if tenant_id is None else Q(tenant_id=tenant_id)
 
@@ -155,16 +153,35 @@ def _one_writer() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('routing.catalogue'))")
 
 
-def _model(provider: Provider, slug: str, given: dict[str, object]) -> LanguageModel:
+def _model(provider: Provider, slug: str, given: dict[str, object], actor: Actor) -> LanguageModel:
     models = LanguageModel.objects.using("engine").filter(_of(provider.tenant_id))
     row = models.filter(slug=slug).first()
+    before = None if row is None else state(row)
     if row is None:
         row = LanguageModel(tenant_id=provider.tenant_id, slug=slug, name=slug, hue=_next_hue())
     for field, value in given.items():
         setattr(row, field, value)
     row.enabled = True
     row.save(using="engine")
+    note(row, before, actor)
     return row
+
+
+def _deployment(
+    provider: Provider, model: LanguageModel, upstream_model: str, priority: int | None, actor: Actor
+) -> tuple[Deployment, bool]:
+    """The model at the provider, switched on, and whether it is new."""
+    named = {"model": model, "provider": provider, "upstream_model": upstream_model}
+    row = Deployment.objects.using("engine").filter(**named).first()
+    before = None if row is None else state(row)
+    if row is None:
+        row = Deployment(**named)
+    row.tenant_id, row.enabled = provider.tenant_id, True
+    if priority is not None:
+        row.priority = priority
+    row.save(using="engine")
+    note(row, before, actor)
+    return row, before is None
 
 
 def _next_hue() -> int:
@@ -172,7 +189,7 @@ def _next_hue() -> int:
     return min(range(1, _HUES + 1), key=lambda hue: (taken.count(hue), hue))
 
 
-def _reprice(deployment: Deployment, price: NewPrice) -> bool:
+def _reprice(deployment: Deployment, price: NewPrice, actor: Actor) -> bool:
     """Append the price unless it is in force already."""
     current = (
         Price.objects.using("engine")
@@ -193,7 +210,7 @@ def _reprice(deployment: Deployment, price: NewPrice) -> bool:
         current.free,
     ):
         return False
-    Price.objects.using("engine").create(
+    version = Price.objects.using("engine").create(
         tenant_id=deployment.tenant_id,
         deployment=deployment,
         input_nanousd_per_mtok=wanted[0],
@@ -201,4 +218,5 @@ def _reprice(deployment: Deployment, price: NewPrice) -> bool:
         output_nanousd_per_mtok=wanted[2],
         free=wanted[3],
     )
+    note(version, None, actor)
     return True

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from apps.accounts.models import User
 from apps.tenants import services
 from apps.tenants.admin_engine import EngineAdmin, log_operation
+from apps.tenants.audit import Actor
 from apps.tenants.models import ApiKey, Membership, Tenant
 
 admin.site.unregister(Group)  # roles are memberships; Django's groups are not used
@@ -76,6 +77,8 @@ class ApiKeyAdmin(EngineAdmin[ApiKey]):
 
     @admin.action(description="Revoke the chosen keys", permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        revoked = services.revoke_api_keys_as_operator(list(queryset.values_list("id", flat=True)))
+        revoked = services.revoke_api_keys_as_operator(
+            list(queryset.values_list("id", flat=True)), Actor(request.user.pk, request.user.email, "admin")
+        )
         log_operation(request, queryset, "Revoked.")
         messages.success(request, f"Revoked: {revoked}. Processes that know a key refuse it within two seconds.")

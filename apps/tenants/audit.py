@@ -4,23 +4,24 @@ Each entry's hash covers its own content and the hash before it, so that a chang
 The database lets nobody update or delete an entry.
 """
 
+import getpass
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from hashlib import sha256
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import orjson
 from django.db import connections
 from structlog.contextvars import get_contextvars
 
+from apps.tenants import audit_content
 from apps.tenants.contracts import Principal
 from apps.tenants.models import AuditEntry
 
 GENESIS = bytes(32)
-_FORMAT = "switchboard-audit-1"
+# The same person reading the same thing again within this time is one read.
+READ_AGAIN = timedelta(minutes=15)
 
 # Where the current request came from; set at the door.
 address: ContextVar[str | None] = ContextVar("audit_address", default=None)
@@ -38,6 +39,19 @@ class Actor:
     def of(cls, principal: Principal) -> "Actor":
         return cls(principal.user_id, principal.user_email, principal.via.value)
 
+    @classmethod
+    def command(cls, name: str) -> "Actor":
+        """`manage.py <name>`, run by an account of the machine."""
+        try:
+            account = getpass.getuser()
+        except (KeyError, OSError):  # a container's user without a name
+            account = "unknown"
+        return cls(None, f"manage.py {name} ({account})", "command")
+
+    @classmethod
+    def job(cls, name: str) -> "Actor":
+        return cls(None, name, "job")
+
 
 def record(
     tenant_id: UUID | None,
@@ -51,54 +65,81 @@ def record(
     """Append one entry to the tenant's chain. Demands the transaction of what it tells of, in that tenant's scope.
 
     `tenant_id` None is the installation's own chain, for `using="engine"` alone. `action` is a word such as
-    `member.role_changed`; `data` says what changed and never holds a secret, a prompt or an answer.
+    `member.role_changed`; `data` says what changed and never holds a secret, a prompt or an answer. Call it last: the
+    chain is locked until the transaction ends. Raises RuntimeError outside of a transaction.
     """
-    connection = connections[using]
-    if not connection.in_atomic_block:
-        raise RuntimeError("an audit entry belongs to the transaction of the change it tells of")
-    with connection.cursor() as cursor:
-        # One writer at a time per chain; the lock ends with the transaction.
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('audit:' || %s, 0))", [str(tenant_id)])
-    last = (
-        AuditEntry.objects.using(using).filter(tenant_id=tenant_id).order_by("-seq").values_list("seq", "hash").first()
-    )
-    seq, previous = (last[0] + 1, bytes(last[1])) if last else (1, GENESIS)
+    at = _turn(tenant_id, using)
+    last = AuditEntry.objects.using(using).filter(tenant_id=tenant_id).order_by("-seq").values_list("seq", "hash")[:1]
+    seq, previous = next(((number + 1, bytes(digest)) for number, digest in last), (1, GENESIS))
     kind, target_id = (target[0], str(target[1])) if target else ("", "")
     entry = AuditEntry(
         tenant_id=tenant_id,
         seq=seq,
-        at=datetime.now(UTC),
+        at=at,
         actor_id=actor.id,
-        actor=actor.name[:254],
+        actor=audit_content.text(actor.name, 254),
         via=actor.via,
-        action=action,
-        target_kind=kind,
-        target_id=target_id[:64],
-        address=address.get(),
-        request_id=str(get_contextvars().get("request_id", ""))[:64],
-        data=dict(data or {}),
+        action=audit_content.text(action, 80),
+        target_kind=audit_content.text(kind, 60),
+        target_id=audit_content.text(target_id, 64),
+        address=audit_content.address(address.get()),
+        request_id=audit_content.text(str(get_contextvars().get("request_id", "")), 64),
+        data=audit_content.data(data or {}),
         previous_hash=previous,
     )
-    entry.hash = digest(entry)
+    entry.hash = audit_content.digest(entry)
     entry.save(using=using, force_insert=True)
 
 
-def digest(entry: AuditEntry) -> bytes:
-    """SHA-256 over everything an entry says, and over the hash before it."""
-    told = [
-        _FORMAT,
-        str(entry.tenant_id),
-        entry.seq,
-        entry.at.astimezone(UTC).isoformat(timespec="microseconds"),
-        str(entry.actor_id),
-        entry.actor,
-        entry.via,
-        entry.action,
-        entry.target_kind,
-        entry.target_id,
-        str(entry.address),
-        entry.request_id,
-        entry.data,
-        bytes(entry.previous_hash).hex(),
-    ]
-    return sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).digest()
+def record_read(
+    principal: Principal,
+    action: str,
+    *,
+    target: tuple[str, UUID | str] | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    """Append that somebody read what is not theirs, once in 15 minutes for each person, credential and target.
+
+    In the tenant's scope, like `record`.
+    """
+    kind, target_id = (target[0], str(target[1])) if target else ("", "")
+    told = AuditEntry.objects.filter(
+        tenant_id=principal.tenant_id,
+        at__gt=_clock("default") - READ_AGAIN,
+        actor_id=principal.user_id,
+        via=principal.via.value,
+        action=action,
+        target_kind=kind,
+        target_id=target_id,
+        address=audit_content.address(address.get()),
+    )
+    if not told.exists():
+        record(principal.tenant_id, Actor.of(principal), action, target=target, data=data)
+
+
+def _turn(tenant_id: UUID | None, using: str) -> datetime:
+    """Wait until this transaction is the chain's one writer, and tell the time from then, by the database's clock.
+
+    The web processes' clocks may differ; by one clock, later entries are never earlier. The lock ends with the
+    transaction, so a number is given again where it was rolled back.
+    """
+    connection = connections[using]
+    if not connection.in_atomic_block:
+        raise RuntimeError("an audit entry belongs to the transaction of the change it tells of")
+    if tenant_id is None and using != "engine":
+        raise RuntimeError("the installation's own chain is written as engine")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended('audit:' || %s, 0))) "
+            "SELECT clock_timestamp() FROM turn",
+            [str(tenant_id)],
+        )
+        (at,) = cursor.fetchone()
+    return at  # type: ignore[no-any-return]
+
+
+def _clock(using: str) -> datetime:
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (at,) = cursor.fetchone()
+    return at  # type: ignore[no-any-return]

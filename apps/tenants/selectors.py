@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from apps.tenants import key_secrets
+from apps.tenants import audit, key_secrets
 from apps.tenants.contracts import ApiKeySummary, MembershipSummary, Principal, Via
 from apps.tenants.models import ApiKey, Membership, Tenant
 from apps.tenants.scope import own_scope, tenant_scope
@@ -58,6 +58,8 @@ def api_keys(principal: Principal) -> list[ApiKeySummary]:
         rows = ApiKey.objects.filter(tenant_id=principal.tenant_id).select_related("user")
         if not principal.administers:
             rows = rows.filter(user_id=principal.user_id)
+        elif rows.exclude(user_id=principal.user_id).exists():
+            audit.record_read(principal, "api_key.listed", target=("tenant", principal.tenant_id))
         return [
             ApiKeySummary(
                 id=row.id,

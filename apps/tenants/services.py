@@ -18,7 +18,7 @@ from uuid6 import uuid7
 from apps.accounts import services as accounts
 from apps.accounts.contracts import is_storable
 from apps.problems import Forbidden
-from apps.tenants import key_secrets, selectors
+from apps.tenants import audit, key_secrets, selectors
 from apps.tenants.contracts import NewApiKey, NewTenant, Principal, Scope, Via
 from apps.tenants.errors import InvalidApiKey, InvalidTenant, NotFound
 from apps.tenants.models import ApiKey, Membership, Tenant
@@ -31,25 +31,50 @@ _TOUCH_SECONDS = 60.0
 log = structlog.get_logger(__name__)
 
 
-def sign_up(name: str, email: str, password: str, tenant_name: str, *, plan: str = Tenant.Plan.FREE) -> NewTenant:
+def sign_up(
+    name: str,
+    email: str,
+    password: str,
+    tenant_name: str,
+    *,
+    plan: str = Tenant.Plan.FREE,
+    actor: audit.Actor | None = None,
+) -> NewTenant:
     """Make an account, a tenant and the membership that makes the one own the other; all of them or none.
 
-    Raises `accounts.errors.InvalidAccount`, `InvalidTenant`.
+    `actor` is who did it, where that is not the person. Raises `accounts.errors.InvalidAccount`, `InvalidTenant`.
     """
     tenant_name = _checked_name(tenant_name)
     account = accounts.check(email, name, password)
     tenant_id = uuid7()
     with tenant_scope(tenant_id, user_id=account.id):
         owner_id = accounts.insert(account)
-        return _insert_tenant(tenant_id, tenant_name, owner_id, plan)
+        tenant = _insert_tenant(tenant_id, tenant_name, owner_id, plan)
+        _note_opened(tenant, tenant_name, plan, actor or audit.Actor(owner_id, account.email, Via.SESSION))
+        return tenant
 
 
-def open_tenant(name: str, owner_id: UUID, *, plan: str = Tenant.Plan.FREE) -> NewTenant:
-    """Open a tenant owned by an existing person; `plan` is one of `Tenant.Plan`. Raises `InvalidTenant`."""
+def open_tenant(
+    name: str, owner_id: UUID, *, plan: str = Tenant.Plan.FREE, actor: audit.Actor | None = None
+) -> NewTenant:
+    """Open a tenant owned by an existing person; `plan` is one of `Tenant.Plan`. Raises `InvalidTenant`.
+
+    `actor` is who did it, where that is not the person.
+    """
     name = _checked_name(name)
     tenant_id = uuid7()
     with tenant_scope(tenant_id, user_id=owner_id):
-        return _insert_tenant(tenant_id, name, owner_id, plan)
+        tenant = _insert_tenant(tenant_id, name, owner_id, plan)
+        if actor is None:
+            membership = Membership.objects.select_related("user").get(tenant_id=tenant_id, user_id=owner_id)
+            actor = audit.Actor(owner_id, membership.user.email, Via.SESSION)
+        _note_opened(tenant, name, plan, actor)
+        return tenant
+
+
+def _note_opened(tenant: NewTenant, name: str, plan: str, actor: audit.Actor) -> None:
+    told = {"name": name, "slug": tenant.slug, "plan": plan, "owner_id": tenant.owner_id}
+    audit.record(tenant.id, actor, "tenant.opened", target=("tenant", tenant.id), data=told)
 
 
 def _checked_name(name: str) -> str:
@@ -81,10 +106,16 @@ def _insert_tenant(tenant_id: UUID, name: str, owner_id: UUID, plan: str) -> New
 
 
 def create_api_key(
-    principal: Principal, name: str, scopes: Collection[str] = (), expires_at: datetime | None = None
+    principal: Principal,
+    name: str,
+    scopes: Collection[str] = (),
+    expires_at: datetime | None = None,
+    *,
+    actor: audit.Actor | None = None,
 ) -> NewApiKey:
     """Make a key that speaks for the caller in this tenant. The secret is in the answer and nowhere else.
 
+    `actor` is who makes it, where that is not the person it speaks for.
     Raises `InvalidApiKey`; `Forbidden` for viewers and for callers that are themselves a key.
     """
     if principal.via is Via.API_KEY:
@@ -116,6 +147,14 @@ def create_api_key(
         if live.count() >= MAX_LIVE_KEYS:
             raise InvalidApiKey(f"There are {MAX_LIVE_KEYS} keys already. Revoke one that is not needed.")
         key.save(force_insert=True)
+        audit.record(
+            principal.tenant_id,
+            actor or audit.Actor.of(principal),
+            "api_key.made",
+            target=("api_key", key.id),
+            data={"name": name, "prefix": prefix, "scopes": key.scopes, "expires_at": expires_at}
+            | ({} if actor is None else {"speaks_for": principal.user_id}),
+        )
     log.info("api_key.created", api_key_id=str(key.id), prefix=prefix)
     return NewApiKey(key.id, name, prefix, secret)
 
@@ -132,19 +171,30 @@ def revoke_api_key(principal: Principal, key_id: UUID) -> None:
         key = keys.first()
         if key is None:
             raise NotFound("There is no such key.")
-        keys.filter(revoked_at=None).update(revoked_at=Now())
+        if keys.filter(revoked_at=None).update(revoked_at=Now()):
+            _note_revoked(key, audit.Actor.of(principal))
     selectors.forget_api_key(bytes(key.digest))
     log.info("api_key.revoked", api_key_id=str(key_id), prefix=key.prefix)
 
 
-def revoke_api_keys_as_operator(key_ids: Collection[UUID]) -> int:
+def revoke_api_keys_as_operator(key_ids: Collection[UUID], actor: audit.Actor | None = None) -> int:
     """End keys of any tenant, as `engine`; returns how many were still alive."""
-    keys = ApiKey.objects.using("engine").filter(id__in=list(key_ids), revoked_at=None)
-    digests = [bytes(digest) for digest in keys.values_list("digest", flat=True)]
-    revoked = keys.update(revoked_at=Now())
-    for digest in digests:
-        selectors.forget_api_key(digest)
-    return revoked
+    actor = actor or audit.Actor(None, "operator", "admin")
+    with transaction.atomic(using="engine"):
+        alive = ApiKey.objects.using("engine").filter(id__in=list(key_ids), revoked_at=None)
+        # Chains are taken in one order, so that two operators never wait for each other.
+        keys = list(alive.order_by("tenant_id", "id").select_for_update())
+        alive.update(revoked_at=Now())
+        for key in keys:
+            _note_revoked(key, actor, using="engine")
+    for key in keys:
+        selectors.forget_api_key(bytes(key.digest))
+    return len(keys)
+
+
+def _note_revoked(key: ApiKey, actor: audit.Actor, *, using: str = "default") -> None:
+    told = {"name": key.name, "prefix": key.prefix, "speaks_for": key.user_id}
+    audit.record(key.tenant_id, actor, "api_key.revoked", target=("api_key", key.id), data=told, using=using)
 
 
 def touch_api_key(key_id: UUID) -> None:

@@ -2,10 +2,12 @@
 
 from apps.vault.digests import keyed_digest, new_secret, same_digest
 from apps.vault.errors import BadKeys, Tampered, UnknownKey, VaultError
+from apps.vault.sealed_columns import SealedColumn, register, sealed_columns
 from apps.vault.sealing import Vault, fingerprint
 
 __all__ = [
     "BadKeys",
+    "SealedColumn",
     "Tampered",
     "UnknownKey",
     "Vault",
@@ -13,5 +15,7 @@ __all__ = [
     "fingerprint",
     "keyed_digest",
     "new_secret",
+    "register",
     "same_digest",
+    "sealed_columns",
 ]

@@ -90,6 +90,15 @@ class Vault:
             raise Tampered("the sealed text does not belong here, or was changed") from None
         return data.decode("utf-8", "surrogatepass")
 
+    @property
+    def current(self) -> str:
+        """The id of the key that seals."""
+        return self._current
+
+    def key_of(self, token: str) -> str:
+        """The id of the key a text was sealed under, known or not. Raises `Tampered` if malformed."""
+        return _parse(token)[0]
+
     def needs_rotation(self, token: str) -> bool:
         """Whether the text should be opened and sealed again under the current key. Raises `Tampered` if malformed."""
         return _parse(token)[0] != self._current

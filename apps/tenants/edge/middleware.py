@@ -4,8 +4,8 @@ Both work for synchronous and asynchronous views; in an asynchronous chain the d
 """
 
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import cast
 
 import structlog
@@ -17,6 +17,7 @@ from django.http.response import HttpResponseBase
 
 from apps.observability import context, metrics
 from apps.problems import Problem
+from apps.tenants import audit, audit_content
 from apps.tenants.contracts import Principal
 from apps.tenants.edge import credentials
 from apps.tenants.edge.problems import answer, translate
@@ -72,12 +73,18 @@ class RequestContextMiddleware(_BothWays):
         problem = translate(exception) if _is_ours(exception) else None
         return answer(request, problem) if problem is not None else None
 
-    def _context(self, request: HttpRequest) -> AbstractContextManager[None]:
+    @contextmanager
+    def _context(self, request: HttpRequest) -> Iterator[None]:
         request.request_id = context.request_id(request.headers.get("X-Request-Id"))  # type: ignore[attr-defined]
         given = context.TraceParent.parse(request.headers.get("traceparent"))
         trace = given.child() if given else context.TraceParent.new()
         request.traceparent = str(trace)  # type: ignore[attr-defined]
-        return context.bound(request_id=request.request_id, trace_id=trace.trace_id)  # type: ignore[attr-defined]
+        came_from = audit.address.set(audit_content.address(request.META.get("REMOTE_ADDR")))
+        try:
+            with context.bound(request_id=request.request_id, trace_id=trace.trace_id):  # type: ignore[attr-defined]
+                yield
+        finally:
+            audit.address.reset(came_from)
 
     def _finished(self, request: HttpRequest, response: HttpResponseBase, began: float) -> HttpResponseBase:
         seconds = time.monotonic() - began

@@ -21,6 +21,7 @@ from apps.routing.errors import ProviderFailed
 from apps.routing.price_facts import Facts, openai_facts
 from apps.routing.providers.listing import upstream_models
 from apps.routing.registration import checked_base_url, checked_key
+from apps.tenants.audit import Actor
 from apps.tenants.selectors import tenant_id_by_slug
 
 OPENAI = "openai"
@@ -81,8 +82,13 @@ class Command(BaseCommand):
         if options["discover"]:
             wanted = self._discover(options, access, wanted)
         offers = [(one, *self._terms(one, options, price)) for one in wanted]
+        actor = Actor.command("add_provider")
         provider_id = services.add_provider(
-            name=options["name"], base_url=access.base_url, key=access.key, tenant_id=_tenant(options["tenant"])
+            name=options["name"],
+            base_url=access.base_url,
+            key=access.key,
+            tenant_id=_tenant(options["tenant"]),
+            actor=actor,
         )
         self.stdout.write(f"Provider {options['name']} at {access.base_url}")
         for one, terms, facts in offers:
@@ -95,6 +101,7 @@ class Command(BaseCommand):
                 context_tokens=options["context_tokens"] or (facts.context_tokens if facts else None),
                 max_output_tokens=options["max_output_tokens"] or (facts.max_output_tokens if facts else None),
                 reasoning=facts.reasoning if facts else None,
+                actor=actor,
             )
             state = "added" if done.created else "new price" if done.repriced else "unchanged"
             self.stdout.write(f"  {one.slug}  {_told(terms)}  ({state})")

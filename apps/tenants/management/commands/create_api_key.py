@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from apps.accounts import selectors as people
 from apps.problems import Problem
 from apps.tenants import selectors, services
+from apps.tenants.audit import Actor
 from apps.tenants.contracts import Scope
 from apps.tenants.management.telling import reason
 
@@ -36,7 +37,9 @@ class Command(BaseCommand):
             raise CommandError("--expires-days is a number from 1 to 36500.")
         expires_at = datetime.now(UTC) + timedelta(days=days) if days is not None else None
         try:
-            key = services.create_api_key(principal, options["name"], options["scope"], expires_at)
+            key = services.create_api_key(
+                principal, options["name"], options["scope"], expires_at, actor=Actor.command("create_api_key")
+            )
         except Problem as problem:
             raise CommandError(reason(problem)) from problem
         told = {"id": str(key.id), "prefix": key.prefix, "secret": key.secret}

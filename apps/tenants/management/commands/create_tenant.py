@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from apps.accounts import selectors as people
 from apps.problems import Problem
 from apps.tenants import services
+from apps.tenants.audit import Actor
 from apps.tenants.contracts import NewTenant
 from apps.tenants.management.telling import reason
 from apps.tenants.models import Tenant
@@ -46,17 +47,17 @@ class Command(BaseCommand):
 
     def _open(self, options: dict[str, Any]) -> tuple[NewTenant, str | None]:
         """The tenant, and the password if one was generated."""
-        name, email = options["name"], options["owner_email"]
+        name, email, actor = options["name"], options["owner_email"], Actor.command("create_tenant")
         owner_id = people.id_by_email(email)
         if owner_id is not None:
             if options["password_stdin"] or options["generate_password"]:
                 raise CommandError(f"{email} has an account already, and it keeps its password. Leave the option out.")
-            return services.open_tenant(name, owner_id, plan=options["plan"]), None
+            return services.open_tenant(name, owner_id, plan=options["plan"], actor=actor), None
         if options["generate_password"]:
             password = secrets.token_urlsafe(18)
         elif options["password_stdin"]:
             password = sys.stdin.readline().rstrip("\r\n")
         else:
             raise CommandError(f"{email} has no account yet: add --password-stdin or --generate-password.")
-        tenant = services.sign_up(options["owner_name"], email, password, name, plan=options["plan"])
+        tenant = services.sign_up(options["owner_name"], email, password, name, plan=options["plan"], actor=actor)
         return tenant, password if options["generate_password"] else None

@@ -1,0 +1,16 @@
+"""Celery's door of tenants: upkeep that beat asks for."""
+
+from celery import shared_task
+from django.db import connections
+
+from apps.tenants import audit_heads
+
+
+@shared_task(name="tenants.write_audit_heads", ignore_result=True)
+def write_audit_heads() -> None:
+    """Sign and write down where each audit chain ends; see `audit_heads`."""
+    try:
+        audit_heads.write_heads()
+    finally:
+        for connection in connections.all(initialized_only=True):
+            connection.close()
