@@ -11,6 +11,9 @@ from typing import Literal
 from pydantic import AliasChoices, Field, PostgresDsn, RedisDsn, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from apps.vault.errors import BadKeys
+from apps.vault.key_list import read_key_list
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -22,6 +25,7 @@ class Environment(BaseSettings):
     secret_key: SecretStr
     vault_keys: SecretStr
     api_key_pepper: SecretStr
+    jwt_keys: SecretStr | None = None
 
     database_url: PostgresDsn
     database_engine_url: PostgresDsn
@@ -75,6 +79,18 @@ class Environment(BaseSettings):
         for text in filter(None, keys.split(",")):
             if not re.fullmatch(r"[0-9a-f]{64}", text.strip()):
                 raise ValueError("a public key is 64 hexadecimal digits")
+        return keys
+
+    @field_validator("jwt_keys")
+    @classmethod
+    def _are_readable(cls, keys: SecretStr | None) -> SecretStr | None:
+        """Tokens are verified on every request, so a list that cannot be read stops the start."""
+        if keys is None or not keys.get_secret_value():
+            return None
+        try:
+            read_key_list(keys.get_secret_value())
+        except BadKeys as error:
+            raise ValueError(str(error)) from None
         return keys
 
 

@@ -9,7 +9,9 @@ for name in POSTGRES_PASSWORD OWNER_PASSWORD APP_PASSWORD ENGINE_PASSWORD REDIS_
   echo "$name=$(hex)"
 done
 # 32 random bytes, in the alphabet of URLs.
-echo "VAULT_KEYS=k1:$(head -c 32 /dev/urandom | base64 | tr '+/' '-_')"
+for name in VAULT_KEYS JWT_KEYS; do
+  echo "$name=k1:$(head -c 32 /dev/urandom | base64 | tr '+/' '-_')"
+done
 cat <<'SETTINGS'
 # Where people reach it. Over HTTPS: https://chat.example, chat.example, 1.
 BASE_URL=http://127.0.0.1:8000

@@ -19,7 +19,7 @@ PASSWORDS = (
 )
 
 
-def _vault_key() -> str:
+def _named_key() -> str:
     """A key id and 32 random bytes in base64. Without `+` and `/`, so that both alphabets of base64 read it."""
     while True:
         text = base64.b64encode(secrets.token_bytes(32)).decode()
@@ -29,7 +29,8 @@ def _vault_key() -> str:
 
 _MAKERS: dict[str, Callable[[], str]] = {
     "secret_key": lambda: secrets.token_urlsafe(50),
-    "vault_keys": _vault_key,
+    "vault_keys": _named_key,
+    "jwt_keys": _named_key,
     "api_key_pepper": lambda: secrets.token_hex(32),
     **{name: lambda: secrets.token_hex(24) for name in PASSWORDS},
 }
