@@ -16,4 +16,9 @@ def id_by_email(email: str) -> UUID | None:
 def credential_fingerprint(user_id: UUID) -> str | None:
     """A short text that changes with the person's password; None for an unknown or inactive person."""
     user = User.objects.filter(id=user_id, is_active=True).first()
-    return user.get_session_auth_hash()[:16] if user else None
+    return fingerprint(user) if user else None
+
+
+def fingerprint(user: User) -> str:
+    """The same of a person who was read already."""
+    return user.get_session_auth_hash()[:16]

@@ -26,6 +26,7 @@ from apps.routing.contracts import Call, Plan
 from apps.streaming import hints as streaming
 from apps.tenants.contracts import Principal
 from apps.tenants.scope import tenant_scope
+from apps.tenants.services import still_stands
 
 MAX_TITLE = 200
 VIEWER = "viewer"
@@ -38,13 +39,15 @@ log = structlog.get_logger(__name__)
 def start_turn(principal: Principal, request: TurnRequest) -> TurnAccepted:
     """Accept a question for every lane, or for none. When this returns, each generation will reach a final state.
 
-    Raises `InvalidMessage`, `NotFound`, `StillAnswering`, `IdempotencyMismatch`, routing's and billing's refusals.
+    Raises `InvalidMessage`, `NotFound`, `StillAnswering`, `IdempotencyMismatch`, routing's and billing's refusals, and
+    `CredentialRefused` where the key or sign-in has ended since the caller was found.
     A repeat under the same idempotency key returns the first turn, and consumes nothing.
     """
     _may_ask(principal)
     with tenant_scope(principal.tenant_id):
         earlier = turns.replay(principal, request)
         if earlier is not None:
+            still_stands(principal)
             return earlier
         prompt_bytes = turns.prompt_bytes(principal, request)
         chosen = request.models or turns.models_chosen(principal, request)
@@ -54,6 +57,7 @@ def start_turn(principal: Principal, request: TurnRequest) -> TurnAccepted:
 
     def write(admissions: tuple[Admission, ...]) -> TurnAccepted:
         with tenant_scope(principal.tenant_id):
+            still_stands(principal)
             billing.reserve(admissions)
             return turns.write_turn(principal, request, lanes)
 
@@ -180,6 +184,7 @@ def retry(principal: Principal, generation_id: UUID) -> GenerationAccepted:
 
     def write(admissions: tuple[Admission, ...]) -> Generation:
         with tenant_scope(principal.tenant_id):
+            still_stands(principal)
             open_chats = Conversation.objects.select_for_update().filter(deleted_at__isnull=True)
             if open_chats.filter(id=earlier.conversation_id).first() is None:
                 raise NotFound("There is no such conversation.")

@@ -56,22 +56,38 @@ async def ahint(group: str, payload: Mapping[str, object]) -> None:
 
     Returns after `HINT_TIMEOUT_SECONDS` at the latest.
     """
+    await _send(group, {"type": "hint", "payload": dict(payload)})
+
+
+def hint(group: str, payload: Mapping[str, object]) -> None:
+    """The same from synchronous code. Hands over to a thread of its own and does not wait."""
+    _hand_over(group, {"type": "hint", "payload": dict(payload)})
+
+
+def recheck(group: str) -> None:
+    """Tell a group's open connections, from synchronous code, that a right of theirs has ended: `{"type": "recheck"}`.
+
+    They ask every few seconds in any case.
+    """
+    _hand_over(group, {"type": "recheck"})
+
+
+def _hand_over(group: str, message: dict[str, object]) -> None:
+    try:
+        asyncio.run_coroutine_threadsafe(_send(group, message), _background.loop())
+    except Exception as error:
+        _count_lost(error)
+
+
+async def _send(group: str, message: dict[str, object]) -> None:
     try:
         async with asyncio.timeout(HINT_TIMEOUT_SECONDS):
             layer = get_channel_layer()
             if layer is None:
                 raise RuntimeError("no channel layer is configured")
-            await layer.group_send(group, {"type": "hint", "payload": dict(payload)})
+            await layer.group_send(group, message)
     except Exception as error:
         # Whatever it is, what was hinted at has happened already; the caller has nothing to undo.
-        _count_lost(error)
-
-
-def hint(group: str, payload: Mapping[str, object]) -> None:
-    """The same from synchronous code. Hands over to a thread of its own and does not wait."""
-    try:
-        asyncio.run_coroutine_threadsafe(ahint(group, payload), _background.loop())
-    except Exception as error:
         _count_lost(error)
 
 

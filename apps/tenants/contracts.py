@@ -5,6 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+SESSION_TENANT = "tenant_id"  # where a session keeps the tenant it works in
+
 
 class Via(StrEnum):
     """How the caller proved who they are."""
@@ -19,6 +21,18 @@ class Scope(StrEnum):
 
     CHAT = "chat"  # the doors under /v1/ and the WebSocket
     MANAGE = "manage"  # the REST API under /api/
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a person's credential rests on, so that a connection that stays open can be held up to it again.
+
+    `fingerprint` changes with the person's password. A key rests on its own row, and needs none of this.
+    """
+
+    fingerprint: str
+    session_key: str | None = None
+    family: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,7 @@ class Principal:
     via: Via
     scopes: frozenset[str] = frozenset()
     api_key_id: UUID | None = None
+    proof: Proof | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_authenticated(self) -> bool:
@@ -76,6 +91,28 @@ class ApiKeySummary:
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFamily:
+    """A program's sign-in as lists show it. `current` is the one that the caller's own access token belongs to."""
+
+    id: UUID
+    client: str
+    opened_at: datetime
+    renewed_at: datetime
+    expires_at: datetime
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OffBoarded:
+    """What ended when somebody left a tenant, as counts."""
+
+    keys: int
+    token_families: int
+    sessions: int
+    answers: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,18 @@
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Exists
 from django.utils import timezone
 
+from apps.accounts.selectors import fingerprint
 from apps.tenants import audit, key_secrets
-from apps.tenants.contracts import ApiKeySummary, MembershipSummary, Principal, Via
-from apps.tenants.models import ApiKey, Membership, Tenant
+from apps.tenants.contracts import ApiKeySummary, MembershipSummary, Principal, Proof, Via
+from apps.tenants.models import ApiKey, Membership, RefreshToken, Tenant
 from apps.tenants.scope import own_scope, tenant_scope
 from apps.vault import same_digest
 
@@ -45,6 +47,18 @@ def principal_for(user_id: UUID, tenant_id: UUID | None = None, *, via: Via = Vi
             rows = rows.filter(tenant_id=tenant_id)
         row = rows.order_by("created_at", "id").first()
     return _principal(row, via) if row else None
+
+
+def principal_for_token(user_id: UUID, tenant_id: UUID, family: UUID) -> Principal | None:
+    """Whom a token of that family speaks for; None where the family is revoked, or where `principal_for` says so."""
+    with tenant_scope(tenant_id, user_id=user_id):
+        links = RefreshToken.objects.filter(tenant_id=tenant_id, user_id=user_id, family=family)
+        rows = Membership.objects.filter(user_id=user_id, tenant_id=tenant_id, **_ACTIVE)
+        rows = rows.filter(Exists(links), ~Exists(links.filter(revoked_at__isnull=False)))
+        row = rows.select_related("tenant", "user").first()
+    if row is None:
+        return None
+    return replace(_principal(row, Via.JWT), proof=Proof(fingerprint(row.user), family=family))
 
 
 def tenant_id_by_slug(slug: str) -> UUID | None:

@@ -18,11 +18,16 @@ from uuid6 import uuid7
 from apps.accounts import services as accounts
 from apps.accounts.contracts import is_storable
 from apps.problems import Forbidden
+from apps.streaming import hints
 from apps.tenants import audit, key_secrets, selectors
 from apps.tenants.contracts import NewApiKey, NewTenant, Principal, Scope, Via
 from apps.tenants.errors import InvalidApiKey, InvalidTenant, NotFound
 from apps.tenants.models import ApiKey, Membership, Tenant
+from apps.tenants.offboarding import offboard, when_somebody_leaves
 from apps.tenants.scope import tenant_scope
+from apps.tenants.standing import still_stands
+
+__all__ = ["offboard", "still_stands", "when_somebody_leaves"]
 
 MAX_NAME = 120
 MAX_LIVE_KEYS = 100  # per person and tenant
@@ -143,6 +148,8 @@ def create_api_key(
         expires_at=expires_at,
     )
     with tenant_scope(principal.tenant_id):
+        if actor is None:
+            still_stands(principal)
         live = ApiKey.objects.filter(tenant_id=principal.tenant_id, user_id=principal.user_id, revoked_at=None)
         if live.count() >= MAX_LIVE_KEYS:
             raise InvalidApiKey(f"There are {MAX_LIVE_KEYS} keys already. Revoke one that is not needed.")
@@ -173,8 +180,24 @@ def revoke_api_key(principal: Principal, key_id: UUID) -> None:
             raise NotFound("There is no such key.")
         if keys.filter(revoked_at=None).update(revoked_at=Now()):
             _note_revoked(key, audit.Actor.of(principal))
-    selectors.forget_api_key(bytes(key.digest))
+    _forget(key)
     log.info("api_key.revoked", api_key_id=str(key_id), prefix=key.prefix)
+
+
+def revoke_own_api_keys(principal: Principal) -> int:
+    """End every key that speaks for the caller in this tenant; returns how many were alive.
+
+    A changed password leaves keys as they are: programs go on, and whoever fears for their keys ends them by this.
+    """
+    with tenant_scope(principal.tenant_id):
+        alive = ApiKey.objects.filter(tenant_id=principal.tenant_id, user_id=principal.user_id, revoked_at=None)
+        keys = list(alive.order_by("id").select_for_update())
+        alive.filter(id__in=[key.id for key in keys]).update(revoked_at=Now())
+        for key in keys:
+            _note_revoked(key, audit.Actor.of(principal))
+    for key in keys:
+        _forget(key)
+    return len(keys)
 
 
 def revoke_api_keys_as_operator(key_ids: Collection[UUID], actor: audit.Actor | None = None) -> int:
@@ -188,8 +211,14 @@ def revoke_api_keys_as_operator(key_ids: Collection[UUID], actor: audit.Actor | 
         for key in keys:
             _note_revoked(key, actor, using="engine")
     for key in keys:
-        selectors.forget_api_key(bytes(key.digest))
+        _forget(key)
     return len(keys)
+
+
+def _forget(key: ApiKey) -> None:
+    """After the commit: this process forgets the key, and what it opened anywhere is asked again."""
+    selectors.forget_api_key(bytes(key.digest))
+    hints.recheck(hints.person(key.tenant_id, key.user_id))
 
 
 def _note_revoked(key: ApiKey, actor: audit.Actor, *, using: str = "default") -> None:

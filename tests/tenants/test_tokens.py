@@ -12,7 +12,9 @@ from django.test import Client
 from apps.accounts.models import User
 from apps.tenants import services
 from apps.tenants.contracts import Principal
+from apps.tenants.edge import tokens
 from apps.tenants.models import Membership, Tenant
+from apps.tenants.signing_keys import signing_keys
 from tests.people import PASSWORD, new_address
 
 TOKEN, REFRESH, ME = "/api/v1/accounts/token/", "/api/v1/accounts/token/refresh/", "/api/v1/accounts/me/"
@@ -42,8 +44,11 @@ def me(client: Client, token: str) -> tuple[int, dict[str, Any]]:
 def test_a_pair_opens_the_api_for_five_minutes(program: Client, alice: Principal) -> None:
     pair = signed_in(program, alice)
     assert set(pair) == {"access", "refresh", "expires_in"}
-    claims = jwt.decode(pair["access"], settings.SECRET_KEY, algorithms=["HS256"])
+    keys = signing_keys()
+    assert jwt.get_unverified_header(pair["access"]) == {"alg": "HS256", "typ": "JWT", "kid": keys.current}
+    claims = jwt.decode(pair["access"], keys.signing, algorithms=["HS256"], audience=tokens.AUDIENCE)
     assert (claims["sub"], claims["tenant"]) == (str(alice.user_id), str(alice.tenant_id))
+    assert (claims["iss"], claims["aud"]) == ("switchboard", "switchboard-api")
     assert claims["exp"] - claims["iat"] == pair["expires_in"] == 300
     status, body = me(program, pair["access"])
     assert (status, body["via"], body["user_id"]) == (200, "jwt", str(alice.user_id))
@@ -66,9 +71,10 @@ def test_a_token_tells_of_its_own_tenant_alone(program: Client, alice: Principal
 def test_refreshing_gives_another_access_token(program: Client, alice: Principal) -> None:
     pair = signed_in(program, alice)
     status, renewed = post(program, REFRESH, refresh=pair["refresh"])
-    assert (status, renewed["refresh"]) == (200, pair["refresh"])
-    assert renewed["access"] != pair["access"]
+    assert status == 200
+    assert renewed["access"] != pair["access"] and renewed["refresh"] != pair["refresh"]
     assert me(program, renewed["access"])[0] == 200
+    assert me(program, pair["access"])[0] == 200  # the family lives on, and so do its access tokens until they end
 
 
 def leave(alice: Principal) -> None:
@@ -92,15 +98,20 @@ def test_whatever_ends_access_ends_both_tokens(program: Client, alice: Principal
     assert me(program, pair["access"])[0] == 401
 
 
-def test_a_new_password_ends_refreshing(program: Client, alice: Principal) -> None:
+def test_a_new_password_ends_every_token(program: Client, alice: Principal) -> None:
     pair = signed_in(program, alice)
     user = User.objects.get(id=alice.user_id)
     user.set_password("quite another secret")
     user.save(update_fields=["password"])
+    status, body = me(program, pair["access"])
+    assert (status, body["code"]) == (401, "invalid_credentials")
     assert post(program, REFRESH, refresh=pair["refresh"])[1]["detail"] == "The password has changed. Sign in again."
 
 
-def forged(**changes: Any) -> str:
+def forged(
+    headers: dict[str, Any] | None = None, key: bytes | None = None, algorithm: str = "HS256", **changes: Any
+) -> str:
+    keys = signing_keys()
     now = datetime.now(UTC)
     claims = {
         "token_type": "access",
@@ -109,9 +120,14 @@ def forged(**changes: Any) -> str:
         "jti": uuid4().hex,
         "sub": str(uuid4()),
         "tenant": str(uuid4()),
+        "family": str(uuid4()),
+        "cred": "0" * 16,
+        "iss": tokens.ISSUER,
+        "aud": tokens.AUDIENCE,
     }
     kept = {name: value for name, value in (claims | changes).items() if value is not None}
-    return jwt.encode(kept, settings.SECRET_KEY, algorithm="HS256")
+    named = {"kid": keys.current} if headers is None else headers
+    return jwt.encode(kept, keys.signing if key is None else key or None, algorithm=algorithm, headers=named)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +144,25 @@ def forged(**changes: Any) -> str:
         forged(tenant=None),
         forged(tenant=["list"]),
         forged(token_type="refresh"),
+        forged(iss="somebody else"),
+        forged(aud="another-api"),
+        forged(iss=None),
+        forged(aud=None),
+        forged(jti=None),
+        forged(exp=None),
+        forged(family=None),
+        forged(family="'; DROP TABLE tenants_refreshtoken; --"),
+        forged(sub="\0"),
+        forged(headers={}),
+        forged(headers={"kid": "unknown"}),
+        forged(headers={"kid": "../../etc/passwd"}),
+        forged(headers={"kid": "' OR 1=1 --"}),
+        forged(headers={"kid": "\0"}),
+        forged(key=settings.SECRET_KEY.encode()),
+        forged(key=b"another key that is long enough to sign with"),
+        # Another algorithm, or none, under the right key's name.
+        forged(algorithm="HS512", key=signing_keys().signing * 2),
+        forged(algorithm="none", key=b""),
         jwt.encode({"sub": "x"}, "another key, long enough to sign with", algorithm="HS256"),
         jwt.encode({"sub": "x"}, "", algorithm="none"),
     ],

@@ -21,16 +21,46 @@ from apps.conversations.generation.finish import completed_body
 from apps.streaming.errors import LogClosed
 from apps.streaming.ids import EventId
 from apps.streaming.reader import LogReader
+from apps.streaming.subscription import Subscription
 from apps.tenants.contracts import Principal
+from apps.tenants.errors import CredentialRefused
 from apps.tenants.scope import DATABASE_AWAY, database_step
+from apps.tenants.standing import Standing
 
 RECHECK_SECONDS = 2.0
 KEEPALIVE_SECONDS = 15.0
 _MERGED_EVENTS = 256
 
 
+class OwnReader:
+    """The process's log reader as one connection uses it: all that it subscribed can be let go of at once."""
+
+    def __init__(self, reader: LogReader) -> None:
+        self.has_let_go = False
+        self._reader = reader
+        self._subscriptions: list[Subscription] = []
+
+    def subscribe(self, generation_id: UUID, after: EventId | None) -> Subscription:
+        if self.has_let_go:
+            raise LogClosed("This connection is being closed.")
+        subscription = self._reader.subscribe(generation_id, after)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def let_go(self) -> None:
+        """Close every subscription; who waits for one gets `LogClosed`, and there will be no new one."""
+        self.has_let_go = True
+        for subscription in self._subscriptions:
+            subscription.close()
+
+
 async def follow(
-    principal: Principal, identity: StreamIdentity, reader: LogReader, after: EventId | None, *, html: bool = False
+    principal: Principal,
+    identity: StreamIdentity,
+    reader: LogReader | OwnReader,
+    after: EventId | None,
+    *,
+    html: bool = False,
 ) -> AsyncGenerator[Event | None, None]:
     """Every event of one generation after `after`, in order, up to its terminal event.
 
@@ -130,12 +160,15 @@ async def follow_all(
 ) -> AsyncGenerator[Event | None, None]:
     """The events of several lanes as they come, each lane in its own order. `after` holds a position per lane.
 
-    None stands for `KEEPALIVE_SECONDS` of silence. Ends early, without terminal events, when the process is stopping:
-    the reader comes back after its last id.
+    None stands for `KEEPALIVE_SECONDS` of silence. Ends early, without terminal events, when the process is stopping
+    or the principal's role has changed: the reader comes back after its last id. Raises `CredentialRefused` when the
+    principal does not stand any more.
     """
     if process.stopping.is_set():
         return
-    lanes = [follow(principal, one, process.reader, after.get(one.lane), html=html) for one in identities]
+    reader = OwnReader(process.reader)
+    seat = process.watch.enter(principal, lambda standing: reader.let_go())
+    lanes = [follow(principal, one, reader, after.get(one.lane), html=html) for one in identities]
     # Most streams are one lane: a queue and a task between it and its reader would double the cost of an event.
     merged = lanes[0] if len(lanes) == 1 else _merged(lanes)
     loop = asyncio.get_running_loop()
@@ -151,8 +184,12 @@ async def follow_all(
                     yield None
                 quiet_since = loop.time()
     except LogClosed:
-        if not process.stopping.is_set():
+        if seat.standing is Standing.ENDED:
+            raise CredentialRefused("The key or sign-in that opened this stream has ended.") from None
+        if not (process.stopping.is_set() or reader.has_let_go):
             raise
+    finally:
+        process.watch.leave(seat)
 
 
 async def _merged(lanes: list[AsyncGenerator[Event | None, None]]) -> AsyncGenerator[Event | None, None]:

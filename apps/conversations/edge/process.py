@@ -1,4 +1,4 @@
-"""What one web process shares between its doors: the log reader, and the word that it is about to stop."""
+"""What one web process shares between its doors: log reader, watch, places, and the word that it is about to stop."""
 
 import asyncio
 import signal
@@ -13,6 +13,7 @@ from django.conf import settings
 
 from apps.conversations.connections import event_loop_redis
 from apps.streaming.reader import LogReader
+from apps.tenants.edge.watch import Watch
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +63,7 @@ class WebProcess:
     def __init__(self) -> None:
         self.reader = LogReader(event_loop_redis(), max_queue_bytes=BACKLOG_BYTES)
         self.stopping = asyncio.Event()
+        self.watch = Watch()
         self.sockets = Places(settings.WEBSOCKETS_PER_PROCESS)
         self.event_streams = Places(settings.EVENT_STREAMS_PER_PROCESS)
         self._loop = asyncio.get_running_loop()

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from uuid import UUID
 
+import structlog
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 from apps.conversations import requests, selectors, services
@@ -19,9 +20,12 @@ from apps.conversations.edge.replies import accepted_json, generation_json, json
 from apps.conversations.errors import InvalidMessage, TooManyStreams
 from apps.streaming.ids import EventId, TurnCursor
 from apps.tenants.contracts import Principal
+from apps.tenants.errors import CredentialRefused
 from apps.tenants.scope import database_step
 
 RETRY_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
 
 _HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
@@ -148,10 +152,13 @@ async def _counted(places: Places, who: Person, frames: AsyncGenerator[bytes, No
 async def _frames(
     events: AsyncGenerator[Event | None, None], cursor: dict[int, EventId] | None
 ) -> AsyncGenerator[bytes, None]:
-    """Events in SSE's form, with a comment for each stretch of silence."""
-    async with aclosing(events):
-        async for event in events:
-            yield b": keepalive\n\n" if event is None else _frame(event, cursor)
+    """Events in SSE's form, with a comment for each stretch of silence. A reader whose right has ended is cut off."""
+    try:
+        async with aclosing(events):
+            async for event in events:
+                yield b": keepalive\n\n" if event is None else _frame(event, cursor)
+    except CredentialRefused:
+        log.info("stream.cut_off")
 
 
 def _frame(event: Event, cursor: dict[int, EventId] | None) -> bytes:

@@ -4,7 +4,6 @@ Tokens come from the log, never through the channel layer, which drops messages 
 """
 
 import asyncio
-import time
 from contextlib import aclosing
 from typing import Any
 from uuid import UUID
@@ -24,21 +23,21 @@ from apps.problems import Problem, Unauthenticated
 from apps.streaming import hints
 from apps.streaming.errors import SlowReader
 from apps.tenants.contracts import Principal
-from apps.tenants.edge.credentials import SocketCredential
+from apps.tenants.edge.credentials import principal_of_scope, principal_of_token
 from apps.tenants.edge.problems import translate
+from apps.tenants.edge.watch import Seat
 from apps.tenants.errors import TenantMismatch
 from apps.tenants.scope import database_step
+from apps.tenants.standing import Standing
 
 AUTH_SECONDS = 5.0
-# How long a credential is believed: before something is done with it, and while the socket only listens.
-PROOF_SECONDS = 2.0
-PROOF_WHILE_LISTENING_SECONDS = 15.0
 MAX_FRAME_BYTES = 1024 * 1024
 MAX_STREAMS = 64
 
 CLOSE_PROTOCOL = 4400
 CLOSE_UNAUTHENTICATED = 4401
 CLOSE_SLOW = 4408
+CLOSE_CHANGED = 4409
 CLOSE_TOO_MANY = 4429
 CLOSE_RESTARTING = 4503
 
@@ -50,7 +49,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
 
     principal: Principal | None = None
     _group: str | None = None
-    _proved_at = 0.0
+    _seat: Seat | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -73,9 +72,8 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
         self._places = process().sockets
         self._places.take(None)
         self._start("stopping", self._leave_when_stopping())
-        self._credential = SocketCredential(self.scope)
         try:
-            principal = await self._credential.principal()
+            principal = await principal_of_scope(self.scope)
         except Exception as error:
             await self._refuse(error, {})
             await self.close(CLOSE_UNAUTHENTICATED)
@@ -88,6 +86,8 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
     async def _let_go(self) -> None:
         if self._places is not None:
             self._places.leave(self._counted_as)
+        if self._seat is not None:
+            process().watch.leave(self._seat)
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -114,8 +114,10 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
             return
         if self.principal is None:
             raise Unauthenticated("Send an auth message first.")
-        if time.monotonic() - self._proved_at > PROOF_SECONDS and not await self._still_proved():
-            return
+        if self._seat is not None:
+            await process().watch.freshen(self._seat)
+            if self._seat.standing is not Standing.STANDS:
+                return  # it is being closed
         match kind:
             case "message.send":
                 await self._message_send(self.principal, message)
@@ -132,11 +134,8 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
         token = message.get("token")
         if self.principal is not None or not isinstance(token, str):
             raise InvalidMessage("Send one auth message with a token, before anything else.")
-        self._credential = SocketCredential(self.scope, token)
         try:
-            principal = await self._credential.principal()
-            if principal is None:
-                raise Unauthenticated("The token speaks for nobody.")
+            principal = await principal_of_token(token)
         except Problem as problem:
             await self._refuse(problem, message)
             await self.close(CLOSE_UNAUTHENTICATED)
@@ -148,8 +147,8 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
         if not self._count_as((principal.tenant_id, principal.user_id)):
             await self.close(CLOSE_TOO_MANY)
             return
-        self.principal, self._proved_at = principal, time.monotonic()
-        self._start("proof", self._leave_when_not_proved())
+        self.principal = principal
+        self._seat = process().watch.enter(principal, self._stand_up)
         self._group = hints.person(principal.tenant_id, principal.user_id)
         if self.channel_layer is not None:
             await self.channel_layer.group_add(self._group, self.channel_name)
@@ -162,25 +161,19 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
         self._counted_as = who
         return True
 
-    async def _still_proved(self) -> bool:
-        """Ask the credential again. A socket whose credential has ended is closed; one whose tenant changed, too."""
-        earlier, now = self.principal, await self._credential.principal()
-        if earlier is None or now is None or (now.tenant_id, now.user_id) != (earlier.tenant_id, earlier.user_id):
-            self.principal = None
+    def _stand_up(self, standing: Standing) -> None:
+        """The principal stands no more: nothing is told from here on, and the socket is closed."""
+        self.principal = None
+        for name in [name for name in self._tasks if name.startswith("stream:")]:
+            self._stop(name)
+        self._start("leaving", self._leave(standing))
+
+    async def _leave(self, standing: Standing) -> None:
+        if standing is Standing.ENDED:
             await self._refuse(Unauthenticated("You are not signed in any more."), {})
             await self.close(CLOSE_UNAUTHENTICATED)
-            return False
-        self.principal, self._proved_at = now, time.monotonic()
-        return True
-
-    async def _leave_when_not_proved(self) -> None:
-        proved = True
-        while proved:
-            await asyncio.sleep(PROOF_WHILE_LISTENING_SECONDS)
-            try:
-                proved = await self._still_proved()
-            except Problem as problem:  # a database that does not answer ends nobody's chat
-                log.warning("websocket.not_proved", code=problem.code)
+        else:
+            await self.close(CLOSE_CHANGED)
 
     async def _message_send(self, principal: Principal, message: dict[str, Any]) -> None:
         if message.get("tenant_id") not in (None, str(principal.tenant_id)):
@@ -235,7 +228,12 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
 
     async def hint(self, event: dict[str, Any]) -> None:
         """From the channel layer: something happened in one of this person's conversations."""
-        await self._send(event["payload"])
+        if self.principal is not None:
+            await self._send(event["payload"])
+
+    async def recheck(self, event: dict[str, Any]) -> None:
+        """From the channel layer: a right of this person has ended. Lost ones cost the seconds until the next round."""
+        await process().watch.ask()
 
     async def _close_unless_authenticated(self) -> None:
         await asyncio.sleep(AUTH_SECONDS)

@@ -1,6 +1,7 @@
 """From a credential to a principal: bearer tokens, API keys and the session cookie, at every kind of door."""
 
 from collections.abc import Callable, Iterable, MutableMapping
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, TypeVar
 from uuid import UUID
@@ -11,13 +12,11 @@ from django.http import HttpRequest, parse_cookie
 
 from apps.accounts import selectors as accounts
 from apps.tenants import key_secrets, selectors, services
-from apps.tenants.contracts import Principal, Scope, Via
+from apps.tenants.contracts import SESSION_TENANT, Principal, Proof, Scope, Via
 from apps.tenants.edge import tokens
 from apps.tenants.edge.problems import translate
 from apps.tenants.errors import CredentialRefused, InsufficientScope
 from apps.tenants.scope import database_step
-
-SESSION_TENANT = "tenant_id"
 
 T = TypeVar("T")
 
@@ -49,8 +48,10 @@ def principal_of_session(request: HttpRequest) -> Principal | None:
     user = request.user
     if not user.is_authenticated:
         return None
-    tenant_id = session_tenant(request)
-    return selectors.principal_for(user.pk, tenant_id, via=Via.SESSION)
+    principal = selectors.principal_for(user.pk, session_tenant(request), via=Via.SESSION)
+    if principal is None:
+        return None
+    return replace(principal, proof=Proof(accounts.fingerprint(user), session_key=request.session.session_key))
 
 
 def session_tenant(request: HttpRequest) -> UUID | None:
@@ -105,46 +106,6 @@ async def principal_of_scope(scope: MutableMapping[str, Any]) -> Principal | Non
         return principal_of_session(request)
 
     return await _told(step)
-
-
-class SocketCredential:
-    """What opened a WebSocket, asked anew while it is open: sessions end, keys are revoked, people leave.
-
-    An access token is verified once, because its life is shorter than a chat; from then on its person's password,
-    activity and membership count.
-    """
-
-    def __init__(self, scope: MutableMapping[str, Any], token: str | None = None) -> None:
-        self._scope = scope
-        self._token = token
-        self._opened_by: Principal | None = None
-        self._fingerprint: str | None = None
-
-    async def principal(self) -> Principal | None:
-        """Whom it speaks for now; None for nobody, or nobody any more.
-
-        Raises `Unavailable`, and for a token that proves nothing at first `CredentialRefused` or `InsufficientScope`.
-        """
-        if self._token is None:
-            return await principal_of_scope(self._scope)
-        if self._opened_by is None:
-            self._opened_by = await principal_of_token(self._token)
-            self._fingerprint = await _told(self._fingerprint_now)
-            return self._opened_by
-        if self._opened_by.via is Via.JWT:
-            return await _told(self._person_now)
-        try:
-            return await principal_of_token(self._token)
-        except (CredentialRefused, InsufficientScope):
-            return None
-
-    def _fingerprint_now(self) -> str | None:
-        return accounts.credential_fingerprint(self._opened_by.user_id) if self._opened_by else None
-
-    def _person_now(self) -> Principal | None:
-        if self._opened_by is None or self._fingerprint_now() != self._fingerprint:
-            return None
-        return selectors.principal_for(self._opened_by.user_id, self._opened_by.tenant_id, via=Via.JWT)
 
 
 async def _told(step: Callable[[], T]) -> T:

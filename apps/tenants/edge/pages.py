@@ -19,8 +19,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from apps.accounts.edge.forms import SignInForm, SignUpForm
 from apps.problems import Forbidden, Problem
 from apps.tenants import selectors, services
-from apps.tenants.contracts import Principal, Via
-from apps.tenants.edge.credentials import SESSION_TENANT
+from apps.tenants.contracts import SESSION_TENANT, Principal, Via
 from apps.tenants.edge.forms import ApiKeyForm
 from apps.tenants.edge.problems import headers_of
 from apps.tenants.edge.throttle import SIGN_IN, SIGN_UP

@@ -1,23 +1,18 @@
-"""REST: tokens, who am I, API keys."""
+"""REST: who am I, API keys."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.contrib import auth
 from drf_spectacular.utils import extend_schema, extend_schema_serializer, inline_serializer
 from rest_framework import serializers
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.accounts.contracts import MAX_PASSWORD
 from apps.tenants import selectors, services
 from apps.tenants.contracts import Principal, Scope, Via
-from apps.tenants.edge import tokens
-from apps.tenants.edge.throttle import SIGN_IN
-from apps.tenants.errors import CredentialRefused
+from apps.tenants.policy import Action
 
 
 def principal_of(request: Request) -> Principal:
@@ -25,72 +20,6 @@ def principal_of(request: Request) -> Principal:
     principal = request.user
     assert isinstance(principal, Principal)  # noqa: S101 - the permission class has made sure
     return principal
-
-
-class TokenPairSerializer(serializers.Serializer[Any]):
-    access = serializers.CharField()
-    refresh = serializers.CharField()
-    expires_in = serializers.IntegerField(help_text="Seconds until the access token ends.")
-
-
-def _pair(pair: tokens.TokenPair) -> Response:
-    body = {"access": pair.access, "refresh": pair.refresh, "expires_in": pair.expires_in_seconds}
-    return Response(body, headers={"Cache-Control": "no-store"})
-
-
-class TokenView(APIView):
-    """Sign a program in with a person's e-mail address and password."""
-
-    authentication_classes = ()
-    permission_classes = (AllowAny,)
-
-    @extend_schema_serializer(component_name="SignIn")
-    class Input(serializers.Serializer[Any]):
-        email = serializers.EmailField(max_length=254)
-        password = serializers.CharField(max_length=MAX_PASSWORD, trim_whitespace=False)
-        tenant = serializers.CharField(
-            required=False, max_length=60, help_text="Slug or id; without it, the tenant joined first."
-        )
-
-    @extend_schema(request=Input, responses=TokenPairSerializer, auth=[])
-    def post(self, request: Request) -> Response:
-        given = self.Input(data=request.data)
-        given.is_valid(raise_exception=True)
-        SIGN_IN.count(request._request, given.validated_data["email"])
-        user = auth.authenticate(
-            request._request, username=given.validated_data["email"], password=given.validated_data["password"]
-        )
-        if user is None:
-            raise CredentialRefused("E-mail address and password do not belong together.")
-        principal = _principal_in(user.pk, given.validated_data.get("tenant"))
-        return _pair(tokens.issue(principal))
-
-
-def _principal_in(user_id: UUID, tenant: str | None) -> Principal:
-    """The person in the tenant they name. A tenant they do not belong to looks like none."""
-    for membership in selectors.memberships_of(user_id):
-        if tenant is None or tenant in (membership.tenant_slug, str(membership.tenant_id)):
-            principal = selectors.principal_for(user_id, membership.tenant_id, via=Via.JWT)
-            if principal is not None:
-                return principal
-    raise CredentialRefused("You are not a member of that workspace, or it is not active.")
-
-
-class TokenRefreshView(APIView):
-    """A new access token for a refresh token."""
-
-    authentication_classes = ()
-    permission_classes = (AllowAny,)
-
-    @extend_schema_serializer(component_name="Refresh")
-    class Input(serializers.Serializer[Any]):
-        refresh = serializers.CharField(max_length=tokens.MAX_TOKEN)
-
-    @extend_schema(request=Input, responses=TokenPairSerializer, auth=[])
-    def post(self, request: Request) -> Response:
-        given = self.Input(data=request.data)
-        given.is_valid(raise_exception=True)
-        return _pair(tokens.renew(given.validated_data["refresh"]))
 
 
 class MembershipSerializer(serializers.Serializer[Any]):
@@ -189,3 +118,17 @@ class ApiKeyView(APIView):
     def delete(self, request: Request, key_id: UUID) -> Response:
         services.revoke_api_key(principal_of(request), key_id)
         return Response(status=204)
+
+
+class ApiKeysRevokeAllView(APIView):
+    """Revoke every key of one's own in this tenant, as after a password that somebody else may know."""
+
+    actions = {"POST": Action.KEYS_REVOKE}
+
+    @extend_schema(
+        request=None,
+        responses=inline_serializer("RevokedKeys", {"revoked": serializers.IntegerField()}),
+        operation_id="api_keys_revoke_all",
+    )
+    def post(self, request: Request) -> Response:
+        return Response({"revoked": services.revoke_own_api_keys(principal_of(request))})

@@ -1,0 +1,135 @@
+"""Somebody leaves a tenant: everything that would let them on ends in one transaction, and other tenants see nothing.
+
+What they wrote and spent stays with the tenant. What must end above this app (answers under way) is ended by handlers
+that the app registers when it is loaded.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from uuid import UUID
+
+import structlog
+from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db.models.functions import Now
+
+from apps.problems import Conflict
+from apps.streaming import hints
+from apps.tenants import audit, selectors, token_families
+from apps.tenants.contracts import SESSION_TENANT, OffBoarded, Principal
+from apps.tenants.errors import NotFound
+from apps.tenants.models import ApiKey, Membership, Tenant
+from apps.tenants.policy import Action, require
+from apps.tenants.scope import tenant_scope
+
+# Called in the transaction, with the tenant's and the person's id. Returns how many things it ended, and what is to
+# be done after the commit.
+LeaveHandler = Callable[[UUID, UUID], tuple[int, Callable[[], None]]]
+
+_handlers: list[LeaveHandler] = []
+
+log = structlog.get_logger(__name__)
+
+
+class LastOwner(Conflict):
+    """A tenant is never left without an active owner."""
+
+    code = "last_owner"
+
+
+def when_somebody_leaves(handler: LeaveHandler) -> None:
+    """Register what an upper app ends; call it once, from `AppConfig.ready`."""
+    _handlers.append(handler)
+
+
+def offboard(by: Principal | audit.Actor, membership_id: UUID) -> OffBoarded:
+    """Suspend a membership and end all that rests on it: keys, programs' sign-ins, sessions, answers under way.
+
+    `by` is a member who may manage members, or the person themself; or an operator, a directory or a command, as an
+    actor, for any tenant. Repeating it ends what has come up since, and changes nothing else.
+    Raises `NotFound`, `Forbidden`, `LastOwner`.
+    """
+    if isinstance(by, Principal):
+        tenant_id, actor = by.tenant_id, audit.Actor.of(by)
+    else:
+        tenant_id, actor = _tenant_of(membership_id), by
+    with tenant_scope(tenant_id):
+        # One at a time per tenant, so that of two owners who leave at once one stays.
+        Tenant.objects.select_for_update(no_key=True).filter(id=tenant_id).first()
+        membership = Membership.objects.select_for_update().filter(tenant_id=tenant_id, id=membership_id).first()
+        if membership is None:
+            raise NotFound("There is no such member.")
+        if isinstance(by, Principal) and membership.user_id != by.user_id:
+            require(by, Action.MEMBERS_MANAGE)
+        ended, digests, afterwards = _end_everything(membership)
+        audit.record(
+            tenant_id,
+            actor,
+            "member.off_boarded",
+            target=("membership", membership_id),
+            data={
+                "user_id": membership.user_id,
+                "keys": ended.keys,
+                "token_families": ended.token_families,
+                "sessions": ended.sessions,
+                "answers": ended.answers,
+            },
+        )
+    for digest in digests:
+        selectors.forget_api_key(digest)
+    for after in afterwards:
+        after()
+    hints.recheck(hints.person(tenant_id, membership.user_id))
+    log.info("member.off_boarded", membership_id=str(membership_id), keys=ended.keys, answers=ended.answers)
+    return ended
+
+
+def _tenant_of(membership_id: UUID) -> UUID:
+    tenant_id = Membership.objects.using("engine").filter(id=membership_id).values_list("tenant_id", flat=True).first()
+    if tenant_id is None:
+        raise NotFound("There is no such member.")
+    return tenant_id
+
+
+def _end_everything(membership: Membership) -> tuple[OffBoarded, list[bytes], list[Callable[[], None]]]:
+    """Within the transaction. The membership is first: from then on nothing new is accepted for it."""
+    tenant_id, user_id = membership.tenant_id, membership.user_id
+    if membership.suspended_at is None:
+        _keep_an_owner(membership)
+        Membership.objects.filter(tenant_id=tenant_id, id=membership.id).update(suspended_at=Now())
+    token_families_ended = token_families.revoke_in_tenant(tenant_id, user_id)
+    keys = ApiKey.objects.filter(tenant_id=tenant_id, user_id=user_id, revoked_at=None)
+    digests = [bytes(digest) for digest in keys.values_list("digest", flat=True)]
+    keys.update(revoked_at=Now())
+    handled = [handler(tenant_id, user_id) for handler in _handlers]
+    ended = OffBoarded(
+        keys=len(digests),
+        token_families=token_families_ended,
+        sessions=_end_sessions(tenant_id, user_id),
+        answers=sum(count for count, _after in handled),
+    )
+    return ended, digests, [after for _count, after in handled]
+
+
+def _keep_an_owner(membership: Membership) -> None:
+    if membership.role != Membership.Role.OWNER:
+        return
+    owners = Membership.objects.filter(
+        tenant_id=membership.tenant_id, role=Membership.Role.OWNER, suspended_at=None, user__is_active=True
+    )
+    if not owners.exclude(id=membership.id).exists():
+        raise LastOwner("This is the organisation's last owner. Make somebody else an owner first.")
+
+
+def _end_sessions(tenant_id: UUID, user_id: UUID) -> int:
+    """Sign the person's browsers out that work in this tenant. The others stay, as do those of other tenants."""
+    store = import_module(settings.SESSION_ENGINE).SessionStore
+    keys = list(UserSession.objects.filter(user_id=user_id).values_list("session_key", flat=True))
+    ended = 0
+    for session in Session.objects.filter(session_key__in=keys):
+        if store().decode(session.session_data).get(SESSION_TENANT) == str(tenant_id):
+            store(session.session_key).delete()
+            UserSession.objects.filter(session_key=session.session_key).delete()
+            ended += 1
+    return ended
