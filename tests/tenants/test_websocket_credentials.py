@@ -9,12 +9,11 @@ from django.conf import settings
 from django.db import OperationalError, connections
 from django.test import Client, override_settings
 
-from apps.accounts.models import User
 from apps.problems import Unavailable
 from apps.tenants import services
 from apps.tenants.contracts import Principal, Via
 from apps.tenants.edge import tokens
-from apps.tenants.edge.credentials import SocketCredential, principal_of_scope, principal_of_token
+from apps.tenants.edge.credentials import principal_of_scope, principal_of_token
 from apps.tenants.errors import CredentialRefused, InsufficientScope
 from apps.tenants.models import Membership
 from apps.tenants.scope import database_step
@@ -100,50 +99,6 @@ async def test_what_proves_nothing_is_refused(alice: Principal) -> None:
     key = await database_step(services.create_api_key, alice, "manage", {"manage"})
     with pytest.raises(InsufficientScope):
         await principal_of_token(key.secret)
-
-
-async def test_an_open_sockets_key_ends_with_its_revocation(alice: Principal) -> None:
-    key = await database_step(services.create_api_key, alice, "program")
-    credential = SocketCredential(handshake(), key.secret)
-    opened_by = await credential.principal()
-    assert opened_by is not None and opened_by.user_id == alice.user_id
-    assert await credential.principal() == opened_by
-    await database_step(services.revoke_api_key, alice, key.id)
-    assert await credential.principal() is None
-
-
-async def test_an_open_sockets_session_ends_with_signing_out(
-    client_of: Callable[[Principal], Client], bob: Principal
-) -> None:
-    client = await database_step(client_of, bob)
-    cookie = f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
-    credential = SocketCredential(handshake(cookie))
-    assert await credential.principal() == bob
-    await database_step(client.logout)
-    assert await credential.principal() is None
-
-
-async def test_an_open_socket_outlives_its_access_token_but_not_a_changed_password(bob: Principal) -> None:
-    access = (await database_step(tokens.issue, bob)).access
-    credential = SocketCredential(handshake(), access)
-    opened_by = await credential.principal()
-    with patch.object(tokens, "principal_of_access", side_effect=CredentialRefused("It has expired.")):
-        assert await credential.principal() == opened_by
-
-    def change_password() -> None:
-        user = User.objects.get(id=bob.user_id)
-        user.set_password("another long passphrase")
-        user.save(update_fields=["password"])
-
-    await database_step(change_password)
-    assert await credential.principal() is None
-
-
-async def test_an_open_sockets_token_ends_with_its_membership(bob: Principal) -> None:
-    credential = SocketCredential(handshake(), (await database_step(tokens.issue, bob)).access)
-    assert await credential.principal() is not None
-    await database_step(lambda: Membership.objects.using("engine").filter(user_id=bob.user_id).delete())
-    assert await credential.principal() is None
 
 
 async def test_a_database_that_is_down_is_told_as_such(alice: Principal) -> None:
