@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import AliasChoices, Field, PostgresDsn, RedisDsn, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from apps.outbound import Policy
 from apps.vault.errors import BadKeys
 from apps.vault.key_list import read_key_list
 
@@ -57,6 +58,7 @@ class Environment(BaseSettings):
     first_token_timeout_seconds: float = Field(60.0, gt=0)
     gap_timeout_seconds: float = Field(45.0, gt=0)
     answer_max_bytes: int = Field(1_000_000, ge=1_000)
+    outbound_allow: str = ""
     websockets_per_process: int = Field(1000, ge=1)
     event_streams_per_process: int = Field(2000, ge=1)
     trusted_proxies: str = ""
@@ -65,6 +67,12 @@ class Environment(BaseSettings):
     audit_signing_key: SecretStr | None = None
     audit_public_keys: str = ""
     secure_cookies: bool = Field(False, validation_alias=AliasChoices("secure_cookies", "SECURE_COOKIES"))
+
+    @field_validator("outbound_allow")
+    @classmethod
+    def _are_places(cls, places: str) -> str:
+        Policy.parse(places)
+        return places
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -79,10 +79,14 @@ class Catalogue:
 
 @dataclass(frozen=True, slots=True)
 class ProviderAccess:
-    """Where a deployment's provider is reached, and with which key (None: it asks for none)."""
+    """Where a deployment's provider is reached, and with which key (None: it asks for none).
+
+    `trusted`: an operator chose the address for everybody; any other is called through `outbound`.
+    """
 
     base_url: str
     key: str | None = field(repr=False)
+    trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,9 @@ class Snapshot:
 
     catalogue: Catalogue
     expires_at: float
-    # Deployment id -> provider id, base URL, sealed key; enabled ones alone, so that a switched-off one is not called.
-    _routes: Mapping[UUID, tuple[UUID, str, str]] = field(repr=False)
+    # Deployment id -> provider id, base URL, sealed key, whether an operator chose it; enabled ones alone, so that a
+    # switched-off one is not called.
+    _routes: Mapping[UUID, tuple[UUID, str, str, bool]] = field(repr=False)
     _opened: dict[UUID, ProviderAccess] = field(default_factory=dict, repr=False)
 
     def access(self, deployment_id: UUID) -> ProviderAccess | None:
@@ -53,8 +54,8 @@ class Snapshot:
         route = self._routes.get(deployment_id)
         if route is None:
             return None
-        provider_id, base_url, sealed_key = route
-        access = ProviderAccess(base_url, provider_keys.open_key(provider_id, sealed_key))
+        provider_id, base_url, sealed_key, trusted = route
+        access = ProviderAccess(base_url, provider_keys.open_key(provider_id, sealed_key), trusted)
         self._opened[deployment_id] = access
         return access
 
@@ -159,7 +160,7 @@ def _read(tenant_id: UUID) -> Snapshot:
         if any(one.enabled for one in of_model[row.id])
     }
     routes = {
-        row.id: (row.provider_id, row.provider.base_url, row.provider.sealed_key)
+        row.id: (row.provider_id, row.provider.base_url, row.provider.sealed_key, row.provider.tenant_id is None)
         for row in deployments
         if row.enabled and row.provider.enabled
     }

@@ -54,7 +54,7 @@ def test_a_tenants_own_models_are_nobody_elses(alice: Principal, mallory: Princi
     assert "mine" not in _slugs(mallory)
     assert selectors.provider_access(mallory.tenant_id, deployment.id) is None
     assert selectors.provider_access(alice.tenant_id, deployment.id) == ProviderAccess(
-        "http://127.0.0.1:9/v1", "key-of-mine"
+        "http://127.0.0.1:9/v1", "key-of-mine", trusted=False
     )
 
 

@@ -6,8 +6,9 @@ from typing import Any
 import aiohttp
 import orjson
 
+from apps.outbound import refusal
 from apps.routing.contracts import ProviderAccess
-from apps.routing.errors import ConnectFailed, FirstTokenTimeout, MalformedStream, StreamCut
+from apps.routing.errors import ConnectFailed, FirstTokenTimeout, MalformedStream, ProviderMisconfigured, StreamCut
 from apps.routing.providers import refusals, sessions
 
 _MAX_BYTES = 4_194_304
@@ -18,7 +19,7 @@ async def upstream_models(access: ProviderAccess, provider_name: str, *, timeout
     headers = {"Accept": "application/json"}
     if access.key:
         headers["Authorization"] = f"Bearer {access.key}"
-    session = await sessions.current()
+    session = await sessions.current(trusted=access.trusted)
     try:
         async with (
             asyncio.timeout(timeout_seconds),
@@ -29,7 +30,11 @@ async def upstream_models(access: ProviderAccess, provider_name: str, *, timeout
                 body += data
             if response.status != 200:
                 raise refusals.from_status(response.status, body, response.headers, provider_name, access)
-    except aiohttp.ClientConnectorError as error:
+    except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
+        if refused := refusal(error):
+            raise ProviderMisconfigured(
+                f"{access.base_url} may not be called for a tenant ({refused}). OUTBOUND_ALLOW can allow it."
+            ) from error
         raise ConnectFailed(f"{provider_name} cannot be reached at {access.base_url}. Is it running?") from error
     except TimeoutError as error:
         raise FirstTokenTimeout(f"{provider_name} did not list its models within {timeout_seconds:g} s.") from error

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
+from apps.outbound import refusal
 from apps.routing.contracts import Deadlines
 from apps.routing.errors import (
     ConnectFailed,
@@ -131,7 +132,7 @@ class OpenAICompatible:
 async def _post(request: Request, progress: Progress, clock: _Clock) -> aiohttp.ClientResponse:
     """Send the request and wait for the head of the answer."""
     provider, deadlines = request.provider_name, request.deadlines
-    session = await sessions.current()
+    session = await sessions.current(trusted=request.access.trusted)
     progress.sent = True
     try:
         async with asyncio.timeout_at(clock.silent_until()):
@@ -144,6 +145,8 @@ async def _post(request: Request, progress: Progress, clock: _Clock) -> aiohttp.
             )
     except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
         progress.sent = False
+        if refusal(error):
+            raise ProviderMisconfigured(refused_sentence(provider)) from error
         raise ConnectFailed(
             f"{provider} cannot be reached. Try again in a minute; if that does not help, an administrator should "
             "check the address."
@@ -153,10 +156,17 @@ async def _post(request: Request, progress: Progress, clock: _Clock) -> aiohttp.
     except aiohttp.InvalidURL as error:
         progress.sent = False
         raise ProviderMisconfigured(
-            f"The address of {provider} is not valid. An administrator must correct it."
+            refused_sentence(provider)
+            if refusal(error)
+            else f"The address of {provider} is not valid. An administrator must correct it."
         ) from error
     except (aiohttp.ClientError, OSError) as error:
         raise _cut(progress, provider) from error
+
+
+def refused_sentence(provider: str) -> str:
+    """The same for every reason: what a name resolves to is nobody's business."""
+    return f"The address of {provider} may not be called. An operator can allow it (OUTBOUND_ALLOW)."
 
 
 def body_of(request: Request) -> bytes:

@@ -78,7 +78,7 @@ class Command(BaseCommand):
         if not wanted and not options["discover"]:
             raise CommandError("Name at least one --model, or let --discover find them.", returncode=2)
         price = _price(options)
-        access = ProviderAccess(checked_base_url(_base_url(options)), _key(options))
+        access = ProviderAccess(checked_base_url(_base_url(options)), _key(options), trusted=not options["tenant"])
         if options["discover"]:
             wanted = self._discover(options, access, wanted)
         offers = [(one, *self._terms(one, options, price)) for one in wanted]
