@@ -2,9 +2,8 @@
 
 from django.urls import URLPattern, path
 
-from apps.tenants.edge import audit_views
+from apps.tenants.edge import audit_views, rest, token_views
 from apps.tenants.edge import pages as views
-from apps.tenants.edge import rest, token_views
 
 pages: list[URLPattern] = [
     path("login/", views.sign_in, name="login"),
