@@ -5,9 +5,13 @@ A new table or grant belongs here together with its migration; the test that com
 
 # Tables without `tenant_id`. They hold no tenant's data.
 GLOBAL_TABLES = {
+    "account_emailaddress": "a person's addresses; sign-in looks people up before any tenant is known",
+    "account_emailconfirmation": "django-allauth's own; not used, confirmations are signed and not stored",
     "accounts_user": "one person may belong to several tenants; sign-in looks people up before any tenant is known",
     "accounts_user_groups": "Django's own; not used, roles are memberships",
     "accounts_user_user_permissions": "Django's own; operators are superusers",
+    "allauth_idp_oidc_client": "programs that may ask people to sign in, registered by operators for everybody",
+    "allauth_idp_oidc_token": "their tokens, found by a hash before anybody is known",
     "auth_group": "Django's own; not used",
     "auth_group_permissions": "Django's own; not used",
     "auth_permission": "Django's own list of permissions",
@@ -16,7 +20,20 @@ GLOBAL_TABLES = {
     "django_content_type": "Django's own list of models",
     "django_migrations": "which migrations ran",
     "django_session": "opaque sessions, found by their random key before anybody is known",
+    "mfa_authenticator": "a person's second factors, asked for before a tenant is chosen",
+    "socialaccount_socialaccount": "who a person is at an identity provider, looked up before any tenant is known",
+    "socialaccount_socialapp": "django-allauth's own; not used, providers are tenants' rows",
+    "socialaccount_socialtoken": "django-allauth's own; not used, providers' tokens are not kept",
+    "tenants_flag": "the installation's feature flags; operators name tenants in them",
+    "tenants_flag_groups": "django-waffle's own; not used",
+    "tenants_flag_users": "people a flag is on for",
     "tenants_tenant": "the tenant itself: its `id` is the tenant, and its policies compare that",
+    "usersessions_usersession": "which devices a person is signed in on; a person may belong to several tenants",
+    "waffle_flag": "django-waffle's own; not used, `tenants_flag` stands for it",
+    "waffle_flag_groups": "django-waffle's own; not used",
+    "waffle_flag_users": "django-waffle's own; not used",
+    "waffle_sample": "django-waffle's own; the installation's",
+    "waffle_switch": "django-waffle's own; the installation's",
 }
 
 # Global tables with policies of their own all the same.
@@ -38,9 +55,12 @@ FURTHER_APP_POLICIES = {
 
 # What `app` may do with global tables. Privileges as GRANT spells them.
 APP_ON_GLOBAL_TABLES = {
+    "account_emailaddress": "SELECT, INSERT, UPDATE, DELETE",
     "accounts_user": "SELECT, INSERT, UPDATE (email, is_active, last_login, name, password)",
     "accounts_user_groups": "SELECT",
     "accounts_user_user_permissions": "SELECT",
+    "allauth_idp_oidc_client": "SELECT",
+    "allauth_idp_oidc_token": "SELECT, INSERT, UPDATE, DELETE",
     "auth_group": "SELECT",
     "auth_group_permissions": "SELECT",
     "auth_permission": "SELECT",
@@ -48,16 +68,28 @@ APP_ON_GLOBAL_TABLES = {
     "django_content_type": "SELECT",
     "django_migrations": "SELECT",
     "django_session": "SELECT, INSERT, UPDATE, DELETE",
-    "tenants_tenant": "SELECT, INSERT, UPDATE (name)",
+    "mfa_authenticator": "SELECT, INSERT, UPDATE, DELETE",
+    "socialaccount_socialaccount": "SELECT, INSERT, UPDATE, DELETE",
+    "socialaccount_socialapp": "SELECT",
+    "tenants_flag": "SELECT",
+    "tenants_flag_groups": "SELECT",
+    "tenants_flag_users": "SELECT",
+    "tenants_tenant": "SELECT, INSERT, UPDATE (name, requires_second_factor)",
+    "usersessions_usersession": "SELECT, INSERT, UPDATE, DELETE",
+    "waffle_sample": "SELECT",
+    "waffle_switch": "SELECT",
 }
 
 _ADMINISTRATION = "the administration, which crosses tenants"
 
 # Everything `engine` may do, and why that crosses tenants by nature.
 ENGINE_GRANTS = {
+    "account_emailaddress": ("SELECT, INSERT, UPDATE, DELETE", "operators' and imported people's addresses"),
     "accounts_user": ("SELECT, INSERT, UPDATE", "operators; key lookup asks whether the person is active"),
     "accounts_user_groups": ("SELECT, INSERT, DELETE", "Django's own, from the administration"),
     "accounts_user_user_permissions": ("SELECT, INSERT, DELETE", "Django's own, from the administration"),
+    "allauth_idp_oidc_client": ("SELECT, INSERT, UPDATE, DELETE", "operators register programs"),
+    "allauth_idp_oidc_token": ("SELECT, DELETE", "what a removed person or program holds ends"),
     "auth_group": ("SELECT", "Django's own"),
     "auth_group_permissions": ("SELECT", "Django's own"),
     "auth_permission": ("SELECT", "Django's own"),
@@ -79,6 +111,7 @@ ENGINE_GRANTS = {
     "django_admin_log": ("SELECT, INSERT", _ADMINISTRATION),
     "django_content_type": ("SELECT", "Django's own"),
     "django_migrations": ("SELECT", "readiness asks whether migrations ran"),
+    "mfa_authenticator": ("SELECT, INSERT, UPDATE, DELETE", "operators help people who lost their second factor"),
     "routing_deployment": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
     "routing_languagemodel": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
     "routing_price": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
@@ -87,6 +120,27 @@ ENGINE_GRANTS = {
         "SELECT, INSERT, UPDATE (last_used_at, revoked_at)",
         "a key is looked up before its tenant is known; operators revoke",
     ),
+    "socialaccount_socialaccount": ("SELECT, INSERT, UPDATE, DELETE", "a removed provider's or person's links end"),
+    "tenants_auditentry": ("SELECT, INSERT", "what operators and jobs did; verified and exported, never changed"),
+    "tenants_flag": ("SELECT, INSERT, UPDATE, DELETE", "operators keep flags"),
+    "tenants_flag_groups": ("SELECT, INSERT, UPDATE, DELETE", "operators keep flags"),
+    "tenants_flag_users": ("SELECT, INSERT, UPDATE, DELETE", "operators keep flags"),
+    "tenants_identityprovider": (
+        "SELECT, INSERT, UPDATE, DELETE",
+        f"the sign-in page finds a company's provider before its tenant is known; {_ADMINISTRATION}",
+    ),
+    "tenants_invitation": ("SELECT", "an invitation is found by its secret before its tenant is known"),
     "tenants_membership": ("SELECT, INSERT, UPDATE, DELETE", f"key lookup; {_ADMINISTRATION}"),
+    "tenants_modelrule": ("SELECT, INSERT, UPDATE, DELETE", _ADMINISTRATION),
+    "tenants_provisioneduser": ("SELECT, DELETE", "goes with its membership"),
+    "tenants_refreshtoken": (
+        "SELECT, UPDATE (revoked_at), DELETE",
+        "a token is found by its hash before its tenant is known; ended with a membership; old ones are swept",
+    ),
+    "tenants_team": ("SELECT, INSERT, UPDATE, DELETE", _ADMINISTRATION),
+    "tenants_teammember": ("SELECT, INSERT, UPDATE, DELETE", _ADMINISTRATION),
     "tenants_tenant": ("SELECT, INSERT, UPDATE", f"key lookup; {_ADMINISTRATION}"),
+    "usersessions_usersession": ("SELECT, INSERT, UPDATE, DELETE", "operators end people's sessions"),
+    "waffle_sample": ("SELECT", "django-waffle's own"),
+    "waffle_switch": ("SELECT", "django-waffle's own"),
 }
