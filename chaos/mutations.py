@@ -109,6 +109,14 @@ def _from_the_start(last_event_id: str, lane: int | None) -> dict[int, object]:
     return {}
 
 
+async def _ask_nobody(watch: Any) -> None:
+    """A round that finds everybody in order."""
+
+
+def _let_stand(principal: Any) -> None:
+    """Whoever was let in may go on."""
+
+
 _LIST = (
     Mutation(
         "reaper-off",
@@ -183,6 +191,20 @@ _LIST = (
         "neither hints nor the poll reach the worker",
         expects="call-open",
         patches=((f"{_GENERATION}.caretaker", _all(_set("obey_cancels", _idle), _set("recheck_cancels", _idle))),),
+    ),
+    Mutation(
+        "watch-off",
+        "nobody asks whether those who are connected still may be",
+        expects="open-late",
+        processes="web-",
+        patches=(("apps.tenants.edge.watch", _set("Watch._ask", _ask_nobody)),),
+    ),
+    Mutation(
+        "standing-unasked",
+        "a question is accepted from whoever was let in at the door, where keys are remembered",
+        expects="accepted-late",
+        processes="web-",
+        patches=(("apps.tenants.standing", _set("still_stands", _let_stand)),),
     ),
     Mutation(
         "wall-off",

@@ -71,7 +71,7 @@ def still_stands(principal: Principal) -> None:
     membership until that commits: a suspension comes either before, and is seen, or after, and then finds what was
     accepted.
     """
-    asked = {
+    asked: dict[str, UUID | str | None] = {
         "tenant": principal.tenant_id,
         "user": principal.user_id,
         "role": principal.role,

@@ -3,6 +3,7 @@
 from chaos.drills import (
     cancelling,
     redis_lost,
+    revoked,
     rings,
     walls,
     web_killed,
@@ -21,4 +22,5 @@ DRILLS: tuple[Drill, ...] = (
     *rings.DRILLS,
     *cancelling.DRILLS,
     *walls.DRILLS,
+    *revoked.DRILLS,
 )

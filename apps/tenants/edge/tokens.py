@@ -6,7 +6,7 @@ ended by the time of a request ends the token with it.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import jwt
@@ -68,7 +68,7 @@ class AccessToken(Token):
     """Opens the doors, for minutes."""
 
     token_type = "access"  # noqa: S105 - a kind, not a secret
-    lifetime: timedelta = settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"]
+    lifetime: timedelta = cast(timedelta, settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"])
     _token_backend = NamedKeys()
 
 
@@ -76,7 +76,7 @@ class RefreshToken(Token):
     """Good for one renewal."""
 
     token_type = "refresh"  # noqa: S105 - a kind, not a secret
-    lifetime: timedelta = settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"]
+    lifetime: timedelta = cast(timedelta, settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"])
     _token_backend = NamedKeys()
 
 
