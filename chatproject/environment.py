@@ -66,7 +66,12 @@ class Environment(BaseSettings):
     audit_heads_months: int = Field(24, ge=1, le=1200)
     audit_signing_key: SecretStr | None = None
     audit_public_keys: str = ""
-    secure_cookies: bool = Field(False, validation_alias=AliasChoices("secure_cookies", "SECURE_COOKIES"))
+    secure_cookies: bool | None = Field(None, validation_alias=AliasChoices("secure_cookies", "SECURE_COOKIES"))
+
+    @field_validator("secure_cookies", mode="before")
+    @classmethod
+    def _may_be_empty(cls, given: object) -> object:
+        return None if given == "" else given
 
     @field_validator("outbound_allow")
     @classmethod

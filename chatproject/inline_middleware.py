@@ -19,6 +19,7 @@ from django.middleware.common import CommonMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.security import SecurityMiddleware
 
+_PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), serial=(), usb=()"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
@@ -43,7 +44,13 @@ class _Inline:
 
 
 class InlineSecurity(_Inline, SecurityMiddleware):
-    """Adds headers."""
+    """Adds headers: Django's, no use of what a browser's machine has, and no embedding by other origins."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        answered = cast(HttpResponseBase, super().process_response(request, response))
+        answered.headers.setdefault("Permissions-Policy", _PERMISSIONS)
+        answered.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        return answered
 
 
 class InlineCSP(_Inline, CSPMiddleware):

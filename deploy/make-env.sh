@@ -13,10 +13,9 @@ for name in VAULT_KEYS JWT_KEYS; do
   echo "$name=k1:$(head -c 32 /dev/urandom | base64 | tr '+/' '-_')"
 done
 cat <<'SETTINGS'
-# Where people reach it. Over HTTPS: https://chat.example, chat.example, 1.
+# Where people reach it. Over HTTPS: https://chat.example, chat.example.
 BASE_URL=http://127.0.0.1:8000
 ALLOWED_HOSTS=localhost
-SECURE_COOKIES=0
 # What the host listens on; put a server that speaks HTTPS before it. Address and port of the host.
 LISTEN=127.0.0.1:8000
 SETTINGS

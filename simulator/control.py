@@ -19,8 +19,16 @@ from simulator.request import parse_body
 _LINES_PER_WRITE = 1000
 
 
+_JSON = "application/json"
+
+
 def _json(body: Any, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
+    return web.Response(body=orjson.dumps(body), status=status, content_type=_JSON)
+
+
+def _not_json() -> web.Response:
+    """A page of another origin may send text or a form without asking first, but not JSON."""
+    return _json(InvalidRequest("Send the body as application/json.").body(), 415)
 
 
 def _refuse(message: str, param: str | None = None) -> web.Response:
@@ -69,6 +77,8 @@ class Control:
         return _json({"faults": [rule.describe() for rule in self._simulator.board.rules]})
 
     async def post_fault(self, request: web.Request) -> web.Response:
+        if request.content_type != _JSON:
+            return _not_json()
         try:
             rule = self._simulator.board.post(parse_body(await request.read()))
         except ValueError as error:
@@ -87,6 +97,8 @@ class Control:
 
     async def post_options(self, request: web.Request) -> web.Response:
         """Options for all models that match; of several rules the newest wins."""
+        if request.content_type != _JSON:
+            return _not_json()
         try:
             body = parse_body(await request.read())
             model, text = str(body.get("model", "*")), str(body.get("options", ""))

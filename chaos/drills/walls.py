@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from chaos import rows
 from chaos.cluster import Caller, Cluster
 from chaos.drills.cancelling import cancel
 from chaos.readers import Question, headers
@@ -30,7 +31,7 @@ class Table:
     """A table with tenants' rows, and what the role may do with it now.
 
     `tenant_column` names the tenant; `unique` columns (with their types) differ in every copy of a row; `updatable` is
-    a column that the role may write.
+    a column that the role may write. `append_only`: a trigger refuses what changes or removes rows, everybody's.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Table:
     unique: dict[str, str]
     may: frozenset[str]
     updatable: str
+    append_only: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,13 @@ class Case:
 async def run(trial: Trial) -> None:
     await _rows_everywhere(trial)
     await trial.settle(readers_seconds=30)
+    await asyncio.to_thread(_fill, trial)
     await _doors(trial)
     await asyncio.to_thread(_fuzz, trial)
 
 
 async def _rows_everywhere(trial: Trial) -> None:
-    """Use the product as both tenants, then give each what using it does not make: rows of the catalogue."""
+    """Use the product as both tenants, then give each what using it did not make."""
     crowd = trial.crowd
     await crowd.ask_many(4, "short")
     blocked = await crowd.ask_many(2, "blocker")
@@ -79,6 +82,13 @@ async def _rows_everywhere(trial: Trial) -> None:
             if table == "routing_deployment":
                 row["upstream_model"] = f"{caller.tenant_id}"
             _insert(trial.cluster.admin, table, row)
+
+
+def _fill(trial: Trial) -> None:
+    """Rows where neither the product nor `_rows_everywhere` made any: no table is left out."""
+    for caller in trial.cluster.callers:
+        filled = rows.fill(trial.cluster.admin, caller.tenant_id, caller.user_id, f"drill-{caller.user_id}")
+        trial.figure("tables filled by hand", len(filled))
 
 
 async def _doors(trial: Trial) -> None:
@@ -121,9 +131,11 @@ def _fuzz(trial: Trial) -> None:
 
 
 def _expected(case: Case) -> int | str:
-    """Rows reached, or who refuses: the role's grants, or the wall."""
+    """Rows reached, or who refuses: the role's grants, the wall, or a trigger."""
     if case.command not in case.table.may:
         return "grant"
+    if case.table.append_only and case.command in ("UPDATE", "MOVE", "DELETE"):
+        return "trigger"
     if case.command == "MOVE":
         return "policy"
     if case.is_control:
@@ -133,17 +145,14 @@ def _expected(case: Case) -> int | str:
 
 def _tables(cluster: Cluster) -> Iterator[Table]:
     """Every table that holds tenants' rows."""
-    rows = cluster.rows(
-        "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' "
-        "WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT a.attisdropped ORDER BY 1"
-    )
-    for name in [row[0] for row in rows] + [TENANTS_OWN]:
+    for name in [*rows.tenant_tables(cluster.admin), TENANTS_OWN]:
         tenant_column = "id" if name == TENANTS_OWN else "tenant_id"
         columns = cluster.rows(
             "SELECT a.attname, format_type(a.atttypid, NULL), "
             "has_column_privilege(%s, a.attrelid, a.attnum, 'UPDATE'), "
             "EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique "
-            "AND a.attnum = ANY(i.indkey)) FROM pg_attribute a "
+            "AND (a.attnum = ANY(i.indkey) OR EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = i.indexrelid "
+            "AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum))) FROM pg_attribute a "
             "WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped",
             APP,
             name,
@@ -157,7 +166,13 @@ def _tables(cluster: Cluster) -> Iterator[Table]:
         may |= {"UPDATE"} if updatable else set()
         may |= {"MOVE"} if tenant_column in updatable else set()
         unique = {column: kind for column, kind, _, is_unique in columns if is_unique and column != tenant_column}
-        yield Table(name, tenant_column, unique, frozenset(may), updatable[0] if updatable else tenant_column)
+        append_only = cluster.value(
+            "SELECT EXISTS (SELECT 1 FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
+            "WHERE t.tgrelid = %s::regclass AND p.proname LIKE '%%append_only')",
+            name,
+        )
+        column = updatable[0] if updatable else tenant_column
+        yield Table(name, tenant_column, unique, frozenset(may), column, append_only)
 
 
 def _cases(tables: list[Table], callers: list[Caller]) -> Iterator[Case]:
@@ -187,7 +202,7 @@ def _reached(cluster: Cluster, app: "psycopg.Connection[Any]", case: Case) -> in
             return _insert(app, case.table.name, copy)
         return app.execute(_statement(case, row["id"])).rowcount
     except psycopg.errors.InsufficientPrivilege as error:
-        return "policy" if "row-level security" in str(error) else "grant"
+        return "policy" if "row-level security" in str(error) else "trigger" if error.diag.context else "grant"
     finally:
         app.rollback()
 
@@ -215,6 +230,8 @@ def _copy(table: Table, row: dict[str, Any]) -> dict[str, Any]:
             copy[column] = str(uuid4())
         elif kind in ("integer", "bigint", "smallint"):
             copy[column] = int(copy[column]) + 10_000
+        elif kind == "bytea":
+            copy[column] = f"\\x{uuid4().hex}{uuid4().hex}"
         elif kind.startswith("character") and copy[column] is not None:
             copy[column] = uuid4().hex[:20]
     if table.name == TENANTS_OWN:

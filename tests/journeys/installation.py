@@ -90,7 +90,8 @@ class Installation:
 
     def _control(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
-        with urlopen(Request(self.stack.env["SIMULATOR_URL"] + path, data=data), timeout=5) as response:
+        headers = {"Content-Type": "application/json"}
+        with urlopen(Request(self.stack.env["SIMULATOR_URL"] + path, data, headers), timeout=5) as response:
             answer: dict[str, Any] = json.load(response)
         return answer
 

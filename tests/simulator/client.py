@@ -74,7 +74,8 @@ class Client:
         self, path: str, body: Any, *, key: str | None = "test", headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, str], Any]:
         """Status, headers and the parsed body of one POST."""
-        sent = {**({"Authorization": f"Bearer {key}"} if key is not None else {}), **(headers or {})}
+        sent = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key is not None else {})}
+        sent |= headers or {}
         data = body if isinstance(body, bytes) else orjson.dumps(body)
         async with self.session.post(self.url + path, data=data, headers=sent) as response:
             return response.status, dict(response.headers), orjson.loads(await response.read())

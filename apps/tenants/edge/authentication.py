@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
@@ -48,5 +49,5 @@ class PrincipalScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untype
         return [
             {"type": "http", "scheme": "bearer", "description": "An access token, or an API key (`sk-sb-...`)."},
             {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
-            {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": "Needs X-CSRFToken on changes."},
+            {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME, "description": "Needs X-CSRFToken on changes."},
         ]
