@@ -88,7 +88,15 @@ def test_an_address_that_is_refused(desk: Client, alice: Principal, address: str
 def test_model_deployment_and_price_are_made_by_hand(desk: Client, alice: Principal) -> None:
     tenant = str(alice.tenant_id)
     desk.post("/admin/routing/provider/add/", _form(alice))
-    model = {"tenant": tenant, "slug": "m", "name": "Em", "hue": 2, "context_tokens": 100, "max_output_tokens": 10}
+    model = {
+        "tenant": tenant,
+        "slug": "m",
+        "name": "Em",
+        "hue": 2,
+        "context_tokens": 100,
+        "max_output_tokens": 10,
+        "tier": "standard",
+    }
     made = desk.post("/admin/routing/languagemodel/add/", {**model, "position": 1, "enabled": "on"})
     assert made.status_code == 302
     row = LanguageModel.objects.using("engine").get(tenant_id=alice.tenant_id)
