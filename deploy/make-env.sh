@@ -16,6 +16,8 @@ cat <<'SETTINGS'
 # Where people reach it. Over HTTPS: https://chat.example, chat.example.
 BASE_URL=http://127.0.0.1:8000
 ALLOWED_HOSTS=localhost
+# 1: cookies over HTTPS only. Empty: so where BASE_URL begins with https://.
+SECURE_COOKIES=
 # The server before it, whose X-Forwarded-For is believed: an address, a network, or several with commas.
 TRUSTED_PROXIES=
 # What the host listens on; put a server that speaks HTTPS before it. Address and port of the host.
