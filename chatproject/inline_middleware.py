@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from csp.middleware import CSPMiddleware
+from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
@@ -18,6 +19,8 @@ from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.common import CommonMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.security import SecurityMiddleware
+
+from apps.tenants.edge.credentials import is_session_key
 
 _PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), serial=(), usb=()"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -71,6 +74,12 @@ class InlineAuthentication(_Inline, AuthenticationMiddleware):
 
 class InlineSession(_Inline, SessionMiddleware):
     """Sets `request.session`, which is read when somebody looks at it, and saved where it was changed."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        """A cookie that is no session key at all is dropped here: the database is never asked for it."""
+        if not is_session_key(request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")):
+            request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
+        super().process_request(request)
 
     def may_block(self, request: HttpRequest) -> bool:
         return bool(request.session.modified)

@@ -93,15 +93,15 @@ def _tenant_of(membership_id: UUID) -> UUID:
 
 
 def _end_everything(membership: Membership) -> tuple[OffBoarded, list[bytes], list[Callable[[], None]]]:
-    """Within the transaction. The membership is first: from then on nothing new is accepted for it."""
+    """Within the transaction, and with the membership locked: whoever would accept something for it waits."""
     tenant_id, user_id = membership.tenant_id, membership.user_id
-    if membership.suspended_at is None:
-        _keep_an_owner(membership)
-        Membership.objects.filter(tenant_id=tenant_id, id=membership.id).update(suspended_at=Now())
     token_families_ended = token_families.revoke_in_tenant(tenant_id, user_id)
     keys = ApiKey.objects.filter(tenant_id=tenant_id, user_id=user_id, revoked_at=None)
     digests = [bytes(digest) for digest in keys.values_list("digest", flat=True)]
     keys.update(revoked_at=Now())
+    if membership.suspended_at is None:
+        _keep_an_owner(membership)
+        Membership.objects.filter(tenant_id=tenant_id, id=membership.id).update(suspended_at=Now())
     handled = [handler(tenant_id, user_id) for handler in _handlers]
     ended = OffBoarded(
         keys=len(digests),

@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db import OperationalError, connections
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
@@ -20,6 +22,7 @@ from apps.problems import Unavailable
 from apps.tenants import selectors, services, token_families
 from apps.tenants.contracts import Principal, Proof, Via
 from apps.tenants.edge import tokens, watch
+from apps.tenants.edge.credentials import principal_of_session
 from apps.tenants.edge.watch import Seat, Watch
 from apps.tenants.errors import CredentialRefused
 from apps.tenants.models import ApiKey, Membership, Tenant
@@ -42,8 +45,6 @@ def by_token(principal: Principal) -> Principal:
 
 
 def by_session(principal: Principal) -> Principal:
-    from apps.tenants.edge.credentials import principal_of_session
-
     client = Client()
     client.force_login(User.objects.get(id=principal.user_id))
     session = client.session
@@ -110,8 +111,6 @@ def revoke_family(bob: Principal) -> None:
 
 
 def sign_out(bob: Principal) -> None:
-    from django.contrib.sessions.models import Session
-
     assert bob.proof is not None
     Session.objects.filter(session_key=bob.proof.session_key).delete()
 
@@ -149,8 +148,6 @@ def test_a_session_that_works_elsewhere_now_is_a_change(alice: Principal) -> Non
     register, alices = Register(), by_session(alice)
     second = services.open_tenant("Second", alice.user_id)
     assert register.standings([alices]) == [STANDS]
-    from importlib import import_module
-
     assert alices.proof is not None
     session = import_module(settings.SESSION_ENGINE).SessionStore(alices.proof.session_key)
     session["tenant_id"] = str(second.id)

@@ -130,4 +130,9 @@ def _from_our_own_page(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 def _session_key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     cookies = "; ".join(value.decode("latin-1") for name, value in headers if name.lower() == b"cookie")
     key = parse_cookie(cookies).get(settings.SESSION_COOKIE_NAME, "")
-    return key if 8 <= len(key) <= 40 and key.isascii() and key.isalnum() else None
+    return key if is_session_key(key) else None
+
+
+def is_session_key(text: str) -> bool:
+    """Whether a cookie's value could be the key of a session; anything else need not be looked for."""
+    return 8 <= len(text) <= 40 and text.isascii() and text.isalnum()
