@@ -35,9 +35,14 @@ class ForwardedByProxies:
             forwarded = (_values(scope, b"x-forwarded-proto") or [""])[-1].lower()
             if forwarded in ("http", "https"):
                 scope["scheme"] = forwarded.replace("http", "ws") if scope["type"] == "websocket" else forwarded
-        if scope["type"] == "websocket":
-            audit.address.set(address((scope.get("client") or ("",))[0]))
-        await self._application(scope, receive, send)
+        if scope["type"] == "http":
+            await self._application(scope, receive, send)
+            return
+        came_from = audit.address.set(address((scope.get("client") or ("",))[0]))
+        try:
+            await self._application(scope, receive, send)
+        finally:
+            audit.address.reset(came_from)
 
 
 def client_of(peer: str, forwarded: Sequence[str], trusted: Networks) -> str:
