@@ -25,7 +25,8 @@ dev: install ## the same, restarted when a source file changes, with the output 
 test: install-dev ## all tests (arguments: ARGS="tests/billing -k budget")
 	@. $(VENV)/bin/activate && exec tests/run $(ARGS)
 
-verify: test ## all tests, then every fault drill and the benchmarks in short form
+verify: test ## all tests and the slow ones, then every fault drill and the benchmarks in short form
+	@. $(VENV)/bin/activate && tests/run -q tests/verify
 	$(PY) -m chaos
 	$(PY) -m benchmarks.chat --short
 
