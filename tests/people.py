@@ -104,16 +104,16 @@ def visitor() -> Client:
     return Client(enforce_csrf_checks=True, REMOTE_ADDR=new_address())
 
 
+def session_of(principal: Principal) -> Client:
+    """A signed-in browser of a principal, without going through the sign-in page."""
+    client = Client(REMOTE_ADDR=new_address())
+    client.force_login(User.objects.get(id=principal.user_id))
+    session = client.session
+    session["tenant_id"] = str(principal.tenant_id)
+    session.save()
+    return client
+
+
 @pytest.fixture
 def client_of() -> Callable[[Principal], Client]:
-    """Makes a signed-in browser of a principal, without going through the sign-in page."""
-
-    def sign_in(principal: Principal) -> Client:
-        client = Client(REMOTE_ADDR=new_address())
-        client.force_login(User.objects.get(id=principal.user_id))
-        session = client.session
-        session["tenant_id"] = str(principal.tenant_id)
-        session.save()
-        return client
-
-    return sign_in
+    return session_of

@@ -19,17 +19,16 @@ from apps.conversations.generation import hints
 from apps.conversations.models import Conversation, Generation, Lane, Message
 from apps.conversations.requests import TurnRequest
 from apps.conversations.ring import ring
-from apps.problems import Forbidden
 from apps.routing import selectors as routing_selectors
 from apps.routing import services as routing
 from apps.routing.contracts import Call, Plan
 from apps.streaming import hints as streaming
 from apps.tenants.contracts import Principal
+from apps.tenants.policy import Action, require
 from apps.tenants.scope import tenant_scope
 from apps.tenants.services import still_stands
 
 MAX_TITLE = 200
-VIEWER = "viewer"
 
 T = TypeVar("T")
 
@@ -43,7 +42,7 @@ def start_turn(principal: Principal, request: TurnRequest) -> TurnAccepted:
     `CredentialRefused` where the key or sign-in has ended since the caller was found.
     A repeat under the same idempotency key returns the first turn, and consumes nothing.
     """
-    _may_ask(principal)
+    require(principal, Action.CHAT_ASK)
     with tenant_scope(principal.tenant_id):
         earlier = turns.replay(principal, request)
         if earlier is not None:
@@ -72,11 +71,6 @@ def start_turn(principal: Principal, request: TurnRequest) -> TurnAccepted:
         return winner
     _announce(principal, turn)
     return turn
-
-
-def _may_ask(principal: Principal) -> None:
-    if principal.role == VIEWER:
-        raise Forbidden("Viewers read; they do not ask. An administrator of your organisation can change your role.")
 
 
 def _first_on_offer(principal: Principal) -> tuple[str, ...]:
@@ -171,7 +165,7 @@ def retry(principal: Principal, generation_id: UUID) -> GenerationAccepted:
 
     Raises `NotFound`, or `StillAnswering` while that lane is at work.
     """
-    _may_ask(principal)
+    require(principal, Action.CHAT_ASK)
     with tenant_scope(principal.tenant_id):
         earlier = Generation.objects.filter(id=generation_id, user_id=principal.user_id).first()
         if earlier is None:

@@ -58,11 +58,6 @@ class Principal:
         """What Django REST framework asks of a user object."""
         return True
 
-    @property
-    def administers(self) -> bool:
-        """Whether the role may act on what belongs to other members of the tenant."""
-        return self.role in ("owner", "admin")
-
     def allows(self, scope: Scope) -> bool:
         """Whether the credential opens doors of this scope."""
         return not self.scopes or scope in self.scopes

@@ -91,10 +91,13 @@ def allows(role: str, action: Action) -> bool:
 def require(principal: Principal, action: Action) -> None:
     """Raises `Forbidden` where the caller's role does not have `action`."""
     if not allows(principal.role, action):
-        raise Forbidden(
-            f"As {principal.role.replace('_', ' ')} you may not do this. "
-            "An administrator of your organisation can change your role."
-        )
+        raise refusal(principal)
+
+
+def refusal(principal: Principal) -> Forbidden:
+    """What a caller is told whose role does not have an action."""
+    role = principal.role.replace("_", " ")
+    return Forbidden(f"As {role} you may not do this. An owner or administrator of the workspace can change your role.")
 
 
 ACTIONS = "actions"
@@ -122,3 +125,12 @@ def public(reason: str) -> Callable[[View], View]:
         return view
 
     return mark
+
+
+def declared(view: Callable[..., Any]) -> Mapping[str, Action] | None:
+    """The actions that a resolved view declares, by method; empty for a public one, None where it declares nothing."""
+    place = getattr(view, "cls", None) or getattr(view, "view_class", None) or view
+    if getattr(place, PUBLIC, None) or getattr(view, PUBLIC, None):
+        return {}
+    actions: Mapping[str, Action] | None = getattr(place, ACTIONS, None) or getattr(view, ACTIONS, None)
+    return actions

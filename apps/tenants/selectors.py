@@ -15,6 +15,7 @@ from apps.accounts.selectors import fingerprint
 from apps.tenants import audit, key_secrets
 from apps.tenants.contracts import ApiKeySummary, MembershipSummary, Principal, Proof, Via
 from apps.tenants.models import ApiKey, Membership, RefreshToken, Tenant
+from apps.tenants.policy import Action, allows
 from apps.tenants.scope import own_scope, tenant_scope
 from apps.vault import same_digest
 
@@ -70,7 +71,7 @@ def api_keys(principal: Principal) -> list[ApiKeySummary]:
     """The caller's keys, the newest first; an administrator sees those of the whole tenant."""
     with tenant_scope(principal.tenant_id):
         rows = ApiKey.objects.filter(tenant_id=principal.tenant_id).select_related("user")
-        if not principal.administers:
+        if not allows(principal.role, Action.KEYS_OF_OTHERS):
             rows = rows.filter(user_id=principal.user_id)
         elif rows.exclude(user_id=principal.user_id).exists():
             audit.record_read(principal, "api_key.listed", target=("tenant", principal.tenant_id))

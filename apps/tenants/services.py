@@ -24,6 +24,7 @@ from apps.tenants.contracts import NewApiKey, NewTenant, Principal, Scope, Via
 from apps.tenants.errors import InvalidApiKey, InvalidTenant, NotFound
 from apps.tenants.models import ApiKey, Membership, Tenant
 from apps.tenants.offboarding import offboard, when_somebody_leaves
+from apps.tenants.policy import Action, allows, require
 from apps.tenants.scope import tenant_scope
 from apps.tenants.standing import still_stands
 
@@ -125,8 +126,7 @@ def create_api_key(
     """
     if principal.via is Via.API_KEY:
         raise Forbidden("A key cannot make another key. Sign in to make one.")
-    if principal.role == Membership.Role.VIEWER:
-        raise Forbidden("Viewers cannot make API keys. Ask an administrator of the workspace.")
+    require(principal, Action.KEYS_MAKE)
     name = name.strip()
     wrong: dict[str, list[str]] = {}
     if not name or len(name) > MAX_NAME or not is_storable(name):
@@ -173,7 +173,7 @@ def revoke_api_key(principal: Principal, key_id: UUID) -> None:
     """
     with tenant_scope(principal.tenant_id):
         keys = ApiKey.objects.filter(tenant_id=principal.tenant_id, id=key_id)
-        if not principal.administers:
+        if not allows(principal.role, Action.KEYS_OF_OTHERS):
             keys = keys.filter(user_id=principal.user_id)
         key = keys.first()
         if key is None:

@@ -14,15 +14,18 @@ from redis.retry import Retry
 from apps.conversations.edge.replies import json_response
 from apps.conversations.models import Worker
 from apps.observability import metrics
+from apps.tenants.policy import public
 from apps.tenants.scope import database_step
 
 CHECK_SECONDS = 2.0
 
 
+@public("says nothing but that the process lives")
 async def healthz(request: HttpRequest) -> HttpResponse:
     return json_response({"status": "ok"})
 
 
+@public("says nothing of any tenant")
 async def readyz(request: HttpRequest) -> HttpResponse:
     """200 where a message could be accepted and answered; else 503, naming each part that is missing."""
     checks: dict[str, Callable[[], str]] = {
@@ -85,6 +88,7 @@ def _redis(url: str) -> str:
     return "ok"
 
 
+@public("counts without names; keep it inside the network")
 async def prometheus(request: HttpRequest) -> HttpResponse:
     body, content_type = metrics.render()
     return HttpResponse(body, content_type=content_type)

@@ -27,6 +27,7 @@ from apps.conversations.errors import InvalidMessage
 from apps.routing import selectors as routing
 from apps.routing.contracts import ModelCard
 from apps.tenants.contracts import Principal
+from apps.tenants.policy import Action, opens
 
 LIST_LENGTH = 30
 LONGEST_LIST = 200
@@ -65,6 +66,7 @@ def page(view: PageView[P]) -> Callable[Concatenate[HttpRequest, P], HttpRespons
     return wrapped
 
 
+@opens(GET=Action.CHAT_READ)
 @require_GET
 @page
 def new_chat(request: HttpRequest, principal: Principal) -> HttpResponse:
@@ -79,6 +81,7 @@ def new_chat(request: HttpRequest, principal: Principal) -> HttpResponse:
     return render(request, "conversations/chat.html", context | _shell(request, principal, models, chosen))
 
 
+@opens(GET=Action.CHAT_READ)
 @require_GET
 @page
 def chat(request: HttpRequest, principal: Principal, conversation_id: UUID) -> HttpResponse:
@@ -90,6 +93,7 @@ def chat(request: HttpRequest, principal: Principal, conversation_id: UUID) -> H
     return render(request, "conversations/chat.html", context | _turns(timeline, timeline.turns))
 
 
+@opens(GET=Action.CHAT_READ)
 @require_GET
 @page
 def turns(request: HttpRequest, principal: Principal, conversation_id: UUID) -> HttpResponse:
@@ -100,6 +104,7 @@ def turns(request: HttpRequest, principal: Principal, conversation_id: UUID) -> 
     return render(request, "conversations/turns.html", _turns(timeline, shown))
 
 
+@opens(GET=Action.CHAT_READ)
 @require_GET
 @page
 def turn(request: HttpRequest, principal: Principal, conversation_id: UUID, turn_id: UUID) -> HttpResponse:
@@ -109,6 +114,7 @@ def turn(request: HttpRequest, principal: Principal, conversation_id: UUID, turn
     return render(request, "conversations/turns.html", _turns(timeline, [row]) | {"older_url": ""})
 
 
+@opens(GET=Action.CHAT_READ)
 @require_GET
 @page
 def chat_list(request: HttpRequest, principal: Principal) -> HttpResponse:
@@ -116,6 +122,7 @@ def chat_list(request: HttpRequest, principal: Principal) -> HttpResponse:
     return render(request, "conversations/_chat_list.html", _sidebar(request, principal))
 
 
+@opens(POST=Action.CHAT_KEEP)
 @require_POST
 @page
 def rename(request: HttpRequest, principal: Principal, conversation_id: UUID) -> HttpResponse:
@@ -134,6 +141,7 @@ def rename(request: HttpRequest, principal: Principal, conversation_id: UUID) ->
     return render(request, "conversations/_chat_row.html", {"chat": line})
 
 
+@opens(POST=Action.CHAT_KEEP)
 @require_POST
 @page
 def delete(request: HttpRequest, principal: Principal, conversation_id: UUID) -> HttpResponse:
@@ -142,6 +150,7 @@ def delete(request: HttpRequest, principal: Principal, conversation_id: UUID) ->
     return HttpResponse(status=204)
 
 
+@opens(POST=Action.CHAT_KEEP)
 @require_POST
 @page
 def restore(request: HttpRequest, principal: Principal, conversation_id: UUID) -> HttpResponse:

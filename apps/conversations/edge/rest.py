@@ -16,6 +16,7 @@ from apps.conversations.edge.cursors import conversation_cursor, parse_conversat
 from apps.conversations.edge.replies import turn_json
 from apps.conversations.errors import InvalidMessage
 from apps.tenants.contracts import Principal
+from apps.tenants.policy import Action
 
 PAGE = 30
 
@@ -74,6 +75,8 @@ def _principal(request: Request) -> Principal:
 class Conversations(APIView):
     """The caller's own chats."""
 
+    actions = {"GET": Action.CHAT_READ}
+
     @extend_schema(
         operation_id="conversations_list",
         parameters=[OpenApiParameter("before", str, description="Cursor from `next`.")],
@@ -93,6 +96,8 @@ class Conversations(APIView):
 
 class OneConversation(APIView):
     """One chat: read its head, rename it, delete it."""
+
+    actions = {"GET": Action.CHAT_READ, "PATCH": Action.CHAT_KEEP, "DELETE": Action.CHAT_KEEP}
 
     @extend_schema(operation_id="conversations_read", responses=ConversationOut)
     def get(self, request: Request, conversation_id: UUID) -> Response:
@@ -115,6 +120,8 @@ class OneConversation(APIView):
 class RestoredConversation(APIView):
     """Bring a deleted chat back."""
 
+    actions = {"POST": Action.CHAT_KEEP}
+
     @extend_schema(operation_id="conversations_restore", request=None, responses=ConversationOut)
     def post(self, request: Request, conversation_id: UUID) -> Response:
         services.restore(_principal(request), conversation_id)
@@ -123,6 +130,8 @@ class RestoredConversation(APIView):
 
 class Messages(APIView):
     """A chat's turns, oldest first; each with the answers of its lanes."""
+
+    actions = {"GET": Action.CHAT_READ}
 
     @extend_schema(
         operation_id="conversations_messages",

@@ -21,6 +21,7 @@ from apps.conversations.errors import InvalidMessage, TooManyStreams
 from apps.streaming.ids import EventId, TurnCursor
 from apps.tenants.contracts import Principal
 from apps.tenants.errors import CredentialRefused
+from apps.tenants.policy import Action, opens
 from apps.tenants.scope import database_step
 
 RETRY_SECONDS = 2.0
@@ -30,6 +31,7 @@ log = structlog.get_logger(__name__)
 _HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 
+@opens(POST=Action.CHAT_ASK)
 @door("POST")
 async def messages(request: HttpRequest, principal: Principal) -> HttpResponseBase:
     """Ask one question of 1 to 8 models: an event stream, 202 with stream addresses, or the finished JSON."""
@@ -59,6 +61,7 @@ async def _finished(principal: Principal, turn: TurnAccepted, identities: list[S
     return json_response(turn_json(turn.conversation_id, row))
 
 
+@opens(GET=Action.CHAT_READ)
 @door("GET")
 async def stream(request: HttpRequest, principal: Principal, stream_id: UUID) -> HttpResponseBase:
     """Resume a lane (a generation's id) or a whole turn exactly after `Last-Event-ID`; 204 where nothing is left."""
@@ -104,6 +107,7 @@ def position(last_event_id: str, lane: int | None) -> dict[int, EventId]:
         ) from None
 
 
+@opens(POST=Action.CHAT_ASK)
 @door("POST")
 async def cancel(request: HttpRequest, principal: Principal, generation_id: UUID) -> HttpResponseBase:
     """Stop an answer; what was received is kept."""
@@ -111,6 +115,7 @@ async def cancel(request: HttpRequest, principal: Principal, generation_id: UUID
     return json_response({"generation_id": str(generation_id), "state": state.value}, status=202)
 
 
+@opens(POST=Action.CHAT_ASK)
 @door("POST")
 async def retry(request: HttpRequest, principal: Principal, generation_id: UUID) -> HttpResponseBase:
     """Ask the same lane the same question again."""

@@ -22,6 +22,7 @@ from apps.conversations.errors import InvalidMessage
 from apps.problems import Problem, Unauthenticated
 from apps.streaming import hints
 from apps.streaming.errors import SlowReader
+from apps.tenants import policy
 from apps.tenants.contracts import Principal
 from apps.tenants.edge.credentials import principal_of_scope, principal_of_token
 from apps.tenants.edge.problems import translate
@@ -40,6 +41,14 @@ CLOSE_SLOW = 4408
 CLOSE_CHANGED = 4409
 CLOSE_TOO_MANY = 4429
 CLOSE_RESTARTING = 4503
+
+# What each message of a known caller is to the policy.
+ACTIONS = {
+    "message.send": policy.Action.CHAT_ASK,
+    "generation.cancel": policy.Action.CHAT_ASK,
+    "subscribe": policy.Action.CHAT_READ,
+    "unsubscribe": policy.Action.CHAT_READ,
+}
 
 log = structlog.get_logger(__name__)
 
@@ -114,6 +123,8 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
             return
         if self.principal is None:
             raise Unauthenticated("Send an auth message first.")
+        if isinstance(kind, str) and kind in ACTIONS:
+            policy.require(self.principal, ACTIONS[kind])
         if self._seat is not None:
             await process().watch.freshen(self._seat)
             if self._seat.standing is not Standing.STANDS:

@@ -11,8 +11,10 @@ from apps.routing import selectors
 from apps.routing.contracts import Catalogue, OfferedModel
 from apps.routing.errors import UnknownModel
 from apps.tenants.contracts import Principal
+from apps.tenants.policy import Action, opens
 
 
+@opens(GET=Action.MODELS_READ)
 @require_safe
 def list_models(request: HttpRequest) -> HttpResponse:
     """GET /v1/models."""
@@ -23,6 +25,7 @@ def list_models(request: HttpRequest) -> HttpResponse:
     return _json({"object": "list", "data": [_document(model) for model in models]})
 
 
+@opens(GET=Action.MODELS_READ)
 @require_safe
 def show_model(request: HttpRequest, slug: str) -> HttpResponse:
     """GET /v1/models/{slug}."""

@@ -10,6 +10,7 @@ from rest_framework.views import APIView
 
 from apps.routing import selectors
 from apps.tenants.contracts import Principal
+from apps.tenants.policy import Action
 
 
 class ModelSerializer(serializers.Serializer[Any]):
@@ -31,6 +32,8 @@ class ModelSerializer(serializers.Serializer[Any]):
 
 class ModelsView(APIView):
     """The models the caller's tenant may use, in the order lists show them."""
+
+    actions = {"GET": Action.MODELS_READ}
 
     @extend_schema(responses=ModelSerializer(many=True), operation_id="models_list")
     def get(self, request: Request) -> Response:

@@ -6,7 +6,7 @@ Both work for synchronous and asynchronous views; in an asynchronous chain the d
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import cast
+from typing import Any, cast
 
 import structlog
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -16,8 +16,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from apps.observability import context, metrics
-from apps.problems import Problem
-from apps.tenants import audit, audit_content
+from apps.problems import Forbidden, Problem
+from apps.tenants import audit, audit_content, policy
 from apps.tenants.contracts import Principal
 from apps.tenants.edge import credentials
 from apps.tenants.edge.problems import answer, translate
@@ -119,6 +119,14 @@ class PrincipalMiddleware(_BothWays):
     nobody's, not its cookie's. Only a request that a header authenticated is exempt from CSRF checks.
     """
 
+    def __init__(self, get_response: GetResponse) -> None:
+        super().__init__(get_response)
+        # A synchronous hook would cost an asynchronous chain a thread for every request.
+        self.process_view = self._process_view_async if self.is_async else _refused_view
+
+    async def _process_view_async(self, request: HttpRequest, *view: Any) -> HttpResponseBase | None:
+        return _refused_view(request, *view)
+
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self.is_async:
             return self._call_async(request)
@@ -136,6 +144,21 @@ class PrincipalMiddleware(_BothWays):
                 return answer(request, refusal)
         with _bound(request):
             return await self.respond_async(request)
+
+
+def _refused_view(request: HttpRequest, view: Callable[..., Any], *_: Any) -> HttpResponseBase | None:
+    """Hold a known caller up to the policy before the view runs. Strangers are told by the view itself what to do."""
+    if not view.__module__.startswith("apps.") or request.resolver_match is None or request.resolver_match.app_names:
+        return None  # the frame's own views (administration, documents, sign-in) guard themselves
+    actions = policy.declared(view)
+    if actions is None:
+        log.error("policy.undeclared", view=f"{view.__module__}.{view.__qualname__}")
+        return answer(request, Forbidden("This door is closed to everybody: nobody has said whom it is for."))
+    principal: Principal | None = request.principal  # type: ignore[attr-defined]
+    action = actions.get("GET" if request.method == "HEAD" else request.method or "")
+    if principal is None or action is None:
+        return None  # of a method without an action there is no handler; the view says so
+    return None if policy.allows(principal.role, action) else answer(request, policy.refusal(principal))
 
 
 def _bound(request: HttpRequest) -> AbstractContextManager[None]:

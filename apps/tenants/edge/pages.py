@@ -23,6 +23,7 @@ from apps.tenants.contracts import SESSION_TENANT, Principal, Via
 from apps.tenants.edge.forms import ApiKeyForm
 from apps.tenants.edge.problems import headers_of
 from apps.tenants.edge.throttle import SIGN_IN, SIGN_UP
+from apps.tenants.policy import Action, opens, public
 
 P = ParamSpec("P")
 PersonsView = Callable[Concatenate[HttpRequest, Principal, P], HttpResponse]
@@ -46,6 +47,7 @@ def person_required(view: PersonsView[P]) -> Callable[Concatenate[HttpRequest, P
     return checked
 
 
+@public("who signs in has no session yet")
 @never_cache
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -75,6 +77,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     return redirect(target)
 
 
+@public("who signs up has no account yet")
 @never_cache
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -106,6 +109,7 @@ def _open_session(request: HttpRequest, user: Any, tenant_id: UUID) -> None:
     request.session[SESSION_TENANT] = str(tenant_id)
 
 
+@opens(GET=Action.KEYS_READ, POST=Action.KEYS_MAKE)
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @person_required
@@ -128,6 +132,7 @@ def api_keys(request: HttpRequest, principal: Principal) -> HttpResponse:
     return render(request, "tenants/api_keys.html", context, status=status)
 
 
+@opens(POST=Action.KEYS_REVOKE)
 @require_POST
 @person_required
 def revoke_api_key(request: HttpRequest, principal: Principal, key_id: UUID) -> HttpResponse:

@@ -32,6 +32,8 @@ class MembershipSerializer(serializers.Serializer[Any]):
 class MeView(APIView):
     """Who the credential speaks for, and in which tenants that person works."""
 
+    actions = {"GET": Action.SELF}
+
     @extend_schema(
         responses=inline_serializer(
             "Me",
@@ -88,6 +90,8 @@ class NewApiKeySerializer(serializers.Serializer[Any]):
 class ApiKeysView(APIView):
     """One's API keys; an administrator sees those of the whole tenant."""
 
+    actions = {"GET": Action.KEYS_READ, "POST": Action.KEYS_MAKE}
+
     @extend_schema_serializer(component_name="NewApiKeyInput")
     class Input(serializers.Serializer[Any]):
         name = serializers.CharField(max_length=services.MAX_NAME)
@@ -113,6 +117,8 @@ class ApiKeysView(APIView):
 
 class ApiKeyView(APIView):
     """Revoke a key."""
+
+    actions = {"DELETE": Action.KEYS_REVOKE}
 
     @extend_schema(responses={204: None}, operation_id="api_keys_revoke")
     def delete(self, request: Request, key_id: UUID) -> Response:
