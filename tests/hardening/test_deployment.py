@@ -23,7 +23,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.utils.module_loading import import_string
 given = [import_string(name) for name in settings.MIDDLEWARE]
-bases = [next((b for b in one.__mro__ if b.__module__.startswith("django.")), one) for one in given]
+bases = [next((b for b in getattr(one, "__mro__", ()) if b.__module__.startswith("django.")), one) for one in given]
 settings.MIDDLEWARE = [f"{one.__module__}.{one.__qualname__}" for one in bases]
 assert "django.middleware.security.SecurityMiddleware" in settings.MIDDLEWARE
 settings.SILENCED_SYSTEM_CHECKS = ["auth.W004", "security.W005", "security.W021"]
