@@ -140,7 +140,7 @@ def test_rules_of_new_keys(alice: Principal, api_key_of: KeyOf) -> None:
     assert key is not None
     with pytest.raises(Forbidden, match="cannot make another key"):
         services.create_api_key(key, "child")
-    with pytest.raises(Forbidden, match="Viewers"):
+    with pytest.raises(Forbidden, match="As viewer"):
         services.create_api_key(new_member(alice, "Vic", "viewer"), "view")
 
 

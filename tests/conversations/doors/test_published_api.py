@@ -44,7 +44,7 @@ def test_every_published_door_needs_a_credential_unless_it_says_so(web: WebServe
             else:
                 public.append(path)
     nobody.close()
-    assert public == ["/api/v1/accounts/token/", "/api/v1/accounts/token/refresh/"]
+    assert public == [f"/api/v1/accounts/token/{rest}" for rest in ("", "refresh/", "revoke/")]
 
 
 def test_no_published_input_is_a_fault_of_ours(
