@@ -1,5 +1,5 @@
 from django.apps import AppConfig
-from django.contrib import admin
+from django.db.models.signals import post_save
 
 
 class TenantsConfig(AppConfig):
@@ -7,7 +7,10 @@ class TenantsConfig(AppConfig):
     label = "tenants"
 
     def ready(self) -> None:
-        from apps.tenants import provider_secrets  # noqa: F401 - names the column that it seals
-        from apps.tenants.edge.admin_forms import ThrottledSignInForm
+        from apps.accounts.models import User
+        from apps.tenants import (
+            provider_secrets,  # noqa: F401 - names the column that it seals
+            token_families,
+        )
 
-        admin.site.login_form = ThrottledSignInForm
+        post_save.connect(token_families.end_with_password, sender=User, dispatch_uid="tenants.end_with_password")

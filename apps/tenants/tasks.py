@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.db import connections
 
-from apps.tenants import audit_heads
+from apps.tenants import audit_heads, token_families
 
 
 @shared_task(name="tenants.write_audit_heads", ignore_result=True)
@@ -11,6 +11,16 @@ def write_audit_heads() -> None:
     """Sign and write down where each audit chain ends; see `audit_heads`."""
     try:
         audit_heads.write_heads()
+    finally:
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+
+
+@shared_task(name="tenants.forget_refresh_tokens", ignore_result=True)
+def forget_refresh_tokens() -> None:
+    """Delete refresh tokens that nobody could use any more."""
+    try:
+        token_families.forget_expired()
     finally:
         for connection in connections.all(initialized_only=True):
             connection.close()

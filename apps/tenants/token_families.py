@@ -11,15 +11,17 @@ the link it adds belongs to a family that is revoked already.
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Any
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import connections
+from django.db import connections, transaction
 from django.db.models import Count, Exists, Max, Min, OuterRef, QuerySet
 from django.db.models.functions import Now
 
 from apps.accounts.contracts import is_storable
+from apps.accounts.models import User
 from apps.tenants import audit
 from apps.tenants.contracts import Principal, TokenFamily
 from apps.tenants.errors import NotFound
@@ -121,6 +123,16 @@ def revoke_listed(principal: Principal, family: UUID) -> None:
 def revoke_all_of(user_id: UUID) -> int:
     """End every family of a person, in every tenant, as `engine`: their password changed. Returns links that ended."""
     return RefreshToken.objects.using("engine").filter(user_id=user_id, revoked_at=None).update(revoked_at=Now())
+
+
+def end_with_password(instance: User, created: bool, using: str, **_: Any) -> None:
+    """For Django's `post_save`: a person's new password ends all families, whoever set it.
+
+    Every token carries the password's fingerprint and is refused without this; so are lists kept true.
+    """
+    # Not set where Django only renews the hash of an unchanged password.
+    if not created and instance._password is not None:
+        transaction.on_commit(lambda: revoke_all_of(instance.id), using=using)
 
 
 def revoke_in_tenant(tenant_id: UUID, user_id: UUID) -> int:

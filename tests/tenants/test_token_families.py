@@ -13,7 +13,8 @@ import pytest
 from django.db import connections
 from django.test import Client
 
-from apps.tenants import services, signing_keys, token_families
+from apps.accounts.models import User
+from apps.tenants import selectors, services, signing_keys, token_families
 from apps.tenants.contracts import Principal
 from apps.tenants.edge import tokens
 from apps.tenants.errors import CredentialRefused
@@ -155,6 +156,20 @@ def test_ones_sign_ins_are_listed_and_ended(
     assert client.delete(f"{TOKENS}{family_of(other.refresh)}/").status_code == 204
     assert [entry["client"] for entry in client.get(TOKENS).json()] == ["script/1"]
     assert (opens(one.access), opens(other.access), opens(bobs.access)) == (True, False, True)
+
+
+def test_a_new_password_ends_every_family_in_every_tenant(alice: Principal, bob: Principal) -> None:
+    second = selectors.principal_for(alice.user_id, services.open_tenant("Second", alice.user_id).id)
+    assert second is not None
+    pairs = {who: tokens.issue(who) for who in (alice, second, bob)}
+    user = User.objects.get(id=alice.user_id)
+    user.name = "Alice B."
+    user.save(update_fields=["name"])
+    assert all(opens(pair.access) for pair in pairs.values())
+    user.set_password("another long passphrase")
+    user.save(update_fields=["password"])
+    assert [token_families.families(who) for who in (alice, second)] == [[], []]
+    assert [opens(pair.access) for pair in pairs.values()] == [False, False, True]
 
 
 def test_links_are_forgotten_only_when_they_could_not_be_used(alice: Principal) -> None:
