@@ -174,6 +174,11 @@ CELERY = {
             "schedule": crontab(minute=7),
             "options": {"expires": 3000},
         },
+        "forget-refresh-tokens": {
+            "task": "tenants.forget_refresh_tokens",
+            "schedule": crontab(minute=37),
+            "options": {"expires": 3000},
+        },
         "repeat-settlements": {
             "task": "billing.repeat_settlements",
             "schedule": 30.0,
