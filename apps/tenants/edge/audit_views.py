@@ -30,6 +30,15 @@ from apps.tenants.scope import database_step
 
 _PAGE = 50
 _CONTENT_TYPES = {"jsonl": "application/jsonl; charset=utf-8", "csv": "text/csv; charset=utf-8"}
+_VIA = {
+    "session": "signed in",
+    "jwt": "by a token",
+    "api_key": "by an API key",
+    "admin": "in the administration",
+    "scim": "by the directory",
+    "command": "on the command line",
+    "job": "by the system",
+}
 _TARGET = re.compile(r"\A[a-z_]{1,60}(:[^\x00\ud800-\udfff]{1,64})?\Z")
 _STORABLE = re.compile(r"\A[^\x00\ud800-\udfff]*\Z")
 
@@ -204,6 +213,7 @@ def _shown(entry: Entry) -> dict[str, Any]:
     return {
         "entry": entry,
         "words": words[:1].upper() + words[1:],
+        "via": _VIA.get(entry.via, entry.via),
         "target": f"{entry.target_kind.replace('_', ' ')} {entry.target_id}".strip(),
         "details": [(name.replace("_", " "), _told(value)) for name, value in entry.data.items()],
     }
