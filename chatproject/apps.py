@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 
 
 class ChatprojectConfig(AppConfig):
@@ -13,3 +14,9 @@ class ChatprojectConfig(AppConfig):
         from chatproject.settings import ENV
 
         logging.configure(level=ENV.log_level, format=ENV.log_format)
+
+
+class AdministrationConfig(AdminConfig):
+    """Django's administration, on our own site."""
+
+    default_site = "apps.tenants.admin_sites.OperatorSite"

@@ -66,6 +66,8 @@ class Environment(BaseSettings):
     audit_heads_months: int = Field(24, ge=1, le=1200)
     audit_signing_key: SecretStr | None = None
     audit_public_keys: str = ""
+    admin_second_factor: bool = True
+    admin_second_factor_seconds: int = Field(7200, ge=60)
     secure_cookies: bool | None = Field(None, validation_alias=AliasChoices("secure_cookies", "SECURE_COOKIES"))
 
     @field_validator("secure_cookies", mode="before")

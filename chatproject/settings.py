@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from celery.schedules import crontab
 
+from chatproject import administration
 from chatproject.environment import ROOT, load
 
 ENV = load()
@@ -21,7 +22,8 @@ CSRF_FAILURE_VIEW = "apps.tenants.edge.failures.csrf_failure"
 INSTALLED_APPS = [
     "daphne",
     "chatproject.apps.ChatprojectConfig",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "chatproject.apps.AdministrationConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -277,6 +279,11 @@ AUDIT_SIGNING_KEY = ENV.audit_signing_key.get_secret_value() if ENV.audit_signin
 AUDIT_PUBLIC_KEYS = tuple(text.strip() for text in ENV.audit_public_keys.split(",") if text.strip())
 
 WAFFLE_FLAG_MODEL = "tenants.Flag"
+
+ADMIN_SECOND_FACTOR = ENV.admin_second_factor
+ADMIN_SECOND_FACTOR_SECONDS = ENV.admin_second_factor_seconds
+UNFOLD = administration.OPERATORS
+UNFOLD_MANAGE = administration.TENANTS
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

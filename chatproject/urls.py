@@ -9,6 +9,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from apps.accounts.edge import urls as accounts
 from apps.conversations.edge import urls as conversations
 from apps.routing.edge import urls as routing
+from apps.tenants.admin_sites import manage
 from apps.tenants.edge import urls as tenants
 
 # The document changes with a release; building it takes a while.
@@ -34,6 +35,7 @@ urlpatterns = [
     path("api/schema/", cache_page(SCHEMA_SECONDS)(SpectacularAPIView.as_view()), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("admin/", admin.site.urls),
+    path("manage/", manage.urls),
 ]
 
 handler400 = "apps.tenants.edge.problems.bad_request"

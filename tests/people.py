@@ -1,11 +1,14 @@
 """Alice and Bob in one tenant, Mallory in another, made anew for each test."""
 
 import random
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 import pytest
+from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
+from allauth.mfa.models import Authenticator
 from django.conf import settings as django_settings
 from django.test import Client
 from django.test.utils import override_settings
@@ -91,6 +94,18 @@ def api_key_of() -> Callable[[Principal], str]:
 def operator() -> Operator:
     email = f"operator-{uuid4().hex[:12]}@example.org"
     return Operator(accounts.create_operator(email, "Olga", PASSWORD), email, PASSWORD)
+
+
+def prove_second_factor(client: Client, user_id: UUID) -> None:
+    """Let a signed-in browser have shown a second factor just now, as the administration demands it."""
+    Authenticator.objects.get_or_create(
+        user_id=user_id, type=Authenticator.Type.TOTP, defaults={"data": {"secret": "not used"}}
+    )
+    session = client.session
+    shown = {"method": "mfa", "at": time.time(), "type": "totp"}
+    session[AUTHENTICATION_METHODS_SESSION_KEY] = [*session.get(AUTHENTICATION_METHODS_SESSION_KEY, []), shown]
+    session["account_authentication_methods_user"] = str(user_id)
+    session.save()
 
 
 def new_address() -> str:

@@ -1,29 +1,23 @@
 """What an operator may see of chats: workers and generations, never a word that was said."""
 
 from django.contrib import admin
-from django.http import HttpRequest
 
 from apps.conversations.models import Generation, Worker
-from apps.tenants.admin_engine import EngineAdmin
+from apps.tenants.admin_engine import ReadOnlyAdmin
 
 
 @admin.register(Worker)
-class WorkerAdmin(EngineAdmin[Worker]):
+class WorkerAdmin(ReadOnlyAdmin[Worker]):
     """Living workers; a row whose lease has run out is gone within a second."""
 
     list_display = ("name", "slots", "started_at", "lease_until")
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Worker | None = None) -> bool:
-        return False
-
 
 @admin.register(Generation)
-class GenerationAdmin(EngineAdmin[Generation]):
+class GenerationAdmin(ReadOnlyAdmin[Generation]):
     """Where answers stand and why they failed."""
 
+    personal = True
     list_display = (
         "queued_at",
         "tenant",
@@ -39,7 +33,6 @@ class GenerationAdmin(EngineAdmin[Generation]):
     list_select_related = ("tenant",)
     search_fields = ("id", "tenant__slug", "model_slug", "error_code")
     ordering = ("-queued_at",)
-    show_full_result_count = False
     fields = (
         "id",
         "tenant",
@@ -59,9 +52,3 @@ class GenerationAdmin(EngineAdmin[Generation]):
         "cost_nanousd",
         "route",
     )
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Generation | None = None) -> bool:
-        return False

@@ -4,11 +4,13 @@ Nothing is deleted here: ledger lines name models and providers, so what is no l
 appended, never changed.
 """
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Model, QuerySet
+from django.db import transaction
+from django.db.models import Model
 from django.http import HttpRequest
 
 from apps.routing import provider_keys
@@ -16,45 +18,21 @@ from apps.routing.errors import ProviderAddressRefused
 from apps.routing.models import Deployment, LanguageModel, Price, Provider
 from apps.routing.registration import checked_base_url, checked_key
 from apps.routing.selectors import invalidate
-
-if TYPE_CHECKING:  # generic for the type checker alone
-    _Form = forms.ModelForm[Any]
-    _Admin = admin.ModelAdmin[Any]
-else:
-    _Form = forms.ModelForm
-    _Admin = admin.ModelAdmin
-
-ALIAS = "engine"
+from apps.tenants.admin_engine import ALIAS, EngineAdmin, EngineForm, Row
+from apps.tenants.admin_scoped import ScopedReadOnly
+from apps.tenants.admin_sites import manage
+from apps.tenants.policy import Action
 
 
-class EngineForm(_Form):
-    """Checks uniqueness and references where the rows are visible."""
+class CatalogueAdmin(EngineAdmin[Row]):
+    """Every process reads the catalogue again after a change."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.instance._state.db = ALIAS
-
-
-class EngineAdmin(_Admin):
-    """A `ModelAdmin` on the `engine` alias."""
-
-    form = EngineForm
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).using(ALIAS)
-
-    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
-        obj.save(using=ALIAS)
-        invalidate()
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        return super().formfield_for_foreignkey(db_field, request, **{**kwargs, "using": ALIAS})
+    def save_model(self, request: HttpRequest, obj: Row, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        transaction.on_commit(invalidate, using=ALIAS)
 
 
-class ProviderForm(EngineForm):
+class ProviderForm(EngineForm[Provider]):
     """The key goes in and never comes out.
 
     The address is a field of its own, because Django's check of URLs refuses hosts of one word (`http://ollama:11434`).
@@ -100,7 +78,7 @@ class ProviderForm(EngineForm):
 
 
 @admin.register(Provider)
-class ProviderAdmin(EngineAdmin):
+class ProviderAdmin(CatalogueAdmin[Provider]):
     form = ProviderForm
     fields = ("tenant", "slug", "name", "adapter", "address", "key", "remove_key", "simulated", "enabled")
     list_display = ("name", "slug", "tenant", "base_url", "has_key", "simulated", "enabled")
@@ -112,8 +90,7 @@ class ProviderAdmin(EngineAdmin):
     def has_key(self, provider: Provider) -> bool:
         return bool(provider.sealed_key)
 
-    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
-        assert isinstance(obj, Provider)  # noqa: S101 - what this admin is registered for
+    def save_model(self, request: HttpRequest, obj: Provider, form: Any, change: bool) -> None:
         obj.base_url = form.cleaned_data["address"]
         if form.cleaned_data["remove_key"]:
             obj.sealed_key = ""
@@ -121,17 +98,36 @@ class ProviderAdmin(EngineAdmin):
             obj.sealed_key = provider_keys.seal(obj.id, form.cleaned_data["key"])
         super().save_model(request, obj, form, change)
 
+    def changed(self, form: Any) -> list[str]:
+        columns = {"address": ["base_url"], "key": ["sealed_key"], "remove_key": ["sealed_key"]}
+        return [column for name in form.changed_data for column in columns.get(name, [name])]
+
+    def told(self, request: HttpRequest, row: Provider, form: Any) -> Mapping[str, Any]:
+        if form.cleaned_data["remove_key"]:
+            return {"key_removed": True}
+        return {"key_given": True} if form.cleaned_data["key"] else {}
+
 
 @admin.register(LanguageModel)
-class LanguageModelAdmin(EngineAdmin):
-    list_display = ("name", "slug", "tenant", "hue", "context_tokens", "max_output_tokens", "position", "enabled")
-    list_filter = ("enabled", "reasoning")
+class LanguageModelAdmin(CatalogueAdmin[LanguageModel]):
+    list_display = (
+        "name",
+        "slug",
+        "tenant",
+        "tier",
+        "hue",
+        "context_tokens",
+        "max_output_tokens",
+        "position",
+        "enabled",
+    )
+    list_filter = ("enabled", "reasoning", "tier")
     list_select_related = ("tenant",)
     search_fields = ("name", "slug")
 
 
 @admin.register(Deployment)
-class DeploymentAdmin(EngineAdmin):
+class DeploymentAdmin(CatalogueAdmin[Deployment]):
     list_display = ("upstream_model", "model", "provider", "tenant", "priority", "enabled")
     list_filter = ("enabled",)
     list_select_related = ("model", "provider", "tenant")
@@ -139,7 +135,7 @@ class DeploymentAdmin(EngineAdmin):
 
 
 @admin.register(Price)
-class PriceAdmin(EngineAdmin):
+class PriceAdmin(CatalogueAdmin[Price]):
     list_display = (
         "deployment",
         "tenant",
@@ -155,3 +151,27 @@ class PriceAdmin(EngineAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Lists yes, changes no."""
         return obj is None and super().has_change_permission(request, obj)
+
+
+class OfferedAdmin(ScopedReadOnly[Row]):
+    """The workspace's own part of the catalogue. It is changed by operators, who answer for where requests go."""
+
+    view_action = Action.TENANT_CHANGE
+
+
+@admin.register(Provider, site=manage)
+class OwnProviderAdmin(OfferedAdmin[Provider]):
+    list_display = ("name", "slug", "base_url", "has_key", "enabled")
+    search_fields = ("name", "slug")
+    fields = list_display
+
+    @admin.display(boolean=True, description="key")
+    def has_key(self, provider: Provider) -> bool:
+        return bool(provider.sealed_key)
+
+
+@admin.register(LanguageModel, site=manage)
+class OwnModelAdmin(OfferedAdmin[LanguageModel]):
+    list_display = ("name", "slug", "tier", "context_tokens", "max_output_tokens", "enabled")
+    search_fields = ("name", "slug")
+    fields = (*list_display, "description", "reasoning")

@@ -1,10 +1,12 @@
 """Tenants and who belongs to them. All are under row-level security, and all but `Tenant` carry `tenant`."""
 
+from hashlib import sha256
 from typing import Any, cast
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
-from django.db import models
+from django.db import models, router, transaction
 from django.db.models.functions import Lower, Now
 from uuid6 import uuid7
 from waffle.models import AbstractUserFlag
@@ -269,7 +271,32 @@ class Flag(AbstractUserFlag):  # type: ignore[misc]  # waffle ships no types
     tenants = ArrayField(models.UUIDField(), default=list, blank=True)
 
     def is_active(self, request: Any, read_only: bool = False) -> bool | None:
+        """Whether the feature is on for a request: for its principal's tenant, or by what waffle asks of its person."""
         principal = getattr(request, "principal", None)
-        if principal is not None and principal.tenant_id in self.tenants:
-            return True
+        if self.pk and self.everyone is None and principal is not None:
+            # A part of all tenants, not of requests: the other rules of waffle would roll dice for each.
+            return self.is_on_for(principal.tenant_id) or self._is_active_for_user(request) or False
         return cast("bool | None", super().is_active(request, read_only))
+
+    def is_on_for(self, tenant_id: UUID) -> bool:
+        """Whether the feature is on for a whole tenant. A tenant is always on the same side of a percentage."""
+        if self.everyone is not None:
+            return bool(self.everyone)
+        if tenant_id in self.tenants:
+            return True
+        mark = sha256(f"{self.name}:{tenant_id}".encode()).digest()
+        return self.percent is not None and int.from_bytes(mark[:4]) % 1000 < self.percent * 10
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        super().save(*args, **kwargs)
+        self._flush_after_commit(kwargs.get("using"))
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        alias = kwargs.get("using")
+        deleted: tuple[int, dict[str, int]] = super().delete(*args, **kwargs)
+        self._flush_after_commit(alias)
+        return deleted
+
+    def _flush_after_commit(self, using: str | None) -> None:
+        """waffle empties its cache at the commit of the default database; a flag is written by another."""
+        transaction.on_commit(self.flush, using=using or router.db_for_write(type(self)))

@@ -12,7 +12,7 @@ from apps.routing import provider_keys, services
 from apps.routing.contracts import NewPrice
 from apps.routing.models import Deployment, LanguageModel, Price, Provider
 from apps.tenants.contracts import Principal
-from tests.people import Operator, new_address
+from tests.people import Operator, new_address, prove_second_factor
 
 URL = "http://ollama:11434/v1"
 
@@ -21,6 +21,7 @@ URL = "http://ollama:11434/v1"
 def desk(operator: Operator) -> Client:
     client = Client(REMOTE_ADDR=new_address())
     client.force_login(User.objects.get(id=operator.id))
+    prove_second_factor(client, operator.id)
     return client
 
 

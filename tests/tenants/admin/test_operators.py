@@ -8,7 +8,7 @@ from apps.accounts.models import User
 from apps.tenants import selectors, services
 from apps.tenants.contracts import Principal
 from apps.tenants.models import ApiKey, Membership, Tenant
-from tests.people import Operator, new_address
+from tests.people import Operator, new_address, prove_second_factor
 
 
 @pytest.fixture
@@ -17,6 +17,7 @@ def office(operator: Operator) -> Client:
     client = Client(REMOTE_ADDR=new_address())
     response = client.post("/admin/login/?next=/admin/", {"username": operator.email, "password": operator.password})
     assert (response.status_code, response["Location"]) == (302, "/admin/")
+    prove_second_factor(client, operator.id)
     return client
 
 
