@@ -254,7 +254,7 @@ def _lane(lane: Lane, cards: dict[str, ModelCard]) -> LaneRow:
 
 
 def _cards(principal: Principal) -> dict[str, ModelCard]:
-    return {card.slug: card for card in routing.models_for(principal.tenant_id)}
+    return routing.cards(principal.tenant_id)
 
 
 def _hues(principal: Principal) -> dict[str, int]:

@@ -74,14 +74,14 @@ def start_turn(principal: Principal, request: TurnRequest) -> TurnAccepted:
 
 
 def _first_on_offer(principal: Principal) -> tuple[str, ...]:
-    cards = routing_selectors.models_for(principal.tenant_id)
+    cards = routing_selectors.models_for(principal)
     if not cards:
         raise InvalidMessage("No model is on offer. An administrator adds one with `manage.py add_provider`.")
     return (cards[0].slug,)
 
 
 def _plans(principal: Principal, models: tuple[str, ...], prompt_bytes: int) -> list[Plan]:
-    catalogue = routing_selectors.catalogue(principal.tenant_id)
+    catalogue = routing_selectors.catalogue_for(principal)
     return [
         routing.plan(Call(tenant_id=principal.tenant_id, model=model, prompt_bytes=prompt_bytes), catalogue)
         for model in models

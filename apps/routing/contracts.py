@@ -62,6 +62,7 @@ class OfferedModel:
     context_tokens: int
     max_output_tokens: int
     created_at: int
+    tier: str
     deployments: tuple[OfferedDeployment, ...]
 
     @property
@@ -71,10 +72,14 @@ class OfferedModel:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What one tenant may use, as it was at one moment: models by slug, in the order lists show them."""
+    """What one tenant, or one caller in it, may use, as it was at one moment: models by slug, in the order of lists.
+
+    `withheld` names the models that the tenant may use and this caller may not, each with its tier.
+    """
 
     tenant_id: UUID
     models: Mapping[str, OfferedModel]
+    withheld: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 Problem
 ├── UnknownModel                  no model of that name is offered to the tenant
+├── ModelNotAllowed               a rule of the workspace keeps the model from this caller
 ├── Unpriced                      every deployment of the model lacks a price
 ├── NoCandidates                  nothing is left that could answer
 ├── ProviderAddressRefused        a provider's address or key may not be stored like this
@@ -28,7 +29,7 @@ now.
 from enum import Enum
 from typing import ClassVar
 
-from apps.problems import Invalid, NotFound, Problem
+from apps.problems import Forbidden, Invalid, NotFound, Problem
 
 
 class Repeat(Enum):
@@ -45,6 +46,12 @@ class UnknownModel(NotFound):
     """No model of that name is offered to this tenant. `GET /v1/models` lists those that are."""
 
     code = "model_not_found"
+
+
+class ModelNotAllowed(Forbidden):
+    """The workspace has the model, and a rule opens its tier to other roles or teams than the caller's."""
+
+    code = "model_not_allowed"
 
 
 class Unpriced(Problem):

@@ -11,7 +11,7 @@ from apps.routing.contracts import (
     Plan,
     PriceVersion,
 )
-from apps.routing.errors import ContextExceeded, NoCandidates, UnknownModel, Unpriced
+from apps.routing.errors import ContextExceeded, ModelNotAllowed, NoCandidates, UnknownModel, Unpriced
 
 # Room for an answer when the caller named none; a reasoning model's thoughts come out of the same room.
 DEFAULT_OUTPUT_TOKENS = 8_192
@@ -25,9 +25,15 @@ CONTEXT = "context"
 def plan(call: Call, catalogue: Catalogue) -> Plan:
     """The call's candidates, by priority and then by the most they can cost.
 
-    Raises `UnknownModel`, and where every deployment was ruled out `Unpriced`, `ContextExceeded` or `NoCandidates`.
+    Raises `UnknownModel`, `ModelNotAllowed`, and where every deployment was ruled out `Unpriced`, `ContextExceeded` or
+    `NoCandidates`.
     """
     model = catalogue.models.get(call.model)
+    if tier := catalogue.withheld.get(call.model):
+        raise ModelNotAllowed(
+            f"“{call.model}” is of the tier “{tier}”, which this workspace opens to other roles or teams. "
+            "An administrator of the workspace can change that."
+        )
     if model is None:
         raise UnknownModel(f"There is no model “{call.model}” here. Choose one of the list.")
     candidates: list[tuple[int, Candidate]] = []

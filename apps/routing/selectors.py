@@ -25,7 +25,8 @@ from apps.routing.contracts import (
     ProviderAccess,
 )
 from apps.routing.models import Deployment, LanguageModel, Price
-from apps.tenants.models import Tenant
+from apps.tenants.contracts import Principal
+from apps.tenants.models import ModelRule, TeamMember, Tenant
 from apps.tenants.scope import tenant_scope
 
 SNAPSHOT_TTL_SECONDS = 5.0
@@ -42,7 +43,17 @@ class Snapshot:
     # Deployment id -> provider id, base URL, sealed key, whether an operator chose it; enabled ones alone, so that a
     # switched-off one is not called.
     _routes: Mapping[UUID, tuple[UUID, str, str, bool]] = field(repr=False)
+    _rules: Mapping[str, "_TierRule"] = field(default_factory=dict, repr=False)
     _opened: dict[UUID, ProviderAccess] = field(default_factory=dict, repr=False)
+
+    def catalogue_for(self, principal: Principal) -> Catalogue:
+        """The catalogue without the models of tiers that are not open to this caller."""
+        closed = {tier for tier, rule in self._rules.items() if not rule.opens(principal.role, principal.user_id)}
+        if not closed:
+            return self.catalogue
+        models = {slug: model for slug, model in self.catalogue.models.items() if model.tier not in closed}
+        withheld = {slug: model.tier for slug, model in self.catalogue.models.items() if model.tier in closed}
+        return Catalogue(self.catalogue.tenant_id, MappingProxyType(models), MappingProxyType(withheld))
 
     def access(self, deployment_id: UUID) -> ProviderAccess | None:
         """Where and with which key to call the deployment; None where it is switched off or no longer there.
@@ -60,6 +71,17 @@ class Snapshot:
         return access
 
 
+@dataclass(frozen=True, slots=True)
+class _TierRule:
+    """Whom a tier is open to. `members` are the people of the teams that the rule names."""
+
+    roles: frozenset[str]
+    members: frozenset[UUID]
+
+    def opens(self, role: str, user_id: UUID) -> bool:
+        return role in self.roles or user_id in self.members
+
+
 _snapshots: OrderedDict[UUID, Snapshot] = OrderedDict()
 _guard = threading.Lock()
 # Calls of one tenant wait for one reading; a fixed number of locks needs no tidying up.
@@ -71,9 +93,19 @@ def catalogue(tenant_id: UUID) -> Catalogue:
     return snapshot(tenant_id).catalogue
 
 
-def models_for(tenant_id: UUID) -> list[ModelCard]:
-    """Cards of the models the tenant may use, in the order lists show them."""
-    return [card(model) for model in catalogue(tenant_id).models.values()]
+def catalogue_for(principal: Principal) -> Catalogue:
+    """The models this caller may use, by the tenant's rules for tiers. As old as `catalogue` at most."""
+    return snapshot(principal.tenant_id).catalogue_for(principal)
+
+
+def models_for(principal: Principal) -> list[ModelCard]:
+    """Cards of the models this caller may use, in the order lists show them."""
+    return [card(model) for model in catalogue_for(principal).models.values()]
+
+
+def cards(tenant_id: UUID) -> dict[str, ModelCard]:
+    """Cards of all models the tenant may use, by slug: for what was answered, whoever reads it."""
+    return {slug: card(model) for slug, model in catalogue(tenant_id).models.items()}
 
 
 def provider_access(tenant_id: UUID, deployment_id: UUID) -> ProviderAccess | None:
@@ -151,6 +183,7 @@ def _read(tenant_id: UUID) -> Snapshot:
         models = [row for row in by_slug.values() if row.enabled and (not allowed or row.slug in allowed)]
         deployments = list(Deployment.objects.filter(model__in=[row.id for row in models]).select_related("provider"))
         prices = _prices(row.id for row in deployments)
+        rules = _rules(tenant_id)
     of_model: dict[UUID, list[OfferedDeployment]] = defaultdict(list)
     for deployment in deployments:
         of_model[deployment.model_id].append(_offered(deployment, prices.get(deployment.id)))
@@ -164,7 +197,22 @@ def _read(tenant_id: UUID) -> Snapshot:
         for row in deployments
         if row.enabled and row.provider.enabled
     }
-    return Snapshot(Catalogue(tenant_id, MappingProxyType(offered)), expires_at, routes)
+    return Snapshot(Catalogue(tenant_id, MappingProxyType(offered)), expires_at, routes, rules)
+
+
+def _rules(tenant_id: UUID) -> dict[str, _TierRule]:
+    """The tenant's rules by tier, the teams they name resolved to people."""
+    rows = list(ModelRule.objects.filter(tenant_id=tenant_id))
+    named = {team for row in rows for team in row.teams}
+    people: dict[UUID, set[UUID]] = defaultdict(set)
+    if named:
+        members = TeamMember.objects.filter(tenant_id=tenant_id, team_id__in=named)
+        for team_id, user_id in members.values_list("team_id", "membership__user_id"):
+            people[team_id].add(user_id)
+    return {
+        row.tier: _TierRule(frozenset(row.roles), frozenset[UUID]().union(*(people[team] for team in row.teams)))
+        for row in rows
+    }
 
 
 def _prices(deployment_ids: Iterable[UUID]) -> dict[UUID, PriceVersion]:
@@ -212,6 +260,7 @@ def _model(row: LanguageModel, deployments: list[OfferedDeployment]) -> OfferedM
         context_tokens=row.context_tokens,
         max_output_tokens=row.max_output_tokens,
         created_at=int(row.created_at.timestamp()),
+        tier=row.tier,
         deployments=tuple(sorted(deployments, key=_preference)),
     )
 

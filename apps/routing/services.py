@@ -27,7 +27,7 @@ __all__ = [
 def plan(call: Call, catalogue: Catalogue) -> Plan:
     """Which deployments could answer, in which order, each with the most it can cost. CPU only.
 
-    Raises `UnknownModel`, `Unpriced`, `ContextExceeded` or `NoCandidates`.
+    Raises `UnknownModel`, `ModelNotAllowed`, `Unpriced`, `ContextExceeded` or `NoCandidates`.
     """
     return planning.plan(call, catalogue)
 

@@ -67,7 +67,7 @@ def test_running_it_again_says_what_changed(alice: Principal) -> None:
     assert "$0.15 in, $0.6 out per million tokens  (added)" in _run(alice, *basis, "--input-usd-per-mtok", "0.15")
     assert "(unchanged)" in _run(alice, *basis, "--input-usd-per-mtok", "0.15")
     assert "(new price)" in _run(alice, *basis, "--input-usd-per-mtok", "0.2")
-    (card,) = [card for card in selectors.models_for(alice.tenant_id) if card.slug == "m"]
+    (card,) = [card for card in selectors.models_for(alice) if card.slug == "m"]
     assert str(card.input_usd_per_mtok) == "0.2"
 
 

@@ -32,7 +32,7 @@ def _offer(principal: Principal | None, slug: str, **fields: Any) -> Provider:
 
 def _slugs(principal: Principal) -> list[str]:
     selectors.invalidate(principal.tenant_id)
-    return [card.slug for card in selectors.models_for(principal.tenant_id)]
+    return [card.slug for card in selectors.models_for(principal)]
 
 
 def _change(rows: Any, **values: Any) -> None:
@@ -41,7 +41,7 @@ def _change(rows: Any, **values: Any) -> None:
 
 def test_a_card_shows_the_model_and_the_price_of_its_first_deployment(alice: Principal) -> None:
     _offer(alice, "m", name="Em", description="Good.", hue=5, context_tokens=9, max_output_tokens=8, simulated=True)
-    (card,) = [card for card in selectors.models_for(alice.tenant_id) if card.slug == "m"]
+    (card,) = [card for card in selectors.models_for(alice) if card.slug == "m"]
     assert (card.name, card.description, card.hue, card.simulated, card.reasoning) == ("Em", "Good.", 5, True, False)
     assert (card.context_tokens, card.max_output_tokens) == (9, 8)
     assert (card.input_usd_per_mtok, card.output_usd_per_mtok) == (Decimal("1.25"), Decimal("10"))
@@ -149,7 +149,7 @@ def test_an_unpriced_model_is_listed_without_a_price(alice: Principal) -> None:
     provider = _offer(alice, "m")
     Price.objects.using("engine").filter(deployment__provider=provider).delete()
     selectors.invalidate(alice.tenant_id)
-    (card,) = [card for card in selectors.models_for(alice.tenant_id) if card.slug == "m"]
+    (card,) = [card for card in selectors.models_for(alice) if card.slug == "m"]
     assert (card.input_usd_per_mtok, card.output_usd_per_mtok) == (None, None)
 
 

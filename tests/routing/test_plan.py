@@ -36,7 +36,9 @@ def _deployment(name: str, *, priority: int = 1, enabled: bool = True, **fields:
 
 def _catalogue(*deployments: OfferedDeployment, **fields: Any) -> Catalogue:
     facts = {"context_tokens": 10_000, "max_output_tokens": 4_000, "reasoning": False, **fields}
-    model = OfferedModel(slug="m", name="Em", hue=3, description="", created_at=0, deployments=deployments, **facts)
+    model = OfferedModel(
+        slug="m", name="Em", hue=3, description="", created_at=0, tier="standard", deployments=deployments, **facts
+    )
     return Catalogue(TENANT, {"m": model})
 
 

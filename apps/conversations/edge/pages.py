@@ -71,7 +71,7 @@ def page(view: PageView[P]) -> Callable[Concatenate[HttpRequest, P], HttpRespons
 @page
 def new_chat(request: HttpRequest, principal: Principal) -> HttpResponse:
     """An empty chat: greeting, prompts, and how to connect a real provider."""
-    models = routing.models_for(principal.tenant_id)
+    models = routing.models_for(principal)
     context = {
         "greeting": _greeting(principal, _zone(request)),
         "simulated_count": sum(card.simulated for card in models),
@@ -87,7 +87,7 @@ def new_chat(request: HttpRequest, principal: Principal) -> HttpResponse:
 def chat(request: HttpRequest, principal: Principal, conversation_id: UUID) -> HttpResponse:
     """A chat with its latest turns. Running answers come empty; the page's script replays them."""
     timeline = selectors.timeline(principal, conversation_id)
-    models = routing.models_for(principal.tenant_id)
+    models = routing.models_for(principal)
     context = _shell(request, principal, models, timeline.conversation.models, conversation_id)
     context |= {"conversation": timeline.conversation, "wide": len(timeline.lanes) >= WIDE_LANES}
     return render(request, "conversations/chat.html", context | _turns(timeline, timeline.turns))
@@ -130,7 +130,7 @@ def rename(request: HttpRequest, principal: Principal, conversation_id: UUID) ->
     services.rename(principal, conversation_id, request.POST.get("title", ""))
     timeline = selectors.timeline(principal, conversation_id, limit=1)
     row = timeline.conversation
-    hues = {card.slug: card.hue for card in routing.models_for(principal.tenant_id)}
+    hues = {slug: card.hue for slug, card in routing.cards(principal.tenant_id).items()}
     line = ConversationSummary(
         id=row.id,
         title=row.title,

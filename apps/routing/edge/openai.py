@@ -59,7 +59,7 @@ def _catalogue(request: HttpRequest) -> Catalogue:
     principal: Principal | None = getattr(request, "principal", None)
     if principal is None:
         raise Unauthenticated("Send an API key as “Authorization: Bearer sk-sb-...”. Settings, Keys makes one.")
-    return selectors.catalogue(principal.tenant_id)
+    return selectors.catalogue_for(principal)
 
 
 def _document(model: OfferedModel) -> dict[str, Any]:

@@ -39,4 +39,4 @@ class ModelsView(APIView):
     def get(self, request: Request) -> Response:
         principal = request.user
         assert isinstance(principal, Principal)  # noqa: S101 - the permission class has made sure
-        return Response(ModelSerializer(selectors.models_for(principal.tenant_id), many=True).data)
+        return Response(ModelSerializer(selectors.models_for(principal), many=True).data)
