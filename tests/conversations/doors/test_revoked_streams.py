@@ -31,14 +31,14 @@ def revoked_unsaid(key_id: object) -> None:
     ApiKey.objects.using("engine").filter(id=key_id).update(revoked_at=datetime.now(UTC))
 
 
-def seconds_until_end(caller: Caller, stream: str, change: Change) -> float:
-    """How long after the change the stream of a long answer is cut, without its terminal event."""
+def seconds_until_end(caller: Caller, stream: str, change: Change, *, stopped: bool = False) -> float:
+    """How long after the change the stream of a long answer is cut, before its end; or told that it was `stopped`."""
     with caller.following(stream) as events:
         next(events)
         change()
         began = time.monotonic()
-        types = {event.type for event in events}
-    assert "message.completed" not in types and "message.error" not in types
+        ends = [event.data["state"] for event in events if event.type in ("message.completed", "message.error")]
+    assert ends == [] or (stopped and ends == ["cancelled"])
     return time.monotonic() - began
 
 
@@ -123,7 +123,7 @@ def test_leaving_closes_all_that_is_open_and_nobody_elses(
         opened(web, session=str(client_of(alice).cookies["sessionid"].value)) as alices,
     ):
         leave = partial(tenants.offboard, alice, membership.id)
-        assert seconds_until_end(bobs, accepted["turn_id"], leave) < CLOSED_SECONDS
+        assert seconds_until_end(bobs, accepted["turn_id"], leave, stopped=True) < CLOSED_SECONDS
         for chat in (by_key, by_session):
             with pytest.raises(ConnectionClosed):
                 while True:
