@@ -59,6 +59,10 @@ class Environment(BaseSettings):
     gap_timeout_seconds: float = Field(45.0, gt=0)
     answer_max_bytes: int = Field(1_000_000, ge=1_000)
     outbound_allow: str = ""
+    entra_authorities: str = (
+        "https://login.microsoftonline.com,https://login.microsoftonline.us,https://login.partner.microsoftonline.cn"
+    )
+    oauth_signing_keys: SecretStr | None = None
     websockets_per_process: int = Field(1000, ge=1)
     event_streams_per_process: int = Field(2000, ge=1)
     trusted_proxies: str = ""

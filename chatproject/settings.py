@@ -60,6 +60,7 @@ MIDDLEWARE = [
     "chatproject.inline_middleware.InlineCsrf",
     "chatproject.inline_middleware.InlineAuthentication",
     "apps.tenants.edge.middleware.PrincipalMiddleware",
+    "apps.tenants.edge.company_sign_in.CompanySessions",
     "allauth.account.middleware.AccountMiddleware",
     "chatproject.inline_middleware.InlineMessages",
     "chatproject.inline_middleware.InlineFrameOptions",
@@ -198,6 +199,11 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None  # people are known by their e-mail address
+SOCIALACCOUNT_ADAPTER = "apps.tenants.edge.company_sign_in.SocialAccountAdapter"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = False  # accounts are never joined by e-mail address
+SOCIALACCOUNT_STORE_TOKENS = False
+ENTRA_AUTHORITIES = tuple(text.strip().rstrip("/") for text in ENV.entra_authorities.split(",") if text.strip())
 LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/chat/"
 LOGOUT_REDIRECT_URL = "/login/"

@@ -6,6 +6,7 @@ from enum import StrEnum
 from uuid import UUID
 
 SESSION_TENANT = "tenant_id"  # where a session keeps the tenant it works in
+SESSION_COMPANY = "company_tenant_id"  # the one tenant of a session that a company's own sign-in opened
 
 
 class Via(StrEnum):
@@ -13,6 +14,7 @@ class Via(StrEnum):
 
     SESSION = "session"
     JWT = "jwt"
+    OAUTH = "oauth"
     API_KEY = "api_key"
 
 

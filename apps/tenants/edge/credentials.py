@@ -12,7 +12,7 @@ from django.http import HttpRequest, parse_cookie
 
 from apps.accounts import selectors as accounts
 from apps.tenants import key_secrets, selectors, services
-from apps.tenants.contracts import SESSION_TENANT, Principal, Proof, Scope, Via
+from apps.tenants.contracts import SESSION_COMPANY, SESSION_TENANT, Principal, Proof, Scope, Via
 from apps.tenants.edge import tokens
 from apps.tenants.edge.problems import translate
 from apps.tenants.errors import CredentialRefused, InsufficientScope
@@ -55,9 +55,9 @@ def principal_of_session(request: HttpRequest) -> Principal | None:
 
 
 def session_tenant(request: HttpRequest) -> UUID | None:
-    """The tenant the session works in."""
+    """The tenant the session works in; one that a company's sign-in opened works in that company's alone."""
     try:
-        return UUID(request.session[SESSION_TENANT])
+        return UUID(request.session.get(SESSION_COMPANY) or request.session[SESSION_TENANT])
     except (KeyError, ValueError, TypeError, AttributeError):
         return None
 
