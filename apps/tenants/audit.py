@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connections
+from django.db.models import QuerySet
 from structlog.contextvars import get_contextvars
 
 from apps.tenants import audit_content
@@ -69,7 +70,7 @@ def record(
     chain is locked until the transaction ends. Raises RuntimeError outside of a transaction.
     """
     at = _turn(tenant_id, using)
-    last = AuditEntry.objects.using(using).filter(tenant_id=tenant_id).order_by("-seq").values_list("seq", "hash")[:1]
+    last = chain(tenant_id, using=using).order_by("-seq").values_list("seq", "hash")[:1]
     seq, previous = next(((number + 1, bytes(digest)) for number, digest in last), (1, GENESIS))
     kind, target_id = (target[0], str(target[1])) if target else ("", "")
     entry = AuditEntry(
@@ -115,6 +116,12 @@ def record_read(
     )
     if not told.exists():
         record(principal.tenant_id, Actor.of(principal), action, target=target, data=data)
+
+
+def chain(tenant_id: UUID | None, *, using: str = "engine") -> QuerySet[AuditEntry]:
+    """The entries of a tenant, or (None) of the installation."""
+    entries = AuditEntry.objects.using(using)
+    return entries.filter(tenant__isnull=True) if tenant_id is None else entries.filter(tenant_id=tenant_id)
 
 
 def _turn(tenant_id: UUID | None, using: str) -> datetime:

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from django.db.models import QuerySet
-
-from apps.tenants.audit import GENESIS
+from apps.tenants.audit import GENESIS, chain
 from apps.tenants.audit_content import digest
 from apps.tenants.models import AuditEntry
 
@@ -82,15 +80,11 @@ def walk(tenant_id: UUID | None, heads: Mapping[int, Head] | None = None) -> Wal
 
 def _entries(tenant_id: UUID | None) -> Iterator[AuditEntry]:
     """By number, a page at a time: no long transaction, and as much memory for a million entries as for one page."""
-    rows = _chain(tenant_id).order_by("seq")
+    rows = chain(tenant_id).order_by("seq")
     page = list(rows[:BATCH])
     while page:
         yield from page
         page = list(rows.filter(seq__gt=page[-1].seq)[:BATCH])
-
-
-def _chain(tenant_id: UUID | None) -> QuerySet[AuditEntry]:
-    return AuditEntry.objects.using("engine").filter(tenant_id=tenant_id)
 
 
 def _against(head: Head | None, entry: AuditEntry) -> Break | None:
@@ -153,7 +147,7 @@ class _Last:
         inserted = self._inserted_before(entry)
         if inserted is not None:
             return inserted
-        standing = _chain(entry.tenant_id).filter(hash=bytes(entry.previous_hash)).exists()
+        standing = chain(entry.tenant_id).filter(hash=bytes(entry.previous_hash)).exists()
         if written_as > entry.seq and not standing:
             return Break(
                 entry.seq,

@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from apps.tenants import audit, audit_content
+from apps.tenants.audit import chain
 from apps.tenants.contracts import Principal
 from apps.tenants.models import AuditEntry
 from apps.tenants.policy import Action, require
@@ -114,7 +115,7 @@ def export_batch(principal: Principal, export: Export, after: int) -> list[Entry
 
 def every_entry(tenant_id: UUID | None) -> Iterator[Entry]:
     """A whole chain as `engine`, the earliest first, a page at a time."""
-    rows = AuditEntry.objects.using("engine").filter(tenant_id=tenant_id).order_by("seq")
+    rows = chain(tenant_id).order_by("seq")
     found = list(rows[:EXPORT_BATCH])
     while found:
         yield from map(_entry, found)
