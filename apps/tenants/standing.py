@@ -47,8 +47,7 @@ FOR SHARE OF m
 """
 
 _STANDINGS = """
-SELECT c.n, m.role, u.password,
-    ARRAY(SELECT tm.team_id FROM tenants_teammember tm WHERE tm.tenant_id = m.tenant_id AND tm.membership_id = m.id)
+SELECT c.n, m.role, u.password
 FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[])
     WITH ORDINALITY AS c (tenant_id, user_id, key_id, family, n)
 JOIN tenants_membership m ON m.tenant_id = c.tenant_id AND m.user_id = c.user_id AND m.suspended_at IS NULL
@@ -130,10 +129,10 @@ class Register:
             rows = cursor.fetchall()
         known, self._fingerprints = self._fingerprints, {}
         found = {}
-        for number, role, password, teams in rows:
+        for number, role, password in rows:
             mark = known.get(password) or fingerprint(User(password=password))
             self._fingerprints[password] = mark
-            found[asked[number - 1]] = _Found(role, mark, frozenset(teams))
+            found[asked[number - 1]] = _Found(role, mark)
         return found
 
     def _read_sessions(self, keys: set[Any]) -> dict[str, "_Session"]:
@@ -151,7 +150,6 @@ class Register:
 class _Found:
     role: str
     fingerprint: str
-    teams: frozenset[UUID]
 
 
 @dataclass(frozen=True, slots=True)
