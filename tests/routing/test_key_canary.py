@@ -26,7 +26,7 @@ from apps.routing.providers import refusals
 from apps.tenants.contracts import Principal
 from apps.tenants.models import Tenant
 from apps.vault import VaultError
-from tests.people import Operator, new_address
+from tests.people import Operator, new_address, prove_second_factor
 from tests.tenants.tampering import superuser
 
 URL = "http://127.0.0.1:9/v1"
@@ -50,6 +50,7 @@ def told(capfd: pytest.CaptureFixture[str]) -> Iterator[list[str]]:
 def desk(operator: Operator) -> Client:
     client = Client(REMOTE_ADDR=new_address())
     client.force_login(User.objects.get(id=operator.id))
+    prove_second_factor(client, operator.id)
     return client
 
 
