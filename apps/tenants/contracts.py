@@ -1,12 +1,27 @@
 """What crosses the border of `tenants`: who is calling, for which tenant."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
+
+from django.contrib.sessions.backends.base import SessionBase
 
 SESSION_TENANT = "tenant_id"  # where a session keeps the tenant it works in
 SESSION_COMPANY = "company_tenant_id"  # the one tenant of a session that a company's own sign-in opened
+
+
+def tenant_of_session(session: Mapping[str, Any] | SessionBase) -> UUID | None:
+    """The tenant a session works in; one that a company's sign-in opened works in that company's alone.
+
+    None where it names none: it then works in the tenant its person joined first.
+    """
+    try:
+        return UUID(session.get(SESSION_COMPANY) or session[SESSION_TENANT])
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None
 
 
 class Via(StrEnum):

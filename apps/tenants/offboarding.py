@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from apps.problems import Conflict
 from apps.streaming import hints
 from apps.tenants import audit, selectors, token_families
-from apps.tenants.contracts import SESSION_TENANT, OffBoarded, Principal
+from apps.tenants.contracts import OffBoarded, Principal, tenant_of_session
 from apps.tenants.errors import NotFound
 from apps.tenants.models import ApiKey, Membership, Tenant
 from apps.tenants.policy import Action, require
@@ -100,7 +100,7 @@ def _end_everything(membership: Membership) -> tuple[OffBoarded, list[bytes], li
     digests = [bytes(digest) for digest in keys.values_list("digest", flat=True)]
     keys.update(revoked_at=Now())
     if membership.suspended_at is None:
-        _keep_an_owner(membership)
+        keep_an_owner(membership)
         Membership.objects.filter(tenant_id=tenant_id, id=membership.id).update(suspended_at=Now())
     handled = [handler(tenant_id, user_id) for handler in _handlers]
     ended = OffBoarded(
@@ -112,7 +112,8 @@ def _end_everything(membership: Membership) -> tuple[OffBoarded, list[bytes], li
     return ended, digests, [after for _count, after in handled]
 
 
-def _keep_an_owner(membership: Membership) -> None:
+def keep_an_owner(membership: Membership) -> None:
+    """Demands the tenant's transaction. Raises `LastOwner` where nobody else could own the tenant."""
     if membership.role != Membership.Role.OWNER:
         return
     owners = Membership.objects.filter(
@@ -123,12 +124,12 @@ def _keep_an_owner(membership: Membership) -> None:
 
 
 def _end_sessions(tenant_id: UUID, user_id: UUID) -> int:
-    """Sign the person's browsers out that work in this tenant. The others stay, as do those of other tenants."""
+    """Sign the person's browsers out that work in this tenant, or name none. Those of other tenants stay."""
     store = import_module(settings.SESSION_ENGINE).SessionStore
     keys = list(UserSession.objects.filter(user_id=user_id).values_list("session_key", flat=True))
     ended = 0
     for session in Session.objects.filter(session_key__in=keys):
-        if store().decode(session.session_data).get(SESSION_TENANT) == str(tenant_id):
+        if tenant_of_session(store().decode(session.session_data)) in (tenant_id, None):
             store(session.session_key).delete()
             UserSession.objects.filter(session_key=session.session_key).delete()
             ended += 1

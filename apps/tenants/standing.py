@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 
 from apps.accounts.models import User
 from apps.accounts.selectors import fingerprint
-from apps.tenants.contracts import SESSION_TENANT, Principal
+from apps.tenants.contracts import Principal, tenant_of_session
 from apps.tenants.errors import CredentialRefused
 
 
@@ -114,7 +114,7 @@ class Register:
                 session = sessions.get(proof.session_key)
                 if session is None or session.user_id != str(principal.user_id):
                     return Standing.ENDED
-                if session.tenant_id != str(principal.tenant_id):
+                if session.tenant_id not in (principal.tenant_id, None):
                     return Standing.CHANGED
         same = principal.role == found.role
         return Standing.STANDS if same else Standing.CHANGED
@@ -157,12 +157,12 @@ class _Session:
     """Whose a stored session is, and where it works; nobody's where it cannot be read."""
 
     user_id: str
-    tenant_id: str
+    tenant_id: UUID | None
 
     @classmethod
     def read(cls, data: str) -> "_Session":
         told = import_module(settings.SESSION_ENGINE).SessionStore().decode(data)
-        return cls(str(told.get(SESSION_KEY)), str(told.get(SESSION_TENANT)))
+        return cls(str(told.get(SESSION_KEY)), tenant_of_session(told))
 
 
 def _credential(principal: Principal) -> Credential:

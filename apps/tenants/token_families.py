@@ -131,7 +131,7 @@ def end_with_password(instance: User, created: bool, using: str, **_: Any) -> No
     Every token carries the password's fingerprint and is refused without this; so are lists kept true.
     """
     # Not set where Django only renews the hash of an unchanged password.
-    if not created and instance._password is not None:
+    if not created and getattr(instance, "_password", None) is not None:
         transaction.on_commit(lambda: revoke_all_of(instance.id), using=using)
 
 
@@ -174,7 +174,7 @@ def forget_expired() -> int:
     """
     with connections["engine"].cursor() as cursor:
         cursor.execute(_FORGET)
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def revoked_family() -> Exists:

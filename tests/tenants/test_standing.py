@@ -155,6 +155,16 @@ def test_a_session_that_works_elsewhere_now_is_a_change(alice: Principal) -> Non
     assert register.standings([alices]) == [CHANGED]
 
 
+def test_a_session_that_names_no_tenant_works_in_the_first(alice: Principal) -> None:
+    client = Client()
+    client.force_login(User.objects.get(id=alice.user_id))
+    request = RequestFactory().get("/")
+    request.session, request.user = client.session, User.objects.get(id=alice.user_id)
+    found = principal_of_session(request)
+    assert found is not None and found.tenant_id == alice.tenant_id
+    assert Register().standings([found]) == [STANDS]
+
+
 def test_somebody_elses_session_or_family_proves_nothing(alice: Principal, bob: Principal) -> None:
     alices, bobs = by_session(alice), by_session(bob)
     assert bobs.proof is not None and alices.proof is not None

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import replace
 from importlib import import_module
 from typing import Any, TypeVar
-from uuid import UUID
 
 from django.conf import settings
 from django.contrib import auth
@@ -12,7 +11,7 @@ from django.http import HttpRequest, parse_cookie
 
 from apps.accounts import selectors as accounts
 from apps.tenants import key_secrets, selectors, services
-from apps.tenants.contracts import SESSION_COMPANY, SESSION_TENANT, Principal, Proof, Scope, Via
+from apps.tenants.contracts import Principal, Proof, Scope, Via, tenant_of_session
 from apps.tenants.edge import tokens
 from apps.tenants.edge.problems import translate
 from apps.tenants.errors import CredentialRefused, InsufficientScope
@@ -48,22 +47,19 @@ def principal_of_session(request: HttpRequest) -> Principal | None:
     user = request.user
     if not user.is_authenticated:
         return None
-    principal = selectors.principal_for(user.pk, session_tenant(request), via=Via.SESSION)
+    principal = selectors.principal_for(user.pk, tenant_of_session(request.session), via=Via.SESSION)
     if principal is None:
         return None
     return replace(principal, proof=Proof(accounts.fingerprint(user), session_key=request.session.session_key))
 
 
-def session_tenant(request: HttpRequest) -> UUID | None:
-    """The tenant the session works in; one that a company's sign-in opened works in that company's alone."""
-    try:
-        return UUID(request.session.get(SESSION_COMPANY) or request.session[SESSION_TENANT])
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return None
-
-
 def require_scope(principal: Principal, scope: Scope | None) -> None:
-    """Raises `InsufficientScope` when the credential is restricted to other doors; None is a door of no scope."""
+    """Raises `InsufficientScope` when the credential is restricted to other doors; None is a door of no scope.
+
+    A directory's doors are opened by a key made for them, and by nothing that merely is not restricted.
+    """
+    if scope is Scope.SCIM and principal.scopes != {Scope.SCIM}:
+        raise InsufficientScope("Only a directory's key opens this. An administrator makes one in the settings.")
     if principal.scopes and (scope is None or not principal.allows(scope)):
         raise InsufficientScope(
             f"This API key is restricted to: {', '.join(sorted(principal.scopes))}. Make one with more scopes."
@@ -74,6 +70,8 @@ def scope_of_path(path: str) -> Scope | None:
     """Which scope opens a path; pages are opened by none."""
     if path.startswith("/v1/"):
         return Scope.CHAT
+    if path.startswith("/scim/"):
+        return Scope.SCIM
     return Scope.MANAGE if path.startswith("/api/") else None
 
 
