@@ -38,7 +38,9 @@ class Actor:
 
     @classmethod
     def of(cls, principal: Principal) -> "Actor":
-        return cls(principal.user_id, principal.user_email, principal.via.value)
+        """The caller; a key acts in its person's name and is named beside it."""
+        key = f" (key {principal.api_key_id})" if principal.api_key_id else ""
+        return cls(principal.user_id, f"{principal.user_email[: 254 - len(key)]}{key}", principal.via.value)
 
     @classmethod
     def command(cls, name: str) -> "Actor":

@@ -237,6 +237,16 @@ def test_what_is_done_by_command_is_noted_as_done_by_command(alice: Principal) -
     assert [action for action, _ in told(alice)] == ["tenant.opened", "api_key.made", "api_key.revoked"]
 
 
+def test_what_a_key_does_names_the_key(alice: Principal) -> None:
+    key = services.create_api_key(alice, "nightly")
+    caller = selectors.principal_for_api_key(key.secret)
+    assert caller is not None
+    audit_log.page(caller, Wanted())
+    entry = AuditEntry.objects.using("engine").filter(tenant_id=alice.tenant_id).latest("seq")
+    assert (entry.actor, entry.via) == (f"{alice.user_email} (key {key.id})", "api_key")
+    assert "audit.read" in found(alice, actor=alice.user_email)
+
+
 def test_operators_revoking_keys_are_noted_in_each_tenant(alice: Principal, mallory: Principal) -> None:
     keys = [services.create_api_key(person, "k").id for person in (alice, mallory)]
     assert services.revoke_api_keys_as_operator(keys, audit.Actor(None, "olga@example.org", "admin")) == 2
