@@ -31,6 +31,7 @@ class Via(StrEnum):
     JWT = "jwt"
     OAUTH = "oauth"
     API_KEY = "api_key"
+    SCIM = "scim"
 
 
 class Scope(StrEnum):
@@ -38,6 +39,7 @@ class Scope(StrEnum):
 
     CHAT = "chat"  # the doors under /v1/ and the WebSocket
     MANAGE = "manage"  # the REST API under /api/
+    SCIM = "scim"  # a directory's doors under /scim/, which no other key opens; alone, and made by administrators
 
 
 @dataclass(frozen=True, slots=True)
