@@ -223,11 +223,17 @@ class ProvisionedUser(models.Model):
     user_name = models.CharField(max_length=254)
     external_id = models.CharField(max_length=255, blank=True)
     attributes = models.JSONField(default=dict, help_text="What was sent, without what is kept elsewhere.")
+    active = models.BooleanField(default=True, help_text="As the directory says.")
+    pending = models.BooleanField(
+        default=False, help_text="Their account was there before, and they have not agreed to join: they may not enter."
+    )
+    made_account = models.BooleanField(default=False, help_text="The account was made for this row.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     changed_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         constraints = [models.UniqueConstraint("tenant", Lower("user_name"), name="tenants_provisioneduser_name")]
+        indexes = [models.Index(fields=["tenant", "external_id"], name="tenants_provisioneduser_extern")]
 
     def __str__(self) -> str:
         return self.user_name
