@@ -260,6 +260,7 @@ async def test_a_database_that_does_not_answer_ends_nobody(alice: Principal) -> 
     with patch.object(connections["engine"].__class__, "ensure_connection", side_effect=lost):
         with pytest.raises(Unavailable):
             await over.ask()
+        await over.hurry()
         await asyncio.sleep(0.2)
     assert (told, seat.standing) == ([], STANDS)
     await asyncio.sleep(0.2)

@@ -244,7 +244,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
 
     async def recheck(self, event: dict[str, Any]) -> None:
         """From the channel layer: a right of this person has ended. Lost ones cost the seconds until the next round."""
-        await process().watch.ask()
+        await process().watch.hurry()
 
     async def _close_unless_authenticated(self) -> None:
         await asyncio.sleep(AUTH_SECONDS)

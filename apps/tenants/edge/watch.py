@@ -73,6 +73,15 @@ class Watch:
             self._round.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(self._round)
 
+    async def hurry(self) -> None:
+        """A round now, for all who care for no answer. Where it fails, the next one comes by itself."""
+        try:
+            await self.ask()
+        except Problem as problem:  # a database that does not answer ends nobody's chat
+            log.warning("watch.unanswered", code=problem.code)
+        except Exception:
+            log.exception("watch.failed")
+
     async def freshen(self, seat: Seat) -> None:
         """Make sure that the seat's standing is seconds old. Raises `Unavailable`."""
         if not seat.is_fresh:
@@ -81,12 +90,7 @@ class Watch:
     async def _go_round(self) -> None:
         while self._seats:
             await asyncio.sleep(ROUND_SECONDS)
-            try:
-                await self.ask()
-            except Problem as problem:  # a database that does not answer ends nobody's chat
-                log.warning("watch.unanswered", code=problem.code)
-            except Exception:
-                log.exception("watch.failed")
+            await self.hurry()
 
     async def _ask(self) -> None:
         seats, asked_at = list(self._seats), time.monotonic()
