@@ -22,6 +22,7 @@ from django.db.models.functions import Now
 
 from apps.accounts.contracts import is_storable
 from apps.accounts.models import User
+from apps.streaming import hints
 from apps.tenants import audit
 from apps.tenants.contracts import Principal, TokenFamily
 from apps.tenants.errors import NotFound
@@ -103,13 +104,16 @@ def renew(principal: Principal, family: UUID, used: bytes, following: Link) -> O
         if earlier is None or earlier.used_at is None:
             return Outcome.UNKNOWN
         _revoke(principal, family, "reuse")
+    _tell(principal)
     return Outcome.REUSED
 
 
 def revoke(principal: Principal, family: UUID, reason: str) -> bool:
     """End a family of the principal's own; False where it had ended before, or never was."""
     with tenant_scope(principal.tenant_id):
-        return _revoke(principal, family, reason)
+        revoked = _revoke(principal, family, reason)
+    _tell(principal)
+    return revoked
 
 
 def revoke_listed(principal: Principal, family: UUID) -> None:
@@ -118,6 +122,7 @@ def revoke_listed(principal: Principal, family: UUID) -> None:
         if not _links(principal, family).exists():
             raise NotFound("There is no such sign-in.")
         _revoke(principal, family, "asked")
+    _tell(principal)
 
 
 def revoke_all_of(user_id: UUID) -> int:
@@ -209,6 +214,11 @@ def _revoke(principal: Principal, family: UUID, reason: str) -> bool:
     _record(principal, "token_family.revoked", family, reason=reason)
     log.info("token_family.revoked", family=str(family), reason=reason)
     return True
+
+
+def _tell(principal: Principal) -> None:
+    """After the commit: what the family opened is asked again at once."""
+    hints.recheck(hints.person(principal.tenant_id, principal.user_id))
 
 
 def _record(principal: Principal, action: str, family: UUID, **data: str) -> None:

@@ -43,33 +43,25 @@ def seconds_until_end(caller: Caller, stream: str, change: Change, *, stopped: b
 
 
 @pytest.mark.parametrize(("web", "lanes"), [("daphne", 2), ("uvicorn", 1)], indirect=["web"])
-def test_a_stream_ends_with_its_key_and_others_go_on(web: WebServer, lanes: int, alice: Principal) -> None:
+def test_streams_and_waiting_requests_end_with_their_key_and_others_go_on(
+    web: WebServer, lanes: int, alice: Principal
+) -> None:
     doomed, lasting = tenants.create_api_key(alice, "doomed"), tenants.create_api_key(alice, "lasting")
-    caller, other = Caller(web.url, doomed.secret), Caller(web.url, lasting.secret)
+    caller, waiter, other = (Caller(web.url, key.secret) for key in (doomed, doomed, lasting))
     accepted = other.accept(*["slow"] * lanes)
     stream = accepted["turn_id"] if lanes > 1 else accepted["generations"][0]["generation_id"]
-    with other.following(stream) as events:
+    with ThreadPoolExecutor(1) as threads, other.following(stream) as events:
+        body = {"message": "And wait for it", "models": ["slow"], "stream": False}
+        waiting = threads.submit(waiter.http.post, "/v1/chat/messages", json=body)
+        time.sleep(0.3)
+        assert not waiting.done()
         assert seconds_until_end(caller, stream, partial(revoked_unsaid, doomed.id)) < CLOSED_SECONDS
+        problem(waiting.result(1.0), 401, "invalid_credentials")
         assert next(events).type in ("message.started", "token.delta")
     for lane in accepted["generations"]:
         other.cancel(lane["generation_id"])
-    for one in (caller, other):
+    for one in (caller, waiter, other):
         one.close()
-
-
-def test_a_waiting_request_is_refused_when_its_key_ends(web: WebServer, alice: Principal, caller: Caller) -> None:
-    doomed = tenants.create_api_key(alice, "doomed")
-    waiting = Caller(web.url, doomed.secret)
-    with ThreadPoolExecutor(1) as threads:
-        body = {"message": "And wait for it", "models": ["slow"], "stream": False}
-        response = threads.submit(waiting.http.post, "/v1/chat/messages", json=body)
-        time.sleep(1.0)
-        assert not response.done()
-        revoked_unsaid(doomed.id)
-        began = time.monotonic()
-        problem(response.result(CLOSED_SECONDS), 401, "invalid_credentials")
-        assert time.monotonic() - began < CLOSED_SECONDS
-    waiting.close()
 
 
 def test_a_program_that_signs_out_is_closed_everywhere(web: WebServer, alice: Principal, caller: Caller) -> None:
