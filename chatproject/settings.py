@@ -200,6 +200,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None  # people are known by their e-mail address
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 SOCIALACCOUNT_ADAPTER = "apps.tenants.edge.company_sign_in.SocialAccountAdapter"
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = False  # accounts are never joined by e-mail address
 SOCIALACCOUNT_STORE_TOKENS = False
