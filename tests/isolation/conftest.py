@@ -1,0 +1,33 @@
+"""The ground of an attack: made once for the folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.isolation import surface
+from tests.isolation.attack import Ground
+from tests.isolation.product import Product, faulty, one_connection
+from tests.isolation.world import two_sides
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In one test process: the ground takes longer to make than to play on."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("isolation"))
+
+
+@pytest.fixture(scope="package")
+def ground(database: None) -> Iterator[type[Ground]]:
+    """Victim, attacker and the application on one pooled connection."""
+    with two_sides() as (victim, attacker), one_connection(), faulty() as faults:
+        Ground.victim, Ground.attacker = victim, attacker
+        Ground.routes, Ground.messages = surface.routes(), surface.socket_messages()
+        Ground.product = Product(faults)
+        try:
+            yield Ground
+        finally:
+            Ground.product.close()

@@ -1,0 +1,67 @@
+"""Everything that can be attacked, found in the code itself: paths of the resolver, messages of the socket."""
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.urls import get_resolver
+from django.urls.resolvers import RoutePattern, URLPattern, URLResolver
+from django.utils.regex_helper import normalize
+
+from apps.conversations.edge.websocket import ChatConsumer
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path with named places (`/chat/%(conversation_id)s/`)."""
+
+    template: str
+    names: tuple[str, ...]
+
+    @property
+    def door(self) -> str:
+        """What routes are grouped by, so that a door with many does not hide the others."""
+        return self.template.split("%")[0].strip("/").split("/")[0]
+
+    def path(self, values: dict[str, str]) -> str:
+        return self.template % values
+
+
+def routes() -> list[Route]:
+    """Every route that Django answers."""
+    found = {route.template: route for route in _walk(get_resolver().url_patterns, "/")}
+    return [found[template] for template in sorted(found)]
+
+
+def _walk(patterns: list[URLPattern | URLResolver], prefix: str) -> Iterator[Route]:
+    for one in patterns:
+        template = prefix + _template(one.pattern)
+        if isinstance(one, URLResolver):
+            yield from _walk(one.url_patterns, template)
+        else:
+            yield Route(template, tuple(re.findall(r"%\((\w+)\)s", template)))
+
+
+def _template(pattern: object) -> str:
+    if isinstance(pattern, RoutePattern):
+        return _CONVERTER.sub(r"%(\1)s", str(pattern).replace("%", "%%"))
+    return normalize(str(pattern))[0][0]
+
+
+def socket_messages() -> list[str]:
+    """The types of message the socket understands, as its dispatcher names them."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(ChatConsumer._dispatch)))
+    cases = [node.pattern for node in ast.walk(tree) if isinstance(node, ast.match_case)]
+    found = {
+        pattern.value.value
+        for pattern in cases
+        if isinstance(pattern, ast.MatchValue) and isinstance(pattern.value, ast.Constant)
+    }
+    assert {"message.send", "generation.cancel", "subscribe"} <= found
+    return sorted(found)
