@@ -11,7 +11,7 @@ from allauth.mfa.models import Authenticator
 from django.apps import apps
 from django.conf import settings
 from django.core.management import CommandError, call_command
-from django.db import connections
+from django.db import IntegrityError, connections
 from pydantic import SecretStr
 
 from apps.routing import provider_keys, services
@@ -195,6 +195,14 @@ def test_a_key_given_meanwhile_is_kept(
     assert "Everything is under new" in rotate()
     assert raced
     assert opened(sealed)[3] == "sk-fresh"
+
+
+def test_a_companys_secret_stays_at_its_issuer(sealed: Principal, keys: Callable[[str], None]) -> None:
+    rows = IdentityProvider.objects.using("engine").filter(tenant_id=sealed.tenant_id)
+    with pytest.raises(IntegrityError, match="needs the client's secret again"):
+        rows.update(issuer="https://evil.example")
+    fresh = provider_secrets.seal(rows.get().id, "company secret")
+    assert rows.update(issuer="https://new.example", sealed_secret=fresh) == 1
 
 
 def test_no_sealed_column_is_forgotten() -> None:
