@@ -10,7 +10,8 @@ from django.http import HttpRequest
 from apps.accounts.models import User
 from apps.billing import services
 from apps.billing.models import LedgerEntry, Quota
-from apps.tenants.admin_engine import ALIAS, EngineAdmin, ReadOnlyAdmin
+from apps.tenants.admin_changes import ALIAS
+from apps.tenants.admin_engine import EngineAdmin, ReadOnlyAdmin
 from apps.tenants.admin_scoped import ScopedAdmin, ScopedForm, ScopedReadOnly, caller
 from apps.tenants.admin_sites import manage
 from apps.tenants.policy import Action

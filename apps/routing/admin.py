@@ -18,7 +18,8 @@ from apps.routing.errors import ProviderAddressRefused
 from apps.routing.models import Deployment, LanguageModel, Price, Provider
 from apps.routing.registration import checked_base_url, checked_key
 from apps.routing.selectors import invalidate
-from apps.tenants.admin_engine import ALIAS, EngineAdmin, EngineForm, Row
+from apps.tenants.admin_changes import ALIAS
+from apps.tenants.admin_engine import EngineAdmin, EngineForm, Row
 from apps.tenants.admin_scoped import ScopedReadOnly
 from apps.tenants.admin_sites import manage
 from apps.tenants.policy import Action

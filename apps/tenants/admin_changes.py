@@ -51,9 +51,10 @@ def _plain(value: Any) -> Any:
     return None if hasattr(value, "resolve_expression") else value
 
 
-def stored(row: models.Model, using: str) -> dict[str, Any] | None:
+def stored(row: models.Model, using: str, *, lock: bool = True) -> dict[str, Any] | None:
     """The state the database has, locked until the transaction ends; None where there is no such row."""
-    found = type(row)._default_manager.using(using).select_for_update(of=("self",)).filter(pk=row.pk).first()
+    rows = type(row)._default_manager.using(using).filter(pk=row.pk)
+    found = (rows.select_for_update(of=("self",)) if lock else rows).first()
     return state(found) if found is not None else None
 
 
@@ -69,7 +70,8 @@ def note_saved(
 
     `told` is what else happened, such as `{"key_given": True}`; it never holds the secret itself.
     """
-    after, extra = state(row), dict(told or {})
+    # As it was stored: a form leaves more in the row than it writes.
+    after, extra = stored(row, using, lock=False) or state(row), dict(told or {})
     if before is None:
         data = {name: value for name, value in after.items() if value not in (None, "", False, [])}
     else:
@@ -94,8 +96,9 @@ def note_read(
     actor: Actor, tenant_id: UUID | None, action: str, *, target: tuple[str, str], data: Mapping[str, Any]
 ) -> None:
     """Say that an operator looked at what is other people's: once in 15 minutes for the same thing."""
+    chain = models.Q(tenant_id=tenant_id) if tenant_id is not None else models.Q(tenant_id__isnull=True)
     told = AuditEntry.objects.using(ALIAS).filter(
-        tenant_id=tenant_id,
+        chain,
         at__gt=models.functions.Now() - audit.READ_AGAIN,
         actor_id=actor.id,
         via=actor.via,

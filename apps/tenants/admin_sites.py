@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 else:
     from unfold.sites import UnfoldAdminSite as _Site
 
-View = Callable[..., HttpResponse]
+View = Callable[..., Any]
 
 # What unfold's pages need beyond the rest of the product: Alpine evaluates expressions, and colours come in a style
 # element. No other host, as everywhere.
@@ -45,10 +45,10 @@ def _loosened(response: HttpResponse) -> HttpResponse:
 class _GuardedSite(_Site):
     """Every page but signing in and out comes after the second factor."""
 
-    def admin_view(self, view: View, cacheable: bool = False) -> View:
+    def admin_view(self, view: View, cacheable: bool = False) -> Any:
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if getattr(view, "__name__", "") == "logout":
-                return view(request, *args, **kwargs)
+                return cast(HttpResponse, view(request, *args, **kwargs))
             return second_factor_first(request) or self.opened(request, view, *args, **kwargs)
 
         guarded.__name__ = getattr(view, "__name__", "guarded")
@@ -59,7 +59,7 @@ class _GuardedSite(_Site):
 
     def opened(self, request: HttpRequest, view: View, *args: Any, **kwargs: Any) -> HttpResponse:
         """Make the page, for a person who may have it."""
-        return view(request, *args, **kwargs)
+        return cast(HttpResponse, view(request, *args, **kwargs))
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """unfold keeps found pages in the cache by person alone, whichever site and tenant they were found in."""
@@ -86,17 +86,17 @@ class OperatorSite(_GuardedSite):
             note_password(request)
         return _loosened(response)
 
-    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         from django.contrib.auth.views import PasswordChangeView
 
-        request.current_app = self.name  # type: ignore[attr-defined]
+        request.current_app = self.name
         view = PasswordChangeView.as_view(
             form_class=OperatorsPasswordForm,
             success_url="/admin/password_change/done/",
             template_name="registration/password_change_form.html",
             extra_context={**self.each_context(request), **(extra_context or {})},
         )
-        return cast(HttpResponse, view(request))
+        return view(request)
 
 
 class TenantSite(_GuardedSite):
@@ -118,7 +118,7 @@ class TenantSite(_GuardedSite):
         try:
             with tenant_scope(principal.tenant_id):
                 still_stands(principal)
-                response = view(request, *args, **kwargs)
+                response: HttpResponse = view(request, *args, **kwargs)
                 if hasattr(response, "render"):
                     response = response.render()
                 if request.method == "POST":
@@ -139,10 +139,10 @@ class TenantSite(_GuardedSite):
             raise PermissionDenied
         return redirect_to_login(request.GET.get("next", "/manage/"), settings.LOGIN_URL)
 
-    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         raise Http404  # one's password belongs to one's profile
 
-    def password_change_done(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def password_change_done(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         raise Http404
 
 
@@ -152,7 +152,7 @@ def principal_of(request: HttpRequest) -> Principal | None:
     return principal if principal is not None and principal.via is Via.SESSION else None
 
 
-def afterwards(request: HttpRequest, step: Callable[[], None]) -> None:
+def afterwards(request: HttpRequest, step: Callable[[], object]) -> None:
     """Do this once the page's own transaction is over, with problems told as messages."""
     if not hasattr(request, "administration_afterwards"):
         request.administration_afterwards = []  # type: ignore[attr-defined]

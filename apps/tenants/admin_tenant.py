@@ -1,5 +1,6 @@
 """A tenant's own administration of its people, teams, rules, keys and records."""
 
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -93,7 +94,7 @@ class MemberAdmin(ScopedAdmin[Membership]):
         return membership.user.name
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        form = super().get_form(request, obj, change=change, **kwargs)
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
         form.givers_role = caller(request).role
         role = form.base_fields.get("role")
         if role is not None and not allows(caller(request).role, Action.TENANT_TRANSFER):
@@ -114,7 +115,7 @@ class MemberAdmin(ScopedAdmin[Membership]):
             if membership.role == Role.OWNER and not owners_may:
                 messages.error(request, "Only an owner off-boards an owner.")
                 continue
-            afterwards(request, lambda one=membership.id: services.offboard(principal, one) and None)
+            afterwards(request, partial(services.offboard, principal, membership.id))
             messages.info(request, f"Off-boarded unless told otherwise: {membership.user.email}.")
 
 
@@ -133,11 +134,11 @@ class TeamMemberInline(ScopedInline[TeamMember]):
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         people = Membership.objects.filter(tenant_id=caller(request).tenant_id, suspended_at=None)
-        field = super().formfield_for_foreignkey(
+        field: Any = super().formfield_for_foreignkey(
             db_field, request, **{**kwargs, "queryset": people.select_related("user").order_by("user__email")}
         )
         if field is not None:
-            field.label_from_instance = lambda membership: membership.user.email  # type: ignore[attr-defined]
+            field.label_from_instance = lambda membership: membership.user.email
         return field
 
 
@@ -245,7 +246,7 @@ class OwnKeyAdmin(ScopedReadOnly[ApiKey]):
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         principal = caller(request)
         for key in queryset:
-            afterwards(request, lambda one=key.id: services.revoke_api_key(principal, one))
+            afterwards(request, partial(services.revoke_api_key, principal, key.id))
             messages.success(request, f"Revoked: {key.prefix}. Processes that know it refuse it within two seconds.")
 
 

@@ -1,7 +1,7 @@
 """Tenants and who belongs to them. All are under row-level security, and all but `Tenant` carry `tenant`."""
 
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -271,7 +271,7 @@ class AuditEntry(models.Model):
         return f"{self.seq} {self.action}"
 
 
-class Flag(AbstractUserFlag):  # type: ignore[misc]  # waffle ships no types
+class Flag(AbstractUserFlag):
     """A feature flag that may be on for some tenants."""
 
     tenants = ArrayField(models.UUIDField(), default=list, blank=True)
@@ -282,7 +282,7 @@ class Flag(AbstractUserFlag):  # type: ignore[misc]  # waffle ships no types
         if self.pk and self.everyone is None and principal is not None:
             # A part of all tenants, not of requests: the other rules of waffle would roll dice for each.
             return self.is_on_for(principal.tenant_id) or self._is_active_for_user(request) or False
-        return cast("bool | None", super().is_active(request, read_only))
+        return super().is_active(request, read_only)
 
     def is_on_for(self, tenant_id: UUID) -> bool:
         """Whether the feature is on for a whole tenant. A tenant is always on the same side of a percentage."""

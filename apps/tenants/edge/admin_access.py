@@ -48,7 +48,7 @@ def shown_lately(request: HttpRequest) -> bool:
     shown = [one["at"] for one in get_authentication_records(request, user) if one.get("method") == SECOND_FACTOR]
     if not shown or time.time() - max(shown) >= settings.ADMIN_SECOND_FACTOR_SECONDS:
         return False
-    return is_mfa_enabled(user)
+    return bool(is_mfa_enabled(user))
 
 
 def note_password(request: HttpRequest) -> None:

@@ -12,9 +12,7 @@ from apps.tenants.errors import TooManyTries
 
 if TYPE_CHECKING:
     from django.contrib.admin.forms import AdminAuthenticationForm as _SignInForm
-    from django.contrib.auth.forms import PasswordChangeForm
-
-    _PasswordForm = PasswordChangeForm[User]
+    from django.contrib.auth.forms import PasswordChangeForm as _PasswordForm
 else:
     from unfold.forms import AdminOwnPasswordChangeForm as _PasswordForm
     from unfold.forms import AuthenticationForm as _SignInForm

@@ -1,6 +1,5 @@
 """The administration reads and writes across tenants as `engine`, and shows no secret."""
 
-import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
@@ -8,17 +7,7 @@ from apps.accounts.models import User
 from apps.tenants import selectors, services
 from apps.tenants.contracts import Principal
 from apps.tenants.models import ApiKey, Membership, Tenant
-from tests.people import Operator, new_address, prove_second_factor
-
-
-@pytest.fixture
-def office(operator: Operator) -> Client:
-    """A browser signed in to the administration through its own page."""
-    client = Client(REMOTE_ADDR=new_address())
-    response = client.post("/admin/login/?next=/admin/", {"username": operator.email, "password": operator.password})
-    assert (response.status_code, response["Location"]) == (302, "/admin/")
-    prove_second_factor(client, operator.id)
-    return client
+from tests.people import Operator, new_address
 
 
 def change(client: Client, path: str, **fields: str) -> int:
