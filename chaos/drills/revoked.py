@@ -15,7 +15,7 @@ from uuid import UUID
 
 import aiohttp
 
-from chaos.cluster import Caller
+from chaos.cluster import Caller, Setup
 from chaos.evidence import TERMINAL_STATES
 from chaos.readers import Question
 from chaos.trial import Drill, Trial
@@ -287,11 +287,9 @@ def _count(trial: Trial, name: str, more: int) -> None:
     trial.figure(name, int(trial.figures.get(name, "0")) + more)
 
 
-DRILLS = (
-    Drill(
-        "17",
-        "keys revoked under load, then their person off-boarded",
-        run,
-        mutations=("watch-off", "standing-unasked"),
-    ),
-)
+def _drill(server: str, *mutations: str) -> Drill:
+    title = f"keys revoked under load on {server}, then their person off-boarded"
+    return Drill(f"17-{server}", title, run, Setup(web_server=server), mutations=mutations)
+
+
+DRILLS = (_drill("daphne", "watch-off", "standing-unasked"), _drill("uvicorn"))
