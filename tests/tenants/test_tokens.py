@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import jwt
 import pytest
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.test import Client
@@ -178,6 +179,13 @@ def test_a_refresh_token_opens_nothing_and_an_access_token_refreshes_nothing(pro
     pair = signed_in(program, alice)
     assert me(program, pair["refresh"])[0] == 401
     assert post(program, REFRESH, refresh=pair["access"])[0] == 401
+
+
+def test_a_password_alone_is_no_way_around_a_second_factor(program: Client, alice: Principal) -> None:
+    user = User.objects.get(id=alice.user_id)
+    Authenticator.objects.create(user=user, type=Authenticator.Type.TOTP, data={"secret": "x"})
+    status, body = post(program, TOKEN, email=alice.user_email, password=PASSWORD)
+    assert (status, body["code"]) == (401, "invalid_credentials")
 
 
 @pytest.mark.usefixtures("one_window")

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from allauth.mfa.utils import is_mfa_enabled
 from django.contrib import auth
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
@@ -68,6 +69,9 @@ class TokenView(APIView):
         )
         if user is None:
             raise CredentialRefused("E-mail address and password do not belong together.")
+        if is_mfa_enabled(user):
+            # A password alone would be a way around it.
+            raise CredentialRefused("This account has a second factor. Sign in on the page and make an API key there.")
         principal = _principal_in(user.pk, given.validated_data.get("tenant"))
         return _pair(tokens.issue(principal, request.headers.get("User-Agent", "")))
 
