@@ -42,7 +42,7 @@ class Attack(RuleBasedStateMachine):
 
     def _route(self, pick: int) -> surface.Route:
         """A door first, then one of its routes, so that the administration's hundred do not hide the others."""
-        among = [route for route in Ground.routes if route.names or pick % 4 == 0]
+        among = [route for route in Ground.routes if route.names or pick % 4 == 0] or Ground.routes
         doors = sorted({route.door for route in among})
         routes = [route for route in among if route.door == doors[pick % len(doors)]]
         return routes[pick // len(doors) % len(routes)]
