@@ -299,6 +299,28 @@ USE_TZ = True
 USE_I18N = True
 
 STATIC_URL = "/static/"
+
+def _mail(url: str) -> dict[str, Any]:
+    """`smtp://user:password@host:587` (with STARTTLS), `smtps://...:465`, or `smtp+plain://` inside one's own walls."""
+    parts = urlsplit(url)
+    return {
+        "EMAIL_HOST": parts.hostname or "",
+        "EMAIL_PORT": parts.port or (465 if parts.scheme == "smtps" else 587),
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_SSL": parts.scheme == "smtps",
+        "EMAIL_USE_TLS": parts.scheme == "smtp",
+    }
+
+
+MAIL_IS_CONFIGURED = ENV.email_url is not None
+# Without a mail server nothing is sent, and nothing is written into logs either: mails carry one-time links.
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if MAIL_IS_CONFIGURED else 'dummy'}.EmailBackend"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = ENV.email_from
+if ENV.email_url is not None:
+    globals().update(_mail(ENV.email_url.get_secret_value()))
+
 STATICFILES_DIRS = [ROOT / "static"]
 STATIC_ROOT = ENV.data_dir / "static"
 SERVESTATIC_USE_FINDERS = DEBUG

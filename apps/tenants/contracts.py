@@ -130,6 +130,86 @@ class OffBoarded:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberSummary:
+    """Somebody who belongs to the caller's tenant. `id` is the membership's."""
+
+    id: UUID
+    user_id: UUID
+    name: str
+    email: str
+    role: str
+    joined_at: datetime
+    suspended_at: datetime | None
+    is_you: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationSummary:
+    """An open invitation as lists show it."""
+
+    id: UUID
+    email: str
+    role: str
+    invited_by: str
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewInvitation:
+    """An invitation at the one moment its secret is known."""
+
+    id: UUID
+    email: str
+    role: str
+    expires_at: datetime
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenInvitation:
+    """What a link opens. `has_account` tells whether the address it was sent to can sign in already."""
+
+    id: UUID
+    tenant_id: UUID
+    tenant_name: str
+    email: str
+    role: str
+    has_account: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TeamSummary:
+    """A team; `members` are membership ids. A provisioned one is kept by a directory."""
+
+    id: UUID
+    name: str
+    provisioned: bool
+    members: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRuleSummary:
+    """Whom a tier of models is open to."""
+
+    tier: str
+    roles: tuple[str, ...]
+    teams: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSummary:
+    """What a tenant says of itself."""
+
+    id: UUID
+    name: str
+    slug: str
+    plan: str
+    requires_second_factor: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class MembershipSummary:
     """A tenant somebody may work in, and as what."""
 

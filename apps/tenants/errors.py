@@ -10,7 +10,9 @@ Problem
 │   └── TenantMismatch       the request speaks for another tenant than its session
 ├── Invalid
 │   ├── InvalidTenant        a name breaks a rule
-│   └── InvalidApiKey        name, scopes or end of a new key break a rule
+│   ├── InvalidApiKey        name, scopes or end of a new key break a rule
+│   ├── InvalidInvitation    address or role of an invitation break a rule
+│   └── InvalidTeam          a team or a rule that names one breaks a rule
 ├── PayloadTooLarge          the body is over the limit
 └── TooManyTries             sign-ins or sign-ups come too fast
 
@@ -23,6 +25,8 @@ __all__ = [
     "CredentialRefused",
     "InsufficientScope",
     "InvalidApiKey",
+    "InvalidInvitation",
+    "InvalidTeam",
     "InvalidTenant",
     "NotFound",
     "PayloadTooLarge",
@@ -60,6 +64,18 @@ class InvalidApiKey(Invalid):
     """The key cannot be made; `fields` says which input is wrong."""
 
     code = "invalid_api_key"
+
+
+class InvalidInvitation(Invalid):
+    """Nobody can be invited like this; `fields` says which input is wrong."""
+
+    code = "invalid_invitation"
+
+
+class InvalidTeam(Invalid):
+    """The team, or the rule that names teams, cannot be like this; `fields` says which input is wrong."""
+
+    code = "invalid_team"
 
 
 class PayloadTooLarge(Problem):

@@ -23,7 +23,7 @@ from rest_framework.views import APIView
 from apps.problems import Problem
 from apps.tenants import identity_providers
 from apps.tenants.contracts import Principal
-from apps.tenants.edge.pages import _show, person_required
+from apps.tenants.edge.pages import show_problem, person_required
 from apps.tenants.edge.rest import principal_of
 from apps.tenants.errors import NotFound
 from apps.tenants.identity_providers import MAX_SECRET, ROLES, Change, Kind, Provider
@@ -173,7 +173,7 @@ def providers_page(request: HttpRequest, principal: Principal) -> HttpResponse:
                 messages.success(request, f"{made.name} is set up.")
                 return redirect("identity_providers")
         except Problem as problem:
-            _show(form, problem)
+            show_problem(form, problem)
             status = problem.status
     found = IdentityProviderSerializer(identity_providers.providers(principal), many=True).data
     return render(
@@ -202,7 +202,7 @@ def provider_page(request: HttpRequest, principal: Principal, provider_id: UUID)
                 messages.success(request, f"{provider.name} is changed.")
                 return redirect("identity_providers")
         except Problem as problem:
-            _show(form, problem)
+            show_problem(form, problem)
             status = problem.status
     context = {"principal": principal, "provider": provider, "form": form}
     return render(request, "tenants/identity_provider.html", context, status=status)

@@ -73,7 +73,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if principal is None:
         form.add_error(None, "You are not a member of an active workspace. Ask its owner to add you.")
         return _form_page(request, "accounts/login.html", form, status=403)
-    _open_session(request, user, principal.tenant_id)
+    open_session(request, user, principal.tenant_id)
     return redirect(target)
 
 
@@ -100,11 +100,11 @@ def sign_up(request: HttpRequest) -> HttpResponse:
     user = auth.authenticate(request, username=given["email"], password=given["password"])
     if user is None:  # made inactive within this second
         return redirect(settings.LOGIN_URL)
-    _open_session(request, user, tenant.id)
+    open_session(request, user, tenant.id)
     return redirect(_target(request))
 
 
-def _open_session(request: HttpRequest, user: Any, tenant_id: UUID) -> None:
+def open_session(request: HttpRequest, user: Any, tenant_id: UUID) -> None:
     auth.login(request, user)
     request.session[SESSION_TENANT] = str(tenant_id)
 
@@ -126,7 +126,7 @@ def api_keys(request: HttpRequest, principal: Principal) -> HttpResponse:
             else:
                 status = 400
         except Problem as problem:
-            _show(form, problem)
+            show_problem(form, problem)
             status = problem.status
     context = {"keys": selectors.api_keys(principal), "form": form, "new_key": new_key, "principal": principal}
     return render(request, "tenants/api_keys.html", context, status=status)
@@ -169,11 +169,11 @@ def _refused(request: HttpRequest, template: str, form: forms.Form, problem: Pro
     """The same form with what was wrong, as its status says."""
     if problem.status >= 500:
         raise problem
-    _show(form, problem)
+    show_problem(form, problem)
     return _form_page(request, template, form, status=problem.status, headers=headers_of(problem))
 
 
-def _show(form: forms.Form, problem: Problem) -> None:
+def show_problem(form: forms.Form, problem: Problem) -> None:
     """Put a problem's messages at the form's fields, or above it."""
     form.full_clean()
     fields: Mapping[str, Sequence[str]] = problem.fields or {}

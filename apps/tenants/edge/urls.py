@@ -2,7 +2,15 @@
 
 from django.urls import URLPattern, path
 
-from apps.tenants.edge import audit_views, company_sign_in, identity_provider_views, rest, token_views
+from apps.tenants.edge import (
+    audit_views,
+    company_sign_in,
+    identity_provider_views,
+    members,
+    rest,
+    token_views,
+    workspace,
+)
 from apps.tenants.edge import pages as views
 
 pages: list[URLPattern] = [
@@ -31,6 +39,29 @@ pages: list[URLPattern] = [
         identity_provider_views.remove_provider,
         name="remove_identity_provider",
     ),
+    path("settings/workspace/", workspace.members, name="members"),
+    path("settings/workspace/change/", workspace.change_workspace, name="workspace_change"),
+    path("settings/workspace/transfer/", workspace.transfer, name="workspace_transfer"),
+    path("settings/workspace/switch/", workspace.switch, name="workspace_switch"),
+    path("settings/workspace/members/<uuid:membership_id>/role/", workspace.change_role, name="member_role"),
+    path("settings/workspace/members/<uuid:membership_id>/suspend/", workspace.suspend, name="member_suspend"),
+    path("settings/workspace/members/<uuid:membership_id>/reactivate/", workspace.reactivate, name="member_reactivate"),
+    path(
+        "settings/workspace/invitations/<uuid:invitation_id>/withdraw/", workspace.withdraw, name="invitation_withdraw"
+    ),
+    path("settings/workspace/teams/", workspace.teams_page, name="teams"),
+    path("settings/workspace/teams/<uuid:team_id>/rename/", workspace.rename_team, name="team_rename"),
+    path("settings/workspace/teams/<uuid:team_id>/delete/", workspace.delete_team, name="team_delete"),
+    path("settings/workspace/teams/<uuid:team_id>/members/", workspace.add_to_team, name="team_member_add"),
+    path(
+        "settings/workspace/teams/<uuid:team_id>/members/<uuid:membership_id>/remove/",
+        workspace.remove_from_team,
+        name="team_member_remove",
+    ),
+    path("settings/workspace/rules/", workspace.set_rule, name="rule_set"),
+    path("settings/workspace/rules/remove/", workspace.remove_rule, name="rule_remove"),
+    path("invitation/<str:secret>/", workspace.invitation, name="invitation"),
+    path("invitation/<str:secret>/accept/", workspace.accept, name="invitation_accept"),
     path("settings/keys/", views.api_keys, name="api_keys"),
     path("settings/keys/<uuid:key_id>/revoke/", views.revoke_api_key, name="revoke_api_key"),
 ]
@@ -42,6 +73,18 @@ api: list[URLPattern] = [
     path("accounts/tokens/", token_views.TokensView.as_view()),
     path("accounts/tokens/<uuid:family>/", token_views.TokenFamilyView.as_view()),
     path("accounts/me/", rest.MeView.as_view()),
+    path("tenant/", members.TenantView.as_view()),
+    path("members/", members.MembersView.as_view()),
+    path("members/<uuid:membership_id>/", members.MemberView.as_view()),
+    path("members/<uuid:membership_id>/transfer/", members.TransferView.as_view()),
+    path("invitations/", members.InvitationsView.as_view()),
+    path("invitations/<uuid:invitation_id>/", members.InvitationView.as_view()),
+    path("invitations/<uuid:invitation_id>/renew/", members.InvitationRenewView.as_view()),
+    path("teams/", members.TeamsView.as_view()),
+    path("teams/<uuid:team_id>/", members.TeamView.as_view()),
+    path("teams/<uuid:team_id>/members/<uuid:membership_id>/", members.TeamMemberView.as_view()),
+    path("model-rules/", members.ModelRulesView.as_view()),
+    path("model-rules/<str:tier>/", members.ModelRuleView.as_view()),
     path("audit/", audit_views.AuditView.as_view()),
     path("audit/export/", audit_views.AuditExportView.as_view()),
     path("identity-providers/", identity_provider_views.IdentityProvidersView.as_view()),
