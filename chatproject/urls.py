@@ -32,6 +32,7 @@ urlpatterns = [
     path("v1/chat/", include(conversations.chat)),
     path("v1/", include(routing.openai)),
     path("api/v1/", include(api)),
+    path("scim/v2/", include(tenants.scim)),
     path("api/schema/", cache_page(SCHEMA_SECONDS)(SpectacularAPIView.as_view()), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("admin/", admin.site.urls),

@@ -24,7 +24,7 @@ from apps.accounts.errors import InvalidAccount
 from apps.accounts.oidc_errors import AccountExists, SignInRefused
 from apps.outbound import Policy, Refused
 from apps.problems import Conflict, Invalid
-from apps.tenants import audit, provider_secrets, selectors
+from apps.tenants import audit, provider_secrets, provisioning, selectors
 from apps.tenants.contracts import Principal
 from apps.tenants.errors import NotFound
 from apps.tenants.models import IdentityProvider, Membership, Tenant
@@ -216,6 +216,8 @@ def disconnect(principal: Principal, provider_id: UUID) -> None:
 
 
 def _first_time(provider: Provider, person: Person) -> UUID:
+    if (named := _named_by_directory(provider, person)) is not None:
+        return named
     if not person.email:
         raise SignInRefused(f"{provider.name} did not tell your e-mail address. Your administrator can have it sent.")
     account = oidc_accounts.new_account(person.email, person.name)
@@ -240,6 +242,19 @@ def _first_time(provider: Provider, person: Person) -> UUID:
             raise
         raise Conflict("You are signing in elsewhere at this moment. Begin again.") from error
     return account.id
+
+
+def _named_by_directory(provider: Provider, person: Person) -> UUID | None:
+    """The account that the company's directory made for this person before they first came, by the company's own id."""
+    external_id = person.subject.rpartition(":")[2] if provider.kind == Kind.ENTRA else person.subject
+    with tenant_scope(provider.tenant_id):
+        user_id = provisioning.unclaimed_account(provider.tenant_id, external_id)
+        if user_id is None or not oidc_accounts.add(user_id, provider.id, person.subject):
+            return None
+        actor = audit.Actor(user_id, person.email or external_id, "session")
+        target = ("identity_provider", provider.id)
+        audit.record(provider.tenant_id, actor, "identity.connected", target=target, data={"external_id": external_id})
+    return user_id
 
 
 def _exists(person: Person) -> AccountExists:

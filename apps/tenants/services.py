@@ -133,6 +133,10 @@ def create_api_key(
         wrong["name"] = [f"Give the key a name of at most {MAX_NAME} characters."]
     if unknown := sorted(set(scopes) - set(Scope)):
         wrong["scopes"] = [f"Unknown: {', '.join(unknown)[:200]}. Known: {', '.join(Scope)}."]
+    elif Scope.SCIM in scopes:
+        require(principal, Action.PROVISION)
+        if set(scopes) != {Scope.SCIM}:
+            wrong["scopes"] = ["A directory's key opens the directory's doors alone. Choose no other with it."]
     if expires_at is not None and expires_at <= datetime.now(UTC):
         wrong["expires_at"] = ["Choose a time in the future."]
     if wrong:

@@ -19,6 +19,7 @@ from rest_framework import exceptions as rest_exceptions
 
 from apps import problems
 from apps.problems import Forbidden, Invalid, NotFound, Problem, Unavailable
+from apps.tenants.edge import scim_answers
 from apps.tenants.errors import PayloadTooLarge
 
 CONTENT_TYPE = "application/problem+json"
@@ -60,7 +61,7 @@ def translate(error: BaseException) -> Problem | None:
 
 def speaks_json(request: HttpRequest) -> bool:
     """Whether the answer goes to a program: by its path, else by what it accepts."""
-    if request.path.startswith(("/api/", "/v1/")):
+    if request.path.startswith(("/api/", "/v1/", scim_answers.PREFIX)):
         return True
     accepted = request.headers.get("Accept", "")
     return "json" in accepted and "text/html" not in accepted
@@ -84,7 +85,9 @@ def problem_response(problem: Problem) -> HttpResponse:
 
 
 def answer(request: HttpRequest, problem: Problem) -> HttpResponse:
-    """The problem in the form this caller reads: a document or a page."""
+    """The problem in the form this caller reads: a document, a directory's document, or a page."""
+    if request.path.startswith(scim_answers.PREFIX):
+        return scim_answers.error(problem, headers_of(problem))
     return problem_response(problem) if speaks_json(request) else problem_page(request, problem)
 
 

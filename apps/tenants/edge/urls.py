@@ -12,6 +12,7 @@ from apps.tenants.edge import (
     workspace,
 )
 from apps.tenants.edge import pages as views
+from apps.tenants.edge import scim as scim_views
 
 pages: list[URLPattern] = [
     path("login/", views.sign_in, name="login"),
@@ -92,4 +93,22 @@ api: list[URLPattern] = [
     path("api-keys/", rest.ApiKeysView.as_view()),
     path("api-keys/revoke-all/", rest.ApiKeysRevokeAllView.as_view()),
     path("api-keys/<uuid:key_id>/", rest.ApiKeyView.as_view()),
+]
+
+# Without a slash at the end, as RFC 7644 writes them.
+scim: list[URLPattern] = [
+    path("Users", scim_views.users),
+    path("Users/.search", scim_views.search, {"kind": "Users"}),
+    path("Users/<str:resource_id>", scim_views.user),
+    path("Groups", scim_views.groups),
+    path("Groups/.search", scim_views.search, {"kind": "Groups"}),
+    path("Groups/<str:resource_id>", scim_views.group),
+    path("ServiceProviderConfig", scim_views.service_provider_config),
+    path("ResourceTypes", scim_views.resource_types),
+    path("ResourceTypes/<str:name>", scim_views.resource_types),
+    path("Schemas", scim_views.schemas),
+    path("Schemas/<str:name>", scim_views.schemas),
+    path("Bulk", scim_views.not_implemented),
+    path("Me", scim_views.not_implemented),
+    path(".search", scim_views.not_implemented),
 ]
