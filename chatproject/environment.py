@@ -12,6 +12,7 @@ from pydantic import AliasChoices, Field, PostgresDsn, RedisDsn, SecretStr, fiel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from apps.outbound import Policy
+from apps.tenants.oauth_keys import read_keys
 from apps.vault.errors import BadKeys
 from apps.vault.key_list import read_key_list
 
@@ -88,6 +89,14 @@ class Environment(BaseSettings):
         Policy.parse(places)
         return places
 
+    @field_validator("oauth_signing_keys")
+    @classmethod
+    def _are_signing_keys(cls, keys: SecretStr | None) -> SecretStr | None:
+        if keys is None or not keys.get_secret_value():
+            return None
+        read_keys(keys.get_secret_value())
+        return keys
+
     @field_validator("trusted_proxies")
     @classmethod
     def _are_networks(cls, networks: str) -> str:
@@ -114,6 +123,10 @@ class Environment(BaseSettings):
         except BadKeys as error:
             raise ValueError(str(error)) from None
         return keys
+
+    def oauth_signing_pems(self) -> list[str]:
+        """The keys that sign ID tokens, as PEM; none where no program may ask people to sign in."""
+        return read_keys(self.oauth_signing_keys.get_secret_value()) if self.oauth_signing_keys else []
 
 
 def load() -> Environment:

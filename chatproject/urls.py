@@ -28,6 +28,7 @@ urlpatterns = [
     path("", include(conversations.machine)),
     path("", include(accounts.pages)),
     path("", include(tenants.pages)),
+    path("", include(([path("", include((tenants.oauth, "oidc")))], "idp"))),
     path("chat/", include(conversations.pages)),
     path("v1/chat/", include(conversations.chat)),
     path("v1/", include(routing.openai)),

@@ -27,10 +27,21 @@ def _named_key() -> str:
             return f"k1:{text}"
 
 
+def _signing_key() -> str:
+    """An RSA key, DER in base64."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    kinds = serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return base64.b64encode(key.private_bytes(*kinds)).decode()
+
+
 _MAKERS: dict[str, Callable[[], str]] = {
     "secret_key": lambda: secrets.token_urlsafe(50),
     "vault_keys": _named_key,
     "jwt_keys": _named_key,
+    "oauth_signing_keys": _signing_key,
     "api_key_pepper": lambda: secrets.token_hex(32),
     **{name: lambda: secrets.token_hex(24) for name in PASSWORDS},
 }

@@ -20,7 +20,8 @@ MAX_SUBJECT = 191  # characters; what the column holds
 def owner(provider_id: UUID, subject: str) -> UUID | None:
     """Whose identity it is; None while it is nobody's."""
     found = SocialAccount.objects.filter(provider=str(provider_id), uid=subject)
-    return found.values_list("user_id", flat=True).first()
+    user_id: UUID | None = found.values_list("user_id", flat=True).first()
+    return user_id
 
 
 def providers_of(user_id: UUID) -> set[str]:

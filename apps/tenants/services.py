@@ -124,7 +124,7 @@ def create_api_key(
     `actor` is who makes it, where that is not the person it speaks for.
     Raises `InvalidApiKey`; `Forbidden` for viewers and for callers that are themselves a key.
     """
-    if principal.via is Via.API_KEY:
+    if principal.via in (Via.API_KEY, Via.OAUTH):  # it would outlive what was given, or open more
         raise Forbidden("A key cannot make another key. Sign in to make one.")
     require(principal, Action.KEYS_MAKE)
     name = name.strip()

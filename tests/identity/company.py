@@ -1,8 +1,8 @@
 """A company's identity provider, as a process of its own: allauth's OpenID provider in a project of one file.
 
-`python -m tests.identity.company FOLDER` prints its address. Under /<anything>/ (or /<directory>/v2.0/, as at Entra) is
-an issuer of that name, all of them with the same people. /control/ takes JSON: people, clients, and faults, which change
-what the next ID tokens say.
+`python -m tests.identity.company FOLDER` prints its address. Under /<anything>/ (or /<directory>/v2.0/, as at Entra)
+is an issuer of that name, all of them with the same people. /control/ takes JSON: people, clients, and faults, which
+change what the next ID tokens say.
 """
 
 import base64

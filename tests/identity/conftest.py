@@ -113,7 +113,7 @@ def company(company_process: Company, monkeypatch: pytest.MonkeyPatch) -> Compan
 def set_up(company: Company, administrator: Principal, *, issuer: str = "acme", **given: Any) -> Provider:
     """A provider of the administrator's tenant, registered at the company."""
     slug, client_id = f"acme-{uuid4().hex[:10]}", uuid4().hex
-    address = given.pop("redirect_uri", f"{settings.BASE_URL}/sso/{slug}/callback/")
+    address = f"{given.pop('base_url', settings.BASE_URL)}/sso/{slug}/callback/"
     company.control(client={"id": client_id, "secret": SECRET, "redirect_uris": [address]})
     change: dict[str, Any] = {"issuer": f"{company.address}/{issuer}", "secret": SECRET, "kind": "oidc", **given}
     return identity_providers.add(administrator, Change(slug=slug, name="Acme", client_id=client_id, **change))

@@ -12,7 +12,7 @@ from django.http import HttpRequest, parse_cookie
 from apps.accounts import selectors as accounts
 from apps.tenants import key_secrets, selectors, services
 from apps.tenants.contracts import Principal, Proof, Scope, Via, tenant_of_session
-from apps.tenants.edge import tokens
+from apps.tenants.edge import oauth_tokens, tokens
 from apps.tenants.edge.problems import translate
 from apps.tenants.errors import CredentialRefused, InsufficientScope
 from apps.tenants.scope import database_step
@@ -34,7 +34,7 @@ def bearer_of(request: HttpRequest) -> str | None:
 def principal_of_credential(credential: str) -> Principal:
     """Whom an access token or API key speaks for. Raises `CredentialRefused`."""
     if not credential.startswith(key_secrets.MARK):
-        return tokens.principal_of_access(credential)
+        return oauth_tokens.principal_of_oauth_token(credential) or tokens.principal_of_access(credential)
     principal = selectors.principal_for_api_key(credential)
     if principal is None or principal.api_key_id is None:
         raise CredentialRefused("This API key is unknown, expired or revoked, or its workspace is not active.")

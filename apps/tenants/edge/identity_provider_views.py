@@ -23,7 +23,7 @@ from rest_framework.views import APIView
 from apps.problems import Problem
 from apps.tenants import identity_providers
 from apps.tenants.contracts import Principal
-from apps.tenants.edge.pages import show_problem, person_required
+from apps.tenants.edge.pages import person_required, show_problem
 from apps.tenants.edge.rest import principal_of
 from apps.tenants.errors import NotFound
 from apps.tenants.identity_providers import MAX_SECRET, ROLES, Change, Kind, Provider

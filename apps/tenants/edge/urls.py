@@ -7,6 +7,7 @@ from apps.tenants.edge import (
     company_sign_in,
     identity_provider_views,
     members,
+    oauth_server,
     rest,
     token_views,
     workspace,
@@ -111,4 +112,14 @@ scim: list[URLPattern] = [
     path("Bulk", scim_views.not_implemented),
     path("Me", scim_views.not_implemented),
     path(".search", scim_views.not_implemented),
+]
+
+# Named as allauth's own views name each other.
+oauth = [
+    path(".well-known/openid-configuration", oauth_server.configuration, name="configuration"),
+    path(".well-known/jwks.json", oauth_server.JwksView.as_view(), name="jwks"),
+    path("identity/o/authorize", oauth_server.AuthorizationView.as_view(), name="authorization"),
+    path("identity/o/api/token", oauth_server.TokenView.as_view(), name="token"),
+    path("identity/o/api/revoke", oauth_server.RevokeView.as_view(), name="revoke"),
+    path("identity/o/api/userinfo", oauth_server.UserInfoView.as_view(), name="userinfo"),
 ]
