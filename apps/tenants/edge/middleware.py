@@ -25,6 +25,8 @@ from apps.tenants.errors import TenantMismatch
 from apps.tenants.scope import database_step
 
 TENANT_HEADER = "X-Switchboard-Tenant"
+# The app name of administrations. They guard themselves: staff or the tenant's administrators, with a second factor.
+ADMINISTRATION = "admin"
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase] | Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
@@ -148,8 +150,10 @@ class PrincipalMiddleware(_BothWays):
 
 def _refused_view(request: HttpRequest, view: Callable[..., Any], *_: Any) -> HttpResponseBase | None:
     """Hold a known caller up to the policy before the view runs. Strangers are told by the view itself what to do."""
-    if not view.__module__.startswith("apps.") or request.resolver_match is None or request.resolver_match.app_names:
-        return None  # the frame's own views (administration, documents, sign-in) guard themselves
+    if not view.__module__.startswith("apps.") or request.resolver_match is None:
+        return None  # the frame's own views (documents, sign-in) guard themselves
+    if ADMINISTRATION in request.resolver_match.app_names:
+        return None
     actions = policy.declared(view)
     if actions is None:
         log.error("policy.undeclared", view=f"{view.__module__}.{view.__qualname__}")
