@@ -141,6 +141,7 @@ class MemberSummary:
     joined_at: datetime
     suspended_at: datetime | None
     is_you: bool
+    is_awaited: bool = False  # a directory has named them, and they have not come yet
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from apps.problems import Forbidden
 from apps.streaming import hints
-from apps.tenants import audit
+from apps.tenants import audit, provisioned
 from apps.tenants.contracts import MembershipSummary, Principal
 from apps.tenants.errors import NotFound
 from apps.tenants.models import Membership, ProvisionedUser, Tenant
@@ -60,6 +60,25 @@ def agree(principal: Principal, tenant_id: UUID) -> None:
 def is_pending(tenant_id: UUID, membership_id: UUID) -> bool:
     """Within the tenant's scope: whether nobody but the person can open this membership."""
     return ProvisionedUser.objects.filter(tenant_id=tenant_id, membership_id=membership_id, pending=True).exists()
+
+
+def is_awaited(membership: Membership) -> bool:
+    """Whether somebody named by the directory has not come yet; `membership` with its user and provisioned row.
+
+    Whether their account was made for it or was there before is nobody's business here, and looks the same.
+    """
+    row: ProvisionedUser | None = getattr(membership, "provisioned", None)
+    if row is None or not row.active:
+        return False
+    return row.pending or (row.made_account and membership.user.last_login is None)
+
+
+def shown_name(membership: Membership) -> str:
+    """What a member is called here: of somebody awaited only what the directory says is told."""
+    row: ProvisionedUser | None = getattr(membership, "provisioned", None)
+    if row is None or not row.pending:
+        return membership.user.name
+    return provisioned.display_name(row.attributes, row.user_name)
 
 
 def clear(tenant_id: UUID, membership_id: UUID) -> None:

@@ -17,9 +17,9 @@ from django.db.models.functions import Now
 from apps.accounts import selectors as accounts
 from apps.accounts import services as account_services
 from apps.accounts.contracts import is_storable
-from apps.problems import Forbidden
+from apps.problems import Conflict, Forbidden
 from apps.streaming import hints
-from apps.tenants import audit, offboarding
+from apps.tenants import audit, joining, offboarding
 from apps.tenants.contracts import InvitationSummary, MemberSummary, NewInvitation, OpenInvitation, Principal
 from apps.tenants.errors import InvalidInvitation, InvalidTenant, NotFound
 from apps.tenants.models import Invitation, Membership, Tenant
@@ -36,16 +36,17 @@ _RANKS = {role: rank for rank, role in enumerate(reversed(Role))}
 def members(principal: Principal) -> list[MemberSummary]:
     """Everybody who belongs to the tenant, suspended ones too, by name."""
     with tenant_scope(principal.tenant_id):
-        rows = Membership.objects.filter(tenant_id=principal.tenant_id).select_related("user")
+        rows = Membership.objects.filter(tenant_id=principal.tenant_id).select_related("user", "provisioned")
         found = [
             MemberSummary(
                 id=row.id,
                 user_id=row.user_id,
-                name=row.user.name,
+                name=joining.shown_name(row),
                 email=row.user.email,
                 role=row.role,
                 joined_at=row.created_at,
-                suspended_at=row.suspended_at,
+                suspended_at=None if joining.is_awaited(row) else row.suspended_at,
+                is_awaited=joining.is_awaited(row),
                 is_you=row.user_id == principal.user_id,
             )
             for row in rows
@@ -99,6 +100,8 @@ def reactivate(principal: Principal, membership_id: UUID) -> None:
         _may_handle(principal, membership)
         if membership.suspended_at is None:
             return
+        if joining.is_pending(principal.tenant_id, membership.id):
+            raise Conflict("This person has not come yet. They enter by their own sign-in.")
         membership.suspended_at = None
         membership.save(update_fields=["suspended_at"])
         audit.record(
@@ -268,6 +271,7 @@ def _use(found: OpenInvitation, user_id: UUID) -> None:
         tenant_id=found.tenant_id, user_id=user_id, defaults={"role": found.role}
     )
     if not is_new and membership.suspended_at is not None:
+        joining.clear(found.tenant_id, membership.id)
         membership.role, membership.suspended_at = found.role, None
         membership.save(update_fields=["role", "suspended_at"])
     audit.record(

@@ -118,10 +118,18 @@ def user_resource(row: ProvisionedUser) -> Resource:
     if row.external_id:
         resource["externalId"] = row.external_id
     resource |= row.attributes
-    resource["active"] = row.active and (row.pending or membership.suspended_at is None)
+    resource["active"] = row.active if row.pending else membership.suspended_at is None
     resource["roles"] = [{"value": membership.role}]
     resource["meta"] = _meta("User", row.created_at, row.changed_at)
     return resource
+
+
+def display_name(attributes: Resource, user_name: str) -> str:
+    """What a directory calls somebody."""
+    name = attributes.get("name", {})
+    both = f"{name.get('givenName', '')} {name.get('familyName', '')}"
+    found = (attributes.get("displayName", ""), name.get("formatted", ""), both, user_name)
+    return next((text.strip() for text in found if text.strip()), user_name)[:120]
 
 
 def group_resource(row: Team) -> Resource:

@@ -25,7 +25,7 @@ from apps.accounts import selectors as accounts
 from apps.accounts import services as account_services
 from apps.accounts.contracts import CheckedAccount, is_storable
 from apps.accounts.errors import InvalidAccount
-from apps.problems import Conflict
+from apps.problems import Conflict, Forbidden
 from apps.streaming import hints
 from apps.tenants import audit, provisioned
 from apps.tenants.contracts import Principal
@@ -81,13 +81,6 @@ class _Wanted:
                 return str(address)
         raise InvalidValue("Give an e-mail address: as userName, or in emails.")
 
-    def person_name(self) -> str:
-        """What a new account is called."""
-        name = self.attributes.get("name", {})
-        both = f"{name.get('givenName', '')} {name.get('familyName', '')}"
-        found = (self.attributes.get("displayName", ""), name.get("formatted", ""), both, self.user_name)
-        return next(text.strip() for text in found if text.strip())[:120]
-
 
 def create_user(by: Principal, given: Mapping[str, Any]) -> Resource:
     """Make a user from a resource, and return it as kept.
@@ -131,7 +124,7 @@ def change_user(by: Principal, user_id: UUID, change: Callable[[Resource], Mappi
     """Hold a user to what `change` makes of it, and return it as kept. Not said: `active` and `roles` stay.
 
     `change` may be called again where somebody else was quicker. `active` false off-boards the person, true lets them
-    in again. Raises `NotFound`, `InvalidValue`, `Taken`, `LastOwner`.
+    in again. Raises `NotFound`, `InvalidValue`, `Taken`, `LastOwner`, and `Forbidden` for an owner.
     """
     for _ in range(_RACES):
         with writing(by):
@@ -139,7 +132,9 @@ def change_user(by: Principal, user_id: UUID, change: Callable[[Resource], Mappi
             before = provisioned.user_resource(row)
             wanted = _Wanted.read(change(before), role_now=row.membership.role)
             leaves = wanted.active is False and row.membership.suspended_at is None
-            if not leaves:
+            if leaves:
+                _may_handle(by, row.membership)
+            else:
                 changed = _write(by, row, before, wanted)
                 kept = provisioned.user_in_scope(by.tenant_id, user_id)
         if not leaves:
@@ -151,7 +146,7 @@ def change_user(by: Principal, user_id: UUID, change: Callable[[Resource], Mappi
 
 
 def delete_user(by: Principal, user_id: UUID) -> None:
-    """Off-board a user, and forget what the directory said. Raises `NotFound`, `LastOwner`.
+    """Off-board a user, and forget what the directory said. Raises `NotFound`, `LastOwner`, `Forbidden`.
 
     What they wrote and spent stays with the tenant, and so does their suspended membership. Of somebody who never
     agreed to join nothing stays.
@@ -160,7 +155,9 @@ def delete_user(by: Principal, user_id: UUID) -> None:
         with writing(by):
             row = _row(by.tenant_id, user_id)
             leaves = row.membership.suspended_at is None
-            if not leaves:
+            if leaves:
+                _may_handle(by, row.membership)
+            else:
                 told = {"user_name": row.user_name, "external_id": row.external_id}
                 target = ("membership", row.membership_id)
                 teams = TeamMember.objects.filter(tenant_id=by.tenant_id, membership_id=row.membership_id)
@@ -236,7 +233,7 @@ def _place(tenant_id: UUID, email: str, wanted: _Wanted) -> _Place:
     user_id = accounts.id_by_email(email)
     made = False
     if user_id is None:
-        user_id, made = _account(email, wanted.person_name())
+        user_id, made = _account(email, provisioned.display_name(wanted.attributes, wanted.user_name))
     membership = Membership.objects.filter(tenant_id=tenant_id, user_id=user_id).first()
     if membership is not None:
         return _Place(membership, membership.suspended_at is None)
@@ -272,6 +269,12 @@ def _row(tenant_id: UUID, user_id: UUID) -> ProvisionedUser:
     return row
 
 
+def _may_handle(by: Principal, membership: Membership) -> None:
+    """A directory ends and opens no more than the administrator who made its key could."""
+    if membership.role == Role.OWNER and by.role != Role.OWNER:
+        raise Forbidden("An owner is off-boarded and let in again by owners alone: let an owner make this key.")
+
+
 def _refuse_taken(tenant_id: UUID, user_name: str) -> None:
     rows = ProvisionedUser.objects.alias(lower_name=Lower("user_name"))
     if rows.filter(tenant_id=tenant_id, lower_name=Lower(Value(user_name))).exists():
@@ -297,14 +300,15 @@ def _write(by: Principal, row: ProvisionedUser, before: Resource, wanted: _Wante
     membership = Membership.objects.filter(tenant_id=by.tenant_id, id=row.membership_id)
     returns = active and not row.pending and row.membership.suspended_at is not None and not before["active"]
     if returns:
+        _may_handle(by, row.membership)
         membership.update(suspended_at=None)
         audit.record(by.tenant_id, actor_of(by), "member.readmitted", target=target, data={"user_name": row.user_name})
     role_now = row.membership.role
     promoted = wanted.role is not None and wanted.role != role_now and role_now != Role.OWNER
     if promoted:
         membership.update(role=wanted.role)
-        told = {"from": role_now, "to": wanted.role}
-        audit.record(by.tenant_id, actor_of(by), "member.role_changed", target=target, data=told)
+        moved = {"from": role_now, "to": wanted.role}
+        audit.record(by.tenant_id, actor_of(by), "member.role_changed", target=target, data=moved)
     if changed and not returns:
         told = {"user_name": wanted.user_name, "changed": changed, "active": active}
         audit.record(by.tenant_id, actor_of(by), "member.directory_changed", target=target, data=told)

@@ -5,6 +5,7 @@ from django.urls import URLPattern, path
 from apps.tenants.edge import (
     audit_views,
     company_sign_in,
+    directory_pages,
     identity_provider_views,
     members,
     oauth_server,
@@ -64,6 +65,14 @@ pages: list[URLPattern] = [
     path("settings/workspace/rules/remove/", workspace.remove_rule, name="rule_remove"),
     path("invitation/<str:secret>/", workspace.invitation, name="invitation"),
     path("invitation/<str:secret>/accept/", workspace.accept, name="invitation_accept"),
+    path("settings/workspace/directory/", directory_pages.directory, name="directory"),
+    path(
+        "settings/workspace/directory/<uuid:key_id>/revoke/",
+        directory_pages.revoke_directory_key,
+        name="revoke_directory_key",
+    ),
+    path("join/", directory_pages.waiting, name="joining"),
+    path("join/<uuid:tenant_id>/", directory_pages.join, name="join"),
     path("settings/keys/", views.api_keys, name="api_keys"),
     path("settings/keys/<uuid:key_id>/revoke/", views.revoke_api_key, name="revoke_api_key"),
 ]

@@ -123,6 +123,20 @@ def test_the_last_owner_stays(directory: Directory, alice: Principal) -> None:
     assert selectors.principal_for(alice.user_id, alice.tenant_id) is not None
 
 
+def test_an_owner_is_ended_by_a_key_that_an_owner_made(
+    scim_server: WebServer, directory: Directory, alice: Principal
+) -> None:
+    second = new_member(alice, "Olive", "owner")
+    of_an_admin = Directory(scim_server.url, key_of(new_member(alice, "Ada", "admin")))
+    path = f"/Users/{of_an_admin.user(second.user_email)['id']}"
+    off = {"op": "replace", "value": {"active": False}}
+    assert [of_an_admin.patch(path, off).status, of_an_admin("DELETE", path).status] == [403, 403]
+    assert selectors.principal_for(second.user_id, alice.tenant_id) is not None
+    assert directory.patch(path, off).body["active"] is False
+    assert of_an_admin.patch(path, {"op": "replace", "value": {"active": True}}).status == 403
+    assert selectors.principal_for(second.user_id, alice.tenant_id) is None
+
+
 def test_a_member_who_was_there_before_is_taken_over_as_they_are(directory: Directory, bob: Principal) -> None:
     user = directory.user(bob.user_email, displayName="Robert")
     assert (user["active"], user["roles"]) == (True, [{"value": "member"}])
