@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from allauth.mfa.adapter import DefaultMFAAdapter, get_adapter
 from allauth.mfa.models import Authenticator
 from django.apps import apps
 from django.conf import settings
@@ -213,6 +214,11 @@ def test_no_sealed_column_is_forgotten() -> None:
     }
     for column in sealed_columns():
         apps.get_model(column.model)._meta.get_field(column.field)
+
+
+def test_second_factors_are_sealed_anew_where_they_are_sealed() -> None:
+    sealing = type(get_adapter()).encrypt is not DefaultMFAAdapter.encrypt
+    assert ("mfa.Authenticator.data (secret, seed)" in {str(column) for column in sealed_columns()}) == sealing
 
 
 def test_a_column_that_nobody_registered_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
