@@ -62,6 +62,7 @@ def _allowed(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def _site(header: str, subheader: str, navigation: list[dict[str, Any]]) -> dict[str, Any]:
+    navigation[0]["separator"] = False
     return {
         "SITE_TITLE": header,
         "SITE_HEADER": header,

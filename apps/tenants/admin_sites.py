@@ -45,6 +45,8 @@ def _loosened(response: HttpResponse) -> HttpResponse:
 class _GuardedSite(_Site):
     """Every page but signing in and out comes after the second factor."""
 
+    index_template = "tenants/admin_index.html"
+
     def admin_view(self, view: View, cacheable: bool = False) -> Any:
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if getattr(view, "__name__", "") == "logout":
@@ -70,6 +72,7 @@ class OperatorSite(_GuardedSite):
     """For the installation's operators. Shows what reads as `engine`; the admin pages that packages bring stay away."""
 
     settings_name = "UNFOLD"
+    index_title = "Administration"
     login_form = ThrottledSignInForm
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
@@ -103,7 +106,7 @@ class TenantSite(_GuardedSite):
     """For the administrators of one tenant: the one their session works in."""
 
     settings_name = "UNFOLD_MANAGE"
-    index_template = "tenants/manage_index.html"
+    index_title = "Your workspace"
 
     def has_permission(self, request: HttpRequest) -> bool:
         principal = principal_of(request)
@@ -131,6 +134,7 @@ class TenantSite(_GuardedSite):
                 step()
             except Problem as refused:
                 messages.error(request, refused.detail)
+                break  # what would follow has been told as not done
         return response
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

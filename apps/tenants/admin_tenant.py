@@ -2,17 +2,16 @@
 
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from apps.streaming import hints
-from apps.tenants import services
+from apps.tenants import membership, services
 from apps.tenants.admin_scoped import ScopedAdmin, ScopedForm, ScopedInline, ScopedReadOnly, caller
 from apps.tenants.admin_sites import afterwards, manage
 from apps.tenants.models import (
@@ -45,9 +44,10 @@ class OwnTenantAdmin(ScopedAdmin[Tenant]):
 
 
 class MemberForm(ScopedForm[Membership]):
-    """A role may be changed to what the caller may give, and the last owner stays one."""
+    """Says before saving what the service would refuse: roles above the caller's own, and the caller's own role."""
 
     givers_role: str = ""
+    givers_id: UUID | None = None
 
     def clean_role(self) -> str:
         role: str = self.cleaned_data["role"]
@@ -55,18 +55,9 @@ class MemberForm(ScopedForm[Membership]):
             return role
         if Role.OWNER in (role, self.instance.role) and not allows(self.givers_role, Action.TENANT_TRANSFER):
             raise forms.ValidationError("Only an owner makes owners, and changes their role.")
-        if self.instance.role == Role.OWNER and _is_last_owner(self.instance):
-            raise forms.ValidationError("This is the workspace's last owner. Make somebody else an owner first.")
+        if self.instance.user_id == self.givers_id:
+            raise forms.ValidationError("Nobody changes their own role.")
         return role
-
-
-def _is_last_owner(membership: Membership) -> bool:
-    """Whether nobody else is an owner. Of two changes at once one waits for the other."""
-    Tenant.objects.select_for_update(no_key=True).filter(id=membership.tenant_id).first()
-    owners = Membership.objects.filter(
-        tenant_id=membership.tenant_id, role=Role.OWNER, suspended_at=None, user__is_active=True
-    )
-    return not owners.exclude(id=membership.id).exists()
 
 
 @admin.register(Membership, site=manage)
@@ -86,16 +77,16 @@ class MemberAdmin(ScopedAdmin[Membership]):
     actions = ("off_board",)
 
     @admin.display(description="e-mail address", ordering="user__email")
-    def email(self, membership: Membership) -> str:
-        return membership.user.email
+    def email(self, member: Membership) -> str:
+        return member.user.email
 
     @admin.display(ordering="user__name")
-    def name(self, membership: Membership) -> str:
-        return membership.user.name
+    def name(self, member: Membership) -> str:
+        return member.user.name
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form: Any = super().get_form(request, obj, change=change, **kwargs)
-        form.givers_role = caller(request).role
+        form.givers_role, form.givers_id = caller(request).role, caller(request).user_id
         role = form.base_fields.get("role")
         if role is not None and not allows(caller(request).role, Action.TENANT_TRANSFER):
             kept = obj.role if obj is not None else None
@@ -103,20 +94,23 @@ class MemberAdmin(ScopedAdmin[Membership]):
         return form
 
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        person = hints.person(obj.tenant_id, obj.user_id)
-        transaction.on_commit(lambda: hints.recheck(person))
+        """By the one service that changes roles, in a transaction of its own."""
+        if "role" in form.changed_data:
+            afterwards(request, partial(membership.change_role, caller(request), obj.pk, obj.role))
 
     @admin.action(description="Off-board: suspend, and end keys, sign-ins and answers", permissions=["change"])
     def off_board(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
-        principal = caller(request)
-        owners_may = allows(principal.role, Action.TENANT_TRANSFER)
-        for membership in queryset.select_related("user"):
-            if membership.role == Role.OWNER and not owners_may:
-                messages.error(request, "Only an owner off-boards an owner.")
-                continue
-            afterwards(request, partial(services.offboard, principal, membership.id))
-            messages.info(request, f"Off-boarded unless told otherwise: {membership.user.email}.")
+        for member in queryset.select_related("user"):
+            afterwards(request, partial(self._suspend, request, member.pk, member.user.email))
+
+    def _suspend(self, request: HttpRequest, membership_id: UUID, email: str) -> None:
+        membership.suspend(caller(request), membership_id)
+        messages.success(request, f"Off-boarded: {email}.")
+
+    def response_change(self, request: HttpRequest, obj: Membership) -> HttpResponse:
+        """Whether it was done is known after the page's own transaction."""
+        afterwards(request, partial(messages.success, request, f"Saved: {self.email(obj)}."))
+        return redirect("manage:tenants_membership_changelist")
 
 
 class TeamMemberInline(ScopedInline[TeamMember]):
@@ -138,7 +132,7 @@ class TeamMemberInline(ScopedInline[TeamMember]):
             db_field, request, **{**kwargs, "queryset": people.select_related("user").order_by("user__email")}
         )
         if field is not None:
-            field.label_from_instance = lambda membership: membership.user.email
+            field.label_from_instance = lambda member: member.user.email
         return field
 
 

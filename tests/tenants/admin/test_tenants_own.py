@@ -1,6 +1,7 @@
 """A tenant's administrators see and change their tenant alone, as far as their role goes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID
 
 import psycopg
@@ -183,12 +184,15 @@ def test_only_an_owner_makes_owners_and_one_stays(alice: Principal, bob: Princip
     desk.post("/manage/tenants/membership/", {"action": "off_board", "_selected_action": str(theirs)})
     assert membership_of_id(theirs).suspended_at is None
     assert desk.post(f"/manage/tenants/membership/{his}/change/", {"role": "admin"}).status_code == 302
-    told = entries(alice.tenant_id, "membership.changed")
-    assert [entry.data for entry in told] == [{"role": {"from": "member", "to": "admin"}}]
+    told = entries(alice.tenant_id, "member.role_changed")
+    assert [(entry.data["from"], entry.data["to"]) for entry in told] == [("member", "admin")]
     owner = desk_of(alice)
     assert "role" in errors_of(owner.post(f"/manage/tenants/membership/{theirs}/change/", {"role": "member"}))
     assert owner.post(f"/manage/tenants/membership/{his}/change/", {"role": "owner"}).status_code == 302
-    assert owner.post(f"/manage/tenants/membership/{theirs}/change/", {"role": "member"}).status_code == 302
+    assert membership_of_id(his).role == "owner"
+    second = desk_of(replace(bob, role="owner"))
+    assert second.post(f"/manage/tenants/membership/{theirs}/change/", {"role": "member"}).status_code == 302
+    assert membership_of_id(theirs).role == "member"
 
 
 def test_members_are_off_boarded_and_keys_revoked(alice: Principal, bob: Principal, desk_of: DeskOf) -> None:
