@@ -1,11 +1,11 @@
 """Browsers of an operator and of tenants' administrators, with their second factor shown."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.test import Client, override_settings
+from django.test import Client
 
 from apps.tenants.contracts import Principal
 from apps.tenants.models import AuditEntry
@@ -15,12 +15,6 @@ from tests.people import Operator, new_address, prove_second_factor
 @pytest.fixture(autouse=True)
 def doors() -> None:
     """The product's own, unlike beside this folder."""
-
-
-@pytest.fixture
-def with_second_factors() -> Iterator[None]:
-    with override_settings(ROOT_URLCONF="tests.tenants.admin.doors"):
-        yield
 
 
 @pytest.fixture

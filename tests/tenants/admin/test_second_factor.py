@@ -13,8 +13,6 @@ from django.urls import get_resolver
 from apps.tenants.contracts import Principal
 from tests.people import Operator, new_address, prove_second_factor
 
-pytestmark = pytest.mark.usefixtures("with_second_factors")
-
 PATHS = ("", "tenants/tenant/", "tenants/auditentry/", "jsi18n/", "autocomplete/")
 
 
