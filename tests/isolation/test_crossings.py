@@ -6,7 +6,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.isolation.attack import Attack, Ground
 
 SHORT = settings(
-    max_examples=12,
+    max_examples=8,
     stateful_step_count=14,
     phases=[Phase.generate],  # a found way is told as it was found; looking for a shorter one takes minutes
     deadline=None,
