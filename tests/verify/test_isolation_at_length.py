@@ -1,0 +1,64 @@
+"""The attack at length; and the attack against a product with a hole, which it has to find."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.isolation.attack import Attack, Ground
+from tests.isolation.conftest import ground
+
+__all__ = ["ground"]
+
+LONG = settings(
+    max_examples=120,
+    stateful_step_count=30,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+HUNT = settings(LONG, max_examples=40, stateful_step_count=20)
+
+
+def test_the_attacker_finds_no_way_at_length(ground: type[Ground]) -> None:
+    Ground.allowed = Ground.denied = 0
+    run_state_machine_as_test(Attack, settings=LONG)
+    print(f"{Ground.denied} refusals, {Ground.allowed} controls, {ground.product.faults.failed} failed statements")
+    assert Ground.denied > 300 and Ground.allowed > 300
+
+
+@contextmanager
+def _without_wall(table: str) -> Iterator[None]:
+    """The table as if its migration had forgotten the wall."""
+    admin = Ground.victim.admin
+    admin.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY".encode())
+    try:
+        yield
+    finally:
+        admin.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY".encode())
+
+
+def test_a_table_without_its_wall_is_noticed(ground: type[Ground]) -> None:
+    """The hunt is told where the hole is, so that it does not take minutes."""
+    table, routes = "tenants_auditentry", ground.routes
+    ground.routes = [route for route in routes if route.template.startswith("/api/v1/a") and not route.names]
+    assert ground.routes
+    try:
+        with _without_wall(table), pytest.raises(AssertionError, match="victim"):
+            run_state_machine_as_test(Attack, settings=HUNT)
+    finally:
+        ground.routes = routes
+
+
+def test_a_scope_that_outlives_its_transaction_is_noticed(ground: type[Ground]) -> None:
+    """As if `set_config` were called without its last argument."""
+    ground.product.faults.scope_outlives_transaction = True
+    try:
+        with pytest.raises(AssertionError, match="outlived its transaction"):
+            run_state_machine_as_test(Attack, settings=HUNT)
+    finally:
+        ground.product.faults.scope_outlives_transaction = False
