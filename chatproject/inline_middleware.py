@@ -13,7 +13,7 @@ from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.common import CommonMiddleware
@@ -49,8 +49,8 @@ class _Inline:
 class InlineSecurity(_Inline, SecurityMiddleware):
     """Adds headers: Django's, no use of what a browser's machine has, and no embedding by other origins."""
 
-    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        answered = cast(HttpResponseBase, super().process_response(request, response))
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        answered = super().process_response(request, response)
         answered.headers.setdefault("Permissions-Policy", _PERMISSIONS)
         answered.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         return answered
