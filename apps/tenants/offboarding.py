@@ -12,6 +12,7 @@ import structlog
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.sessions.models import Session
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from apps.problems import Conflict
@@ -19,7 +20,7 @@ from apps.streaming import hints
 from apps.tenants import audit, selectors, token_families
 from apps.tenants.contracts import OffBoarded, Principal, tenant_of_session
 from apps.tenants.errors import NotFound
-from apps.tenants.models import ApiKey, Membership, Tenant
+from apps.tenants.models import ApiKey, Invitation, Membership, Tenant
 from apps.tenants.policy import Action, require
 from apps.tenants.scope import tenant_scope
 
@@ -99,6 +100,7 @@ def _end_everything(membership: Membership) -> tuple[OffBoarded, list[bytes], li
     keys = ApiKey.objects.filter(tenant_id=tenant_id, user_id=user_id, revoked_at=None)
     digests = [bytes(digest) for digest in keys.values_list("digest", flat=True)]
     keys.update(revoked_at=Now())
+    _close_ways_back(membership)
     if membership.suspended_at is None:
         keep_an_owner(membership)
         Membership.objects.filter(tenant_id=tenant_id, id=membership.id).update(suspended_at=Now())
@@ -110,6 +112,13 @@ def _end_everything(membership: Membership) -> tuple[OffBoarded, list[bytes], li
         answers=sum(count for count, _after in handled),
     )
     return ended, digests, [after for _count, after in handled]
+
+
+def _close_ways_back(membership: Membership) -> None:
+    """Withdraw open invitations for the person, and by the person: one may lead to another address of theirs."""
+    theirs = Q(invited_by_id=membership.user_id) | Q(email__iexact=membership.user.email)
+    still_open = Invitation.objects.filter(theirs, tenant_id=membership.tenant_id, accepted_at=None, revoked_at=None)
+    still_open.update(revoked_at=Now())
 
 
 def keep_an_owner(membership: Membership) -> None:

@@ -14,7 +14,7 @@ from apps.problems import Forbidden, NotFound
 from apps.tenants import membership, selectors
 from apps.tenants.contracts import Principal
 from apps.tenants.errors import InvalidInvitation
-from apps.tenants.models import Invitation
+from apps.tenants.models import Invitation, Membership
 from apps.tenants.scope import tenant_scope
 from tests.people import PASSWORD, new_address, new_member, new_person
 
@@ -113,6 +113,22 @@ def test_a_suspended_member_comes_back_by_invitation(alice: Principal) -> None:
     again = selectors.principal_for(user_id, alice.tenant_id)
     assert again is not None
     assert again.role == "viewer"
+
+
+def test_whoever_is_off_boarded_leaves_no_way_back(alice: Principal) -> None:
+    """Neither by a link they sent to another address of theirs, nor by one that was open for their own."""
+    user_id, email = new_person("Gina")
+    earlier = membership.invite(alice, email, "admin")
+    admin = new_member(alice, "Ada", "admin")
+    Membership.objects.using("engine").create(tenant_id=alice.tenant_id, user_id=user_id, role="member")
+    sent = membership.invite(admin, address(), "admin")
+    others = membership.invite(alice, address(), "member")
+    for one in membership.members(alice):
+        if one.user_id in (user_id, admin.user_id):
+            membership.suspend(alice, one.id)
+    assert membership.open_invitation(sent.secret) is None
+    assert membership.open_invitation(earlier.secret) is None
+    assert [one.id for one in membership.invitations(alice)] == [others.id]
 
 
 def test_the_link_from_invitation_to_first_page(alice: Principal, client_of: Callable[[Principal], Client]) -> None:
