@@ -152,8 +152,10 @@ def test_a_person_works_in_another_of_their_tenants(
 ) -> None:
     Membership.objects.using("engine").create(tenant_id=mallory.tenant_id, user_id=alice.user_id, role="viewer")
     browser = client_of(alice)
+    assert "Your workspaces" in browser.get("/settings/workspace/").content.decode()
     assert browser.post("/settings/workspace/switch/", {"tenant_id": str(mallory.tenant_id)}).status_code == 302
     me = browser.get("/api/v1/accounts/me/").json()
     assert (me["tenant_id"], me["role"]) == (str(mallory.tenant_id), "viewer")
     assert browser.post("/settings/workspace/switch/", {"tenant_id": str(uuid4())}).status_code == 404
     assert browser.post("/settings/workspace/switch/", {"tenant_id": "nonsense"}).status_code == 404
+    assert "Your workspaces" not in client_of(mallory).get("/settings/workspace/").content.decode()

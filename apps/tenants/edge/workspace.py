@@ -86,6 +86,7 @@ def members(request: HttpRequest, principal: Principal) -> HttpResponse:
         "role_names": ROLE_NAMES,
         "role_words": ROLE_WORDS,
         "tenant": teams.tenant(principal),
+        "workspaces": selectors.memberships_of(principal.user_id),
     }
     return render(request, "tenants/members.html", context, status=status)
 
