@@ -10,6 +10,8 @@ from uuid import UUID
 from django.contrib.sessions.backends.base import SessionBase
 
 SESSION_TENANT = "tenant_id"  # where a session keeps the tenant it works in
+# Between a company's answer and the session, where a second factor may still be asked for.
+SESSION_ARRIVING = "company_sign_in"
 SESSION_COMPANY = "company_tenant_id"  # the one tenant of a session that a company's own sign-in opened
 
 

@@ -194,6 +194,16 @@ def admit(provider: Provider, person: Person) -> UUID:
     return user_id
 
 
+def note_entry(tenant_id: UUID, provider_id: UUID, user_id: UUID) -> None:
+    """Put down that a session begins with a provider's word."""
+    principal = selectors.principal_for(user_id, tenant_id)
+    if principal is None:  # suspended while a second factor was asked for: the session then opens nothing
+        return
+    with tenant_scope(tenant_id):
+        told = {"identity_provider_id": provider_id}
+        audit.record(tenant_id, audit.Actor.of(principal), "session.opened", target=("user", user_id), data=told)
+
+
 def connect(principal: Principal, provider: Provider, person: Person) -> None:
     """Let the caller sign in with this identity from now on. Raises `NotFound`, `Conflict` for somebody else's."""
     if provider.tenant_id != principal.tenant_id:

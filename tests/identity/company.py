@@ -37,6 +37,7 @@ def _configure() -> None:
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": FOLDER / "company.sqlite3"}},
         DEFAULT_AUTO_FIELD="django.db.models.AutoField",
         USE_TZ=True,
+        SESSION_COOKIE_NAME="company",  # cookies know no ports, and our own server is on this host, too
         ROOT_URLCONF="tests.identity.company",
         INSTALLED_APPS=[
             "django.contrib.auth",

@@ -52,7 +52,7 @@ class Employee:
 
     def follow(self, address: str) -> requests.Response:
         """The company's answer to a browser that was sent there."""
-        return requests.get(address, cookies={"sessionid": self.session_key}, allow_redirects=False, timeout=10)
+        return requests.get(address, cookies={"company": self.session_key}, allow_redirects=False, timeout=10)
 
 
 @dataclass(slots=True)

@@ -29,7 +29,7 @@ from apps.accounts.oidc_client import ClientAdapter, CompanyProvider
 from apps.accounts.oidc_errors import SignInRefused
 from apps.problems import Forbidden
 from apps.tenants import identity_providers
-from apps.tenants.contracts import SESSION_COMPANY, SESSION_TENANT, Principal
+from apps.tenants.contracts import SESSION_ARRIVING, SESSION_COMPANY, SESSION_TENANT, Principal
 from apps.tenants.edge.middleware import _BothWays
 from apps.tenants.edge.pages import person_required
 from apps.tenants.edge.problems import answer
@@ -38,7 +38,6 @@ from apps.tenants.errors import NotFound
 from apps.tenants.identity_providers import Provider
 from apps.tenants.policy import Action, opens, public
 
-_PENDING = "company_sign_in"  # between the provider's answer and the session, where a second factor may be asked for
 _LOGIN, _CONNECT = "login", "connect"
 # What a person could sign in with past their company.
 _OWN_WAYS_IN = frozenset({"account_set_password", "account_change_password", "account_email", "mfa_add_webauthn"})
@@ -93,18 +92,25 @@ def callback(request: HttpRequest, slug: str) -> HttpResponseBase:
     if request.user.is_authenticated:
         auth.logout(request)
     user = User.objects.get(id=user_id)
-    request.session[_PENDING] = {"user_id": str(user_id), "tenant_id": str(provider.tenant_id)}
+    request.session[SESSION_ARRIVING] = {
+        "user_id": str(user_id),
+        "tenant_id": str(provider.tenant_id),
+        "provider_id": str(provider.id),
+    }
     record_authentication(request, user, "socialaccount", provider=str(provider.id))
     found: HttpResponseBase = perform_login(request, user, email_verification="none", redirect_url=state.get("next"))
     return found
 
 
-@receiver(user_logged_in)
-def _bind(sender: Any, request: HttpRequest, user: User, **_: Any) -> None:
+@receiver(user_logged_in, dispatch_uid="apps.tenants.edge.company_sign_in")
+def _bind(sender: Any, request: HttpRequest | None, user: User, **_: Any) -> None:
     """Whoever came through a provider works in its tenant; whoever came otherwise is bound to none."""
-    pending = request.session.pop(_PENDING, None)
+    if request is None or not hasattr(request, "session"):
+        return
+    pending = request.session.pop(SESSION_ARRIVING, None)
     if pending is not None and pending["user_id"] == str(user.pk):
         request.session[SESSION_TENANT] = request.session[SESSION_COMPANY] = pending["tenant_id"]
+        identity_providers.note_entry(UUID(pending["tenant_id"]), UUID(pending["provider_id"]), user.pk)
     else:
         request.session.pop(SESSION_COMPANY, None)
 
