@@ -89,7 +89,7 @@ def _value(name: str, kind: str, width: int | None, required: bool, text: str) -
         "bytea": secrets.token_bytes(32),
         "boolean": False,
         "inet": "203.0.113.7",
-        "timestamp with time zone": "infinity" if name == "expires_at" else "now",
+        "timestamp with time zone": "2099-01-01" if name == "expires_at" else "now",
     }
     if kind in ("integer", "bigint", "smallint"):
         return {name: 1 + secrets.randbelow(30_000)}
