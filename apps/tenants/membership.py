@@ -168,8 +168,8 @@ def invite(principal: Principal, email: str, role: str) -> NewInvitation:
     secret = secrets.token_urlsafe(32)
     with tenant_scope(principal.tenant_id):
         Tenant.objects.select_for_update(no_key=True).get(id=principal.tenant_id)
-        inside = Membership.objects.filter(tenant_id=principal.tenant_id, user_id=account_id, suspended_at=None)
-        if account_id is not None and inside.exists():
+        inside = Membership.objects.filter(tenant_id=principal.tenant_id, suspended_at=None)
+        if account_id is not None and inside.filter(user_id=account_id).exists():
             raise InvalidInvitation("Nobody was invited.", fields={"email": ["This person is a member already."]})
         still_open = Invitation.objects.filter(_open(), tenant_id=principal.tenant_id)
         still_open.filter(email=email).update(revoked_at=Now())

@@ -144,7 +144,7 @@ def _change(action: Action, back_to: str) -> Callable[[Change], Callable[..., Ht
         @opens(POST=action)
         @require_POST
         @person_required
-        def changed(request: HttpRequest, principal: Principal, **ids: Any) -> HttpResponse:
+        def changed(request: HttpRequest, principal: Principal, /, **ids: Any) -> HttpResponse:
             try:
                 messages.success(request, change(request, principal, ids))
             except NotFound:
