@@ -31,6 +31,10 @@ def test_a_hole_fails_and_a_closed_network_is_told(
 ) -> None:
     monkeypatch.setattr(dependencies, "audited", lambda path: REPORT)
     assert dependencies.main() == 1
+    # A mirror that knows of no hole anywhere, and no answer at all.
+    monkeypatch.setattr(dependencies, "audited", lambda path: {"dependencies": []})
+    assert dependencies.main() == 0
+    assert "NOT AUDITED" in capsys.readouterr().out
     monkeypatch.setattr(dependencies, "audited", lambda path: None)
     assert dependencies.main() == 0
     assert "NOT AUDITED" in capsys.readouterr().out
