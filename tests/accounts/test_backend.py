@@ -7,7 +7,7 @@ from django.test import override_settings
 
 from apps.accounts.models import User
 from tests.hashers import QuickPBKDF2
-from tests.people import PASSWORD, new_person
+from tests.people import PASSWORD, Operator, new_person
 
 
 def test_the_address_counts_in_any_case_and_the_password_exactly() -> None:
@@ -55,3 +55,11 @@ def test_an_old_hash_is_renewed_at_sign_in_with_the_grants_of_the_serving_role()
         assert authenticate(username=email, password=PASSWORD) is not None
         assert f"${PBKDF2PasswordHasher.iterations}$" in User.objects.get(id=user_id).password
         assert authenticate(username=email, password=PASSWORD) is not None
+
+
+def test_an_operator_signs_in_with_an_old_hash_which_stays(operator: Operator) -> None:
+    old = User.objects.get(id=operator.id).password
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.PBKDF2PasswordHasher"]):
+        assert authenticate(username=operator.email, password="not the password") is None
+        assert authenticate(username=operator.email, password=operator.password) is not None
+    assert User.objects.get(id=operator.id).password == old
