@@ -48,10 +48,10 @@ class Environment(BaseSettings):
     openai_api_key: SecretStr | None = None
     ollama_host: str | None = None
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     email_url: SecretStr | None = None
     email_from: str = "Switchboard <switchboard@localhost>"
 
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "json"
 
     worker_slots: int = Field(500, ge=1, le=10_000)

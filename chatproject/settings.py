@@ -202,6 +202,23 @@ AUTH_PASSWORD_VALIDATORS = [
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None  # people are known by their e-mail address
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_ADAPTER = "apps.accounts.adapters.AccountAdapter"
+# Who can get no mail can prove no address.
+ACCOUNT_EMAIL_VERIFICATION = "mandatory" if ENV.email_url is not None else "none"
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "Switchboard: "
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if BASE_URL.startswith("https://") else "http"
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key", "reset_password": "20/h/ip,5/h/key"}
+MFA_ADAPTER = "apps.accounts.adapters.MfaAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_TOTP_TOLERANCE = 1
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = BASE_URL.startswith("http://")
 SOCIALACCOUNT_ADAPTER = "apps.tenants.edge.company_sign_in.SocialAccountAdapter"
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = False  # accounts are never joined by e-mail address
 SOCIALACCOUNT_STORE_TOKENS = False
@@ -299,12 +316,6 @@ ADMIN_SECOND_FACTOR_SECONDS = ENV.admin_second_factor_seconds
 UNFOLD = administration.OPERATORS
 UNFOLD_MANAGE = administration.TENANTS
 
-LANGUAGE_CODE = "en"
-TIME_ZONE = "UTC"
-USE_TZ = True
-USE_I18N = True
-
-STATIC_URL = "/static/"
 
 def _mail(url: str) -> dict[str, Any]:
     """`smtp://user:password@host:587` (with STARTTLS), `smtps://...:465`, or `smtp+plain://` inside one's own walls."""
@@ -327,6 +338,12 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = ENV.email_from
 if ENV.email_url is not None:
     globals().update(_mail(ENV.email_url.get_secret_value()))
 
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = True
+
+STATIC_URL = "/static/"
 STATICFILES_DIRS = [ROOT / "static"]
 STATIC_ROOT = ENV.data_dir / "static"
 SERVESTATIC_USE_FINDERS = DEBUG

@@ -73,6 +73,8 @@ class Principal:
     scopes: frozenset[str] = frozenset()
     api_key_id: UUID | None = None
     proof: Proof | None = field(default=None, compare=False, repr=False)
+    # The tenant demands a second factor, and this person has none: nothing is open but setting one up.
+    lacks_second_factor: bool = field(default=False, compare=False)
 
     @property
     def is_authenticated(self) -> bool:

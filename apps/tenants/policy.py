@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from apps.accounts.errors import SecondFactorSetupRequired
 from apps.problems import Forbidden
 from apps.tenants.contracts import Principal
 
@@ -92,6 +93,15 @@ def require(principal: Principal, action: Action) -> None:
     """Raises `Forbidden` where the caller's role does not have `action`."""
     if not allows(principal.role, action):
         raise refusal(principal)
+    if principal.lacks_second_factor:
+        raise setup_required()
+
+
+def setup_required() -> SecondFactorSetupRequired:
+    """What a member without a second factor is told where the tenant demands one."""
+    return SecondFactorSetupRequired(
+        "Your organisation asks every member for a second factor. Set one up under /account/second-factor/ first."
+    )
 
 
 def refusal(principal: Principal) -> Forbidden:

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db.models import Exists
 from django.utils import timezone
 
+from apps.accounts import second_factor
 from apps.accounts.selectors import fingerprint
 from apps.tenants import audit, key_secrets
 from apps.tenants.contracts import ApiKeySummary, MembershipSummary, Principal, Proof, Via
@@ -181,4 +182,8 @@ def _principal(row: Membership, via: Via, key: ApiKey | None = None) -> Principa
         via=via,
         scopes=frozenset(key.scopes) if key else frozenset(),
         api_key_id=key.id if key else None,
+        # A key was made by somebody who could enter; programs have no second factor.
+        lacks_second_factor=key is None
+        and row.tenant.requires_second_factor
+        and not second_factor.has_second_factor(row.user_id),
     )

@@ -49,5 +49,10 @@ class PrincipalScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untype
         return [
             {"type": "http", "scheme": "bearer", "description": "An access token, or an API key (`sk-sb-...`)."},
             {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
-            {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME, "description": "Needs X-CSRFToken on changes."},
+            {
+                "type": "apiKey",
+                "in": "cookie",
+                "name": settings.SESSION_COOKIE_NAME,
+                "description": "Needs X-CSRFToken on changes.",
+            },
         ]

@@ -14,13 +14,14 @@ from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
 
 from apps.observability import context, metrics
 from apps.problems import Forbidden, Problem
 from apps.tenants import audit, audit_content, policy
 from apps.tenants.contracts import Principal
 from apps.tenants.edge import credentials
-from apps.tenants.edge.problems import answer, translate
+from apps.tenants.edge.problems import answer, speaks_json, translate
 from apps.tenants.errors import TenantMismatch
 from apps.tenants.scope import database_step
 
@@ -162,7 +163,11 @@ def _refused_view(request: HttpRequest, view: Callable[..., Any], *_: Any) -> Ht
     action = actions.get("GET" if request.method == "HEAD" else request.method or "")
     if principal is None or action is None:
         return None  # of a method without an action there is no handler; the view says so
-    return None if policy.allows(principal.role, action) else answer(request, policy.refusal(principal))
+    if not policy.allows(principal.role, action):
+        return answer(request, policy.refusal(principal))
+    if principal.lacks_second_factor:
+        return redirect("mfa_index") if not speaks_json(request) else answer(request, policy.setup_required())
+    return None
 
 
 def _bound(request: HttpRequest) -> AbstractContextManager[None]:

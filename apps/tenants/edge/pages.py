@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec
 from uuid import UUID
 
 from django import forms
 from django.conf import settings
 from django.contrib import auth, messages
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
@@ -19,7 +19,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 from apps.accounts.edge.forms import SignInForm, SignUpForm
 from apps.problems import Forbidden, Problem
 from apps.tenants import selectors, services
-from apps.tenants.contracts import SESSION_TENANT, Principal, Via
+from apps.tenants.contracts import Principal, Via
+from apps.tenants.edge.entering import enter
 from apps.tenants.edge.forms import ApiKeyForm
 from apps.tenants.edge.problems import headers_of
 from apps.tenants.edge.throttle import SIGN_IN, SIGN_UP
@@ -51,7 +52,7 @@ def person_required(view: PersonsView[P]) -> Callable[Concatenate[HttpRequest, P
 @never_cache
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
-def sign_in(request: HttpRequest) -> HttpResponse:
+def sign_in(request: HttpRequest) -> HttpResponseBase:
     """Sign in, into the tenant joined first, and go where the page before wanted to."""
     target = _target(request)
     if request.method != "POST":
@@ -73,15 +74,14 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if principal is None:
         form.add_error(None, "You are not a member of an active workspace. Ask its owner to add you.")
         return _form_page(request, "accounts/login.html", form, status=403)
-    open_session(request, user, principal.tenant_id)
-    return redirect(target)
+    return enter(request, user, principal.tenant_id, target)
 
 
 @public("who signs up has no account yet")
 @never_cache
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
-def sign_up(request: HttpRequest) -> HttpResponse:
+def sign_up(request: HttpRequest) -> HttpResponseBase:
     """Make an account with a workspace of its own, and sign in."""
     if request.method != "POST":
         if request.principal is not None:  # type: ignore[attr-defined]
@@ -100,13 +100,7 @@ def sign_up(request: HttpRequest) -> HttpResponse:
     user = auth.authenticate(request, username=given["email"], password=given["password"])
     if user is None:  # made inactive within this second
         return redirect(settings.LOGIN_URL)
-    open_session(request, user, tenant.id)
-    return redirect(_target(request))
-
-
-def open_session(request: HttpRequest, user: Any, tenant_id: UUID) -> None:
-    auth.login(request, user)
-    request.session[SESSION_TENANT] = str(tenant_id)
+    return enter(request, user, tenant.id, _target(request))
 
 
 @opens(GET=Action.KEYS_READ, POST=Action.KEYS_MAKE)

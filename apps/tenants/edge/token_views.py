@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-from allauth.mfa.utils import is_mfa_enabled
 from django.contrib import auth
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
@@ -12,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from apps.accounts import second_factor
 from apps.accounts.contracts import MAX_PASSWORD
 from apps.tenants import selectors, token_families
 from apps.tenants.contracts import Principal, Via
@@ -55,6 +55,11 @@ class TokenView(APIView):
     class Input(serializers.Serializer[Any]):
         email = serializers.EmailField(max_length=254)
         password = serializers.CharField(max_length=MAX_PASSWORD, trim_whitespace=False)
+        otp = serializers.CharField(
+            required=False,
+            max_length=second_factor.MAX_CODE,
+            help_text="A code of the second factor, or a recovery code, where the account has one.",
+        )
         tenant = serializers.CharField(
             required=False, max_length=60, help_text="Slug or id; without it, the tenant joined first."
         )
@@ -69,9 +74,7 @@ class TokenView(APIView):
         )
         if user is None:
             raise CredentialRefused("E-mail address and password do not belong together.")
-        if is_mfa_enabled(user):
-            # A password alone would be a way around it.
-            raise CredentialRefused("This account has a second factor. Sign in on the page and make an API key there.")
+        second_factor.check_code(user.pk, given.validated_data.get("otp", ""))
         principal = _principal_in(user.pk, given.validated_data.get("tenant"))
         return _pair(tokens.issue(principal, request.headers.get("User-Agent", "")))
 

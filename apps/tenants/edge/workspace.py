@@ -17,8 +17,9 @@ from apps.accounts.contracts import MAX_PASSWORD
 from apps.problems import NotFound, Problem
 from apps.tenants import membership, selectors, teams
 from apps.tenants.contracts import SESSION_TENANT, Principal
+from apps.tenants.edge.entering import enter
 from apps.tenants.edge.invitations import invitation_address, send
-from apps.tenants.edge.pages import open_session, person_required, show_problem
+from apps.tenants.edge.pages import person_required, show_problem
 from apps.tenants.edge.throttle import SIGN_UP
 from apps.tenants.policy import Action, Role, allows, opens, public
 
@@ -262,7 +263,7 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
 @never_cache
 @sensitive_post_parameters("password")
 @require_POST
-def accept(request: HttpRequest, secret: str) -> HttpResponse:
+def accept(request: HttpRequest, secret: str) -> HttpResponseBase:
     """Go in: as whoever is signed in, or with a new account for the invited address."""
     principal: Principal | None = request.principal  # type: ignore[attr-defined]
     user = request.user
@@ -286,8 +287,7 @@ def accept(request: HttpRequest, secret: str) -> HttpResponse:
     newcomer = auth.authenticate(request, username=opened.email if opened else "", password=given["password"])
     if newcomer is None:
         return redirect("login")
-    open_session(request, newcomer, tenant_id)
-    return redirect("chat_new")
+    return enter(request, newcomer, tenant_id, reverse("chat_new"))
 
 
 def _invitation_page(request: HttpRequest, secret: str, form: forms.Form, status: int = 200) -> HttpResponse:

@@ -1,0 +1,30 @@
+"""Whether somebody has a second factor, and whether a code proves it."""
+
+from uuid import UUID
+
+from allauth.mfa.models import Authenticator
+
+from apps.accounts.errors import SecondFactorRefused, SecondFactorRequired
+
+MAX_CODE = 32  # characters
+_PROVING = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
+
+
+def has_second_factor(user_id: UUID) -> bool:
+    """Whether the person set up an authenticator app or a passkey. Recovery codes alone are none."""
+    return bool(Authenticator.objects.filter(user_id=user_id, type__in=_PROVING).exists())
+
+
+def check_code(user_id: UUID, code: str) -> None:
+    """For a program's sign-in: let through who has no second factor, or whose code is right. A code works once.
+
+    Raises `SecondFactorRequired` for no code, `SecondFactorRefused` for a wrong one.
+    """
+    if not has_second_factor(user_id):
+        return
+    code = code.strip()
+    if not code:
+        raise SecondFactorRequired("This account has a second factor. Send its code as `otp`, or a recovery code.")
+    typed = Authenticator.objects.filter(user_id=user_id).exclude(type=Authenticator.Type.WEBAUTHN)
+    if len(code) > MAX_CODE or not any(one.wrap().validate_code(code) for one in typed):
+        raise SecondFactorRefused("The code is wrong, too old, or was used before.")

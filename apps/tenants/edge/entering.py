@@ -1,0 +1,41 @@
+"""From a proven password to a session: allauth's stages (address, second factor), then the tenant to work in."""
+
+from typing import Any
+from uuid import UUID
+
+from allauth.account.internal.flows.login import perform_password_login
+from allauth.account.models import Login
+from django.contrib.auth.signals import user_logged_in
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponseBase
+
+from apps.tenants import audit, selectors
+from apps.tenants.contracts import SESSION_ARRIVING, SESSION_TENANT
+from apps.tenants.scope import tenant_scope
+
+_WANTED = "wanted_tenant_id"  # kept while a second factor is asked for
+
+
+def enter(request: HttpRequest, user: Any, tenant_id: UUID, target: str) -> HttpResponseBase:
+    """Sign a person in whose password was right, and send them on to `target`, after whatever is still to be shown."""
+    request.session[_WANTED] = str(tenant_id)
+    login = Login(user=user, redirect_url=target, email=user.email)
+    response: HttpResponseBase = perform_password_login(request, {"email": user.email}, login)
+    return response
+
+
+@receiver(user_logged_in, dispatch_uid="apps.tenants.edge.entering")
+def _choose_tenant(sender: Any, request: HttpRequest | None, user: Any, **_: Any) -> None:
+    """Whichever way somebody came in, the session works in one tenant of theirs; it is noted there."""
+    if request is None or not hasattr(request, "session"):
+        return
+    wanted = request.session.pop(_WANTED, None)
+    if SESSION_TENANT in request.session or SESSION_ARRIVING in request.session:  # a company's sign-in says where
+        return
+    principal = selectors.principal_for(user.pk, UUID(wanted)) if wanted else None
+    principal = principal or selectors.principal_for(user.pk)
+    if principal is None:
+        return
+    request.session[SESSION_TENANT] = str(principal.tenant_id)
+    with tenant_scope(principal.tenant_id):
+        audit.record(principal.tenant_id, audit.Actor.of(principal), "session.opened", target=("user", user.pk))

@@ -1,0 +1,143 @@
+"""A second factor from setting it up to signing in with it, on the pages and for programs."""
+
+import time
+
+import pytest
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
+from django.conf import settings
+from django.test import Client
+
+from apps.tenants.contracts import Principal
+from apps.tenants.models import Tenant
+from tests.people import PASSWORD, new_address
+
+INDEX, ACTIVATE = "/account/second-factor/", "/account/second-factor/totp/activate/"
+CODES, ASKED = "/account/second-factor/recovery-codes/", "/account/second-factor/authenticate/"
+TOKEN = "/api/v1/accounts/token/"
+PERIOD_SECONDS = 30
+
+
+@pytest.fixture
+def browser() -> Client:
+    return Client(REMOTE_ADDR=new_address())
+
+
+def code_of(secret: str, *, periods: int = 0) -> str:
+    """What the authenticator app shows, now or some periods away from now."""
+    return format_hotp_value(hotp_value(secret, int(time.time()) // PERIOD_SECONDS + periods))
+
+
+def a_wrong_code(secret: str) -> str:
+    near = {code_of(secret, periods=away) for away in range(-3, 4)}
+    return next(code for code in ("000000", *(f"{n:06}" for n in range(1, 9))) if code not in near)
+
+
+def sign_in(browser: Client, person: Principal) -> str:
+    """Where the right password leads."""
+    response = browser.post("/login/", {"email": person.user_email, "password": PASSWORD})
+    assert response.status_code == 302, response.content.decode()
+    return str(response["Location"])
+
+
+def show_oneself(browser: Client) -> None:
+    """Give the password once more, as everything demands that changes a sign-in."""
+    led = browser.get(ACTIVATE)
+    assert led.status_code == 302
+    assert browser.post(led["Location"], {"password": PASSWORD})["Location"] == ACTIVATE
+
+
+def set_up(browser: Client, person: Principal) -> tuple[str, list[str]]:
+    """Sign in, set an authenticator app up and sign out: its secret, and the recovery codes."""
+    assert sign_in(browser, person) == "/chat/"
+    show_oneself(browser)
+    assert browser.get(ACTIVATE).status_code == 200
+    secret = browser.session["mfa.totp.secret"]
+    assert browser.post(ACTIVATE, {"code": code_of(secret, periods=-1 if settings.MFA_TOTP_TOLERANCE else 0)})[
+        "Location"
+    ].startswith(CODES)
+    codes = Authenticator.objects.get(user_id=person.user_id, type=Authenticator.Type.RECOVERY_CODES).wrap()
+    unused = codes.get_unused_codes()
+    page = browser.get(CODES).content.decode()
+    assert all(code in page for code in unused)
+    browser.post("/logout/")
+    return secret, unused
+
+
+def enters(browser: Client) -> bool:
+    return browser.get("/chat/").status_code == 200
+
+
+def test_a_password_alone_stops_at_the_second_factor_and_its_code_enters(browser: Client, alice: Principal) -> None:
+    secret, _codes = set_up(browser, alice)
+    assert sign_in(browser, alice).startswith(ASKED)
+    assert not enters(browser)
+    assert browser.post(ASKED, {"code": a_wrong_code(secret)}).status_code == 200
+    assert not enters(browser)
+    assert browser.post(ASKED, {"code": code_of(secret)})["Location"] == "/chat/"
+    assert enters(browser)
+    assert browser.session["tenant_id"] == str(alice.tenant_id)
+
+
+def test_a_recovery_code_enters_once(browser: Client, alice: Principal) -> None:
+    _secret, codes = set_up(browser, alice)
+    sign_in(browser, alice)
+    assert browser.post(ASKED, {"code": codes[0]})["Location"] == "/chat/"
+    browser.post("/logout/")
+    sign_in(browser, alice)
+    assert browser.post(ASKED, {"code": codes[0]}).status_code == 200
+    assert not enters(browser)
+    assert browser.post(ASKED, {"code": codes[1]})["Location"] == "/chat/"
+
+
+def test_secrets_lie_sealed(browser: Client, alice: Principal) -> None:
+    secret, codes = set_up(browser, alice)
+    kept = str(list(Authenticator.objects.filter(user_id=alice.user_id).values_list("data", flat=True)))
+    assert "'secret'" in kept
+    assert secret not in kept
+    assert not any(code in kept for code in codes)
+
+
+def test_programs_are_asked_for_a_code_too(browser: Client, alice: Principal) -> None:
+    secret, codes = set_up(browser, alice)
+
+    def ask(**fields: str) -> tuple[int, str]:
+        given = {"email": alice.user_email, "password": PASSWORD, **fields}
+        response = browser.post(TOKEN, given, content_type="application/json")
+        return response.status_code, response.json().get("code", "")
+
+    assert ask() == (401, "second_factor_required")
+    assert ask(otp=a_wrong_code(secret)) == (401, "second_factor_refused")
+    used = code_of(secret)
+    assert ask(otp=used) == (200, "")
+    assert ask(otp=used) == (401, "second_factor_refused")
+    assert ask(otp=codes[0]) == (200, "")
+    assert ask(otp=codes[0]) == (401, "second_factor_refused")
+    # Whether there is a second factor is nobody's to know without the password.
+    assert ask(password="not the password")[1] not in ("second_factor_required", "second_factor_refused")
+
+
+def test_a_tenant_that_demands_one_opens_nothing_before_it_is_there(browser: Client, alice: Principal) -> None:
+    Tenant.objects.using("engine").filter(id=alice.tenant_id).update(requires_second_factor=True)
+    sign_in(browser, alice)
+    led = browser.get("/settings/keys/")
+    assert (led.status_code, led["Location"]) == (302, INDEX)
+    refused = browser.get("/api/v1/conversations/")
+    assert (refused.status_code, refused.json()["code"]) == (403, "second_factor_setup_required")
+    assert browser.get(INDEX).status_code == 200
+    show_oneself(browser)
+    assert browser.get(ACTIVATE).status_code == 200
+    secret = browser.session["mfa.totp.secret"]
+    assert browser.post(ACTIVATE, {"code": code_of(secret)}).status_code == 302
+    assert browser.get("/settings/keys/").status_code == 200
+    assert browser.get("/api/v1/conversations/").status_code == 200
+
+
+def test_removing_a_second_factor_asks_who_is_there_once_more(browser: Client, alice: Principal) -> None:
+    secret, _codes = set_up(browser, alice)
+    sign_in(browser, alice)
+    browser.post(ASKED, {"code": code_of(secret)})
+    led = browser.post("/account/second-factor/totp/deactivate/")
+    assert led.status_code == 302
+    assert "reauthenticate" in led["Location"]
+    assert Authenticator.objects.filter(user_id=alice.user_id, type=Authenticator.Type.TOTP).exists()
