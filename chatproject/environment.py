@@ -22,7 +22,12 @@ ROOT = Path(__file__).resolve().parent.parent
 class Environment(BaseSettings):
     """Typed view of the process's environment. Missing secrets or addresses stop the start with a clear error."""
 
-    model_config = SettingsConfigDict(env_file=None, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_file=None,
+        env_ignore_empty=True,  # a line of .env.example that was left empty
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
 
     secret_key: SecretStr
     vault_keys: SecretStr

@@ -112,7 +112,8 @@ def pace(provider_simulator: Simulator) -> Callable[[float], None]:
     def set_pace(tokens_per_second: float) -> None:
         rule = {"model": "bench-unhurried", "options": f"tps={tokens_per_second:g}"}
         headers = {"Content-Type": "application/json"}
-        request = Request(f"{provider_simulator.url}/control/options", json.dumps(rule).encode(), headers, method="POST")
+        address = f"{provider_simulator.url}/control/options"
+        request = Request(address, json.dumps(rule).encode(), headers, method="POST")
         with urlopen(request, timeout=5) as response:
             assert response.status == 201
 

@@ -41,9 +41,9 @@ GUARDED_GLOBAL_TABLES = {"accounts_user", "conversations_worker", "tenants_tenan
 
 # Policies of `app` beside "rows of the current tenant": (table, name) -> (command, reason).
 FURTHER_APP_POLICIES = {
-    ("billing_quota", "members_delete"): ("DELETE", "a restriction: never the tenant's own limits, which operators set"),
-    ("billing_quota", "members_insert"): ("INSERT", "a restriction: never the tenant's own limits, which operators set"),
-    ("billing_quota", "members_update"): ("UPDATE", "a restriction: never the tenant's own limits, which operators set"),
+    ("billing_quota", "members_delete"): ("DELETE", "never the tenant's own limits, which operators set"),
+    ("billing_quota", "members_insert"): ("INSERT", "never the tenant's own limits, which operators set"),
+    ("billing_quota", "members_update"): ("UPDATE", "never the tenant's own limits, which operators set"),
     ("accounts_user", "look_up"): ("SELECT", "sign-in"),
     ("accounts_user", "sign_up"): ("INSERT", "sign-up; never as staff or superuser"),
     ("accounts_user", "own_change"): ("UPDATE", "last sign-in, name, password; never staff or superuser (no grant)"),

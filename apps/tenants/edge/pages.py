@@ -11,6 +11,7 @@ from django.contrib import auth, messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -152,7 +153,12 @@ def _form_page(
     headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
     target = _target(request)
-    context = {"form": form, "next": target if target != settings.LOGIN_REDIRECT_URL else ""}
+    context = {
+        "form": form,
+        "next": target if target != settings.LOGIN_REDIRECT_URL else "",
+        "redirect_field": format_html('<input type="hidden" name="next" value="{}">', target),
+        "mails": settings.MAIL_IS_CONFIGURED,
+    }
     page = render(request, template, context, status=status)
     for header, value in (headers or {}).items():
         page[header] = value
