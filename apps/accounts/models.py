@@ -42,7 +42,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         return self.email
 
-    def check_password(self, raw_password: str) -> bool:
+    def check_password(self, raw_password: str | None) -> bool:
         """Whether it is theirs. An operator's hash stays as it is: only the administration may write it."""
         if self.is_staff:
             return check_password(raw_password, self.password)
