@@ -149,7 +149,7 @@ def test_what_no_ring_announced_is_claimed_all_the_same(
     alice: Principal, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rung: list[int] = []
-    monkeypatch.setattr(services, "ring", rung.append)
+    monkeypatch.setattr(services, "ring", lambda count, then=None: rung.append(count))
     with celery_worker():
         ids = [lane.generation_id for lane in ask(alice, "Silence", *["quick"] * 5).generations]
         for generation_id in ids:
