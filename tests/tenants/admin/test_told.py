@@ -147,7 +147,7 @@ def test_a_session_is_ended(office: Client, alice: Principal) -> None:
 
 def test_a_program_is_registered_and_its_secret_shown_once(office: Client) -> None:
     form = {
-        "name": "Phone",
+        "name": "Phone of the office",
         "type": "confidential",
         "grant_types": "authorization_code",
         "response_types": "code",
@@ -156,7 +156,7 @@ def test_a_program_is_registered_and_its_secret_shown_once(office: Client) -> No
     }
     page = office.post("/admin/allauth_idp_oidc/client/add/", form, follow=True).content.decode()
     secret = unescape(page.partition("shown this once: ")[2].split()[0].split("<")[0])
-    program = Program.objects.get(name="Phone")
+    program = Program.objects.get(name="Phone of the office")
     assert program.check_secret(secret)
     assert secret not in office.get(f"/admin/allauth_idp_oidc/client/{program.pk}/change/").content.decode()
     (told,) = [entry for entry in entries(None, "client.added") if entry.target_id == program.pk]
