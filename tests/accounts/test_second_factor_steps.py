@@ -1,31 +1,25 @@
 """A second factor from setting it up to signing in with it, on the pages and for programs."""
 
-import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from allauth.mfa.models import Authenticator
-from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
-from django.conf import settings
+from django.db import connection
 from django.test import Client
 
 from apps.tenants.contracts import Principal
 from apps.tenants.models import Tenant
+from tests.accounts.codes import code_of, wait_for_a_young_step
 from tests.people import PASSWORD, new_address
 
 INDEX, ACTIVATE = "/account/second-factor/", "/account/second-factor/totp/activate/"
 CODES, ASKED = "/account/second-factor/recovery-codes/", "/account/second-factor/authenticate/"
 TOKEN = "/api/v1/accounts/token/"
-PERIOD_SECONDS = 30
 
 
 @pytest.fixture
 def browser() -> Client:
     return Client(REMOTE_ADDR=new_address())
-
-
-def code_of(secret: str, *, periods: int = 0) -> str:
-    """What the authenticator app shows, now or some periods away from now."""
-    return format_hotp_value(hotp_value(secret, int(time.time()) // PERIOD_SECONDS + periods))
 
 
 def a_wrong_code(secret: str) -> str:
@@ -49,13 +43,13 @@ def show_oneself(browser: Client) -> None:
 
 def set_up(browser: Client, person: Principal) -> tuple[str, list[str]]:
     """Sign in, set an authenticator app up and sign out: its secret, and the recovery codes."""
+    wait_for_a_young_step()
     assert sign_in(browser, person) == "/chat/"
     show_oneself(browser)
     assert browser.get(ACTIVATE).status_code == 200
     secret = browser.session["mfa.totp.secret"]
-    assert browser.post(ACTIVATE, {"code": code_of(secret, periods=-1 if settings.MFA_TOTP_TOLERANCE else 0)})[
-        "Location"
-    ].startswith(CODES)
+    # Of the step before: the one of now is still to be used, and an early step's stays refused.
+    assert browser.post(ACTIVATE, {"code": code_of(secret, periods=-1)})["Location"].startswith(CODES)
     codes = Authenticator.objects.get(user_id=person.user_id, type=Authenticator.Type.RECOVERY_CODES).wrap()
     unused = codes.get_unused_codes()
     page = browser.get(CODES).content.decode()
@@ -77,6 +71,31 @@ def test_a_password_alone_stops_at_the_second_factor_and_its_code_enters(browser
     assert browser.post(ASKED, {"code": code_of(secret)})["Location"] == "/chat/"
     assert enters(browser)
     assert browser.session["tenant_id"] == str(alice.tenant_id)
+
+
+def test_a_code_is_taken_a_step_late_or_early_and_once(browser: Client, alice: Principal) -> None:
+    secret, _codes = set_up(browser, alice)
+    factor = Authenticator.objects.get(user_id=alice.user_id, type=Authenticator.Type.TOTP)
+    assert not factor.wrap().validate_code(code_of(secret, periods=-2))
+    assert not factor.wrap().validate_code(code_of(secret, periods=-1)), "it proved the app"
+    ahead = code_of(secret, periods=1)
+    assert factor.wrap().validate_code(ahead)
+    assert not factor.wrap().validate_code(ahead)
+    assert not factor.wrap().validate_code(code_of(secret)), "nothing before what was used"
+
+
+def test_of_one_code_given_many_times_at_once_one_enters(browser: Client, alice: Principal) -> None:
+    secret, _codes = set_up(browser, alice)
+    code = code_of(secret)
+
+    def give(_number: int) -> bool:
+        try:
+            return bool(Authenticator.objects.get(user_id=alice.user_id, type="totp").wrap().validate_code(code))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(give, range(16))) == 1
 
 
 def test_a_recovery_code_enters_once(browser: Client, alice: Principal) -> None:

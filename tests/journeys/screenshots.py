@@ -48,7 +48,7 @@ class Camera:
             self.goto(page, "/login/")
             page.get_by_label("Email").fill(self._facts["email"])
             page.get_by_label("Password").fill(self._facts["password"])
-            page.get_by_role("button", name="Sign in").click()
+            page.get_by_role("button", name="Sign in", exact=True).click()
             page.wait_for_url("**/chat/")
             self._state = _signed_in(page.context)
 

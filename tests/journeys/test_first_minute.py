@@ -55,7 +55,7 @@ def test_from_signing_up_to_the_first_answer_and_out_again(browser_of: BrowserOf
     assert page.request.get(f"{chat.url}/api/v1/conversations/").status == 401
     page.get_by_label("Email").fill(email)
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     expect(chat.lane("demo-swift")).to_have_attribute("data-state", "done")
     assert chat.path == path
 
@@ -68,11 +68,11 @@ def test_a_wrong_password_is_told_and_the_address_kept(
     chat.open("/login/")
     chat.page.get_by_label("Email").fill(person.email)
     chat.page.get_by_label("Password").fill("not the one it is")
-    chat.page.get_by_role("button", name="Sign in").click()
+    chat.page.get_by_role("button", name="Sign in", exact=True).click()
     expect(chat.page.get_by_role("alert")).to_contain_text("do not belong together")
     expect(chat.page.get_by_label("Email")).to_have_value(person.email)
     chat.page.get_by_label("Password").fill(person.password)
-    chat.page.get_by_role("button", name="Sign in").click()
+    chat.page.get_by_role("button", name="Sign in", exact=True).click()
     expect(chat.page).to_have_url(f"{chat.url}/chat/")
 
 

@@ -38,7 +38,7 @@ def test_a_whole_visit_stays_on_this_host_and_within_its_policy(browser_of: Brow
     chat.open("/no/such/page")
     chat.open("/chat/")
     sign_out(page)
-    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
 
     assert len(requests) > 40
     assert [one.url for one in requests if not one.url.startswith((chat.url + "/", "data:"))] == []

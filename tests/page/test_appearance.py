@@ -34,6 +34,7 @@ def test_no_page_is_wider_than_a_phone(board: Board) -> None:
         board.opens_sockets = path == "/chat/"
         board.open(path)
         assert board.page.evaluate(
-            "[...document.querySelectorAll('main *')].every((one) => one.closest('.lineup, .table, pre, code, .pop')"
+            "[...document.querySelectorAll('main *')].every((one) =>"
+            " one.closest('.lineup, .table, .settings-nav, pre, code, .pop')"
             " || one.getBoundingClientRect().right <= 391)"
         )
