@@ -81,6 +81,9 @@ class Environment(BaseSettings):
     audit_public_keys: str = ""
     admin_second_factor: bool = True
     admin_second_factor_seconds: int = Field(7200, ge=60)
+    session_idle_seconds: int = Field(72 * 3600, ge=300)
+    session_max_seconds: int = Field(14 * 86_400, ge=300)
+    hsts_subdomains: bool = True
     secure_cookies: bool | None = Field(None, validation_alias=AliasChoices("secure_cookies", "SECURE_COOKIES"))
 
     @field_validator("secure_cookies", mode="before")

@@ -20,9 +20,13 @@ from django.middleware.common import CommonMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.security import SecurityMiddleware
 
+from apps.problems import Forbidden
 from apps.tenants.edge.credentials import is_session_key
+from apps.tenants.edge.problems import answer, is_of_programs
+from apps.tenants.errors import MethodRefused
 
 _PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), serial=(), usb=()"
+_METHODS = "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
@@ -47,7 +51,21 @@ class _Inline:
 
 
 class InlineSecurity(_Inline, SecurityMiddleware):
-    """Adds headers: Django's, no use of what a browser's machine has, and no embedding by other origins."""
+    """Adds headers: Django's, no use of what a browser's machine has, and no embedding by other origins.
+
+    People who come over plain HTTP are sent on to HTTPS. A program is refused: a redirect would hide that its key has
+    just crossed the network in the open. TRACE, which tells back what a request carried, is refused to everybody.
+    """
+
+    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:
+        if request.method == "TRACE":
+            refused = answer(request, MethodRefused("There is no TRACE here."))
+            refused["Allow"] = _METHODS
+            return refused
+        sent_on = cast("HttpResponseBase | None", super().process_request(request))
+        if sent_on is not None and is_of_programs(request):
+            return answer(request, Forbidden("Use HTTPS. What this request carried was readable on its way."))
+        return sent_on
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         answered = super().process_response(request, response)

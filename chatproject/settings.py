@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from celery.schedules import crontab
 
+from apps.accounts.passwords import PASSWORD_MIN
 from chatproject import administration
 from chatproject.environment import ROOT, load
 
@@ -51,9 +52,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "chatproject.inline_middleware.InlineCSP",
     "chatproject.inline_middleware.InlineSecurity",
     "servestatic.middleware.ServeStaticMiddleware",
-    "chatproject.inline_middleware.InlineCSP",
     "apps.tenants.edge.middleware.RequestContextMiddleware",
     "chatproject.inline_middleware.InlineSession",
     "chatproject.inline_middleware.InlineCommon",
@@ -195,9 +196,8 @@ SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # e-mail addresses are unique in lower c
 AUTHENTICATION_BACKENDS = ["apps.accounts.backends.EmailBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": PASSWORD_MIN}},
+    {"NAME": "apps.accounts.passwords.GuessedFirstValidator"},
 ]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None  # people are known by their e-mail address
 ACCOUNT_LOGIN_METHODS = {"email"}
@@ -233,7 +233,10 @@ LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/chat/"
 LOGOUT_REDIRECT_URL = "/login/"
 
-SESSION_ENGINE = "django.contrib.sessions.backends.db"  # sessions outlive a lost cache
+SESSION_ENGINE = "apps.accounts.sessions"  # in the database: sessions outlive a lost cache
+SESSION_IDLE_SECONDS = ENV.session_idle_seconds
+SESSION_MAX_SECONDS = ENV.session_max_seconds
+PASSWORD_RESET_TIMEOUT = 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 HTTPS = BASE_URL.startswith("https://")
@@ -243,14 +246,16 @@ CSRF_COOKIE_SAMESITE = "Lax"
 if SESSION_COOKIE_SECURE:
     # A browser takes such a cookie from this host over HTTPS alone: a neighbouring host cannot plant one.
     SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # no cookie of its own
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS and ENV.hsts_subdomains
 # Only who knows which proxies to believe knows whether a request came over HTTPS; any other redirect would be endless.
 SECURE_SSL_REDIRECT = HTTPS and bool(ENV.trusted_proxies.strip())
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # asked from inside, without a proxy
-# Neighbouring hosts and browsers' built-in lists are for the domain's owner to decide.
+# Browsers' built-in lists are for the domain's owner to decide, and so are its other hosts (HSTS_SUBDOMAINS).
 SILENCED_SYSTEM_CHECKS += ["security.W005", "security.W021"]
 # These look for Django's middleware by name; ours is drawn from it (`inline_middleware`).
 SILENCED_SYSTEM_CHECKS += ["security.W001", "security.W002", "security.W003"]

@@ -13,7 +13,7 @@ for name in VAULT_KEYS JWT_KEYS; do
   echo "$name=k1:$(head -c 32 /dev/urandom | base64 | tr '+/' '-_')"
 done
 # An RSA key, for programs that people sign in to; empty where there is no openssl, and then there is no such sign-in.
-OAUTH_SIGNING_KEYS=$(openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -outform DER 2>/dev/null | base64 | tr -d '\n')
+OAUTH_SIGNING_KEYS=$(openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -outform DER 2>/dev/null | base64 | tr -d '\n')
 echo "OAUTH_SIGNING_KEYS=$OAUTH_SIGNING_KEYS"
 cat <<'SETTINGS'
 # Where people reach it. Over HTTPS: https://chat.example, chat.example.

@@ -28,11 +28,11 @@ def _named_key() -> str:
 
 
 def _signing_key() -> str:
-    """An RSA key, DER in base64."""
+    """An RSA key of 3072 bits, DER in base64."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
     kinds = serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     return base64.b64encode(key.private_bytes(*kinds)).decode()
 
@@ -47,8 +47,16 @@ _MAKERS: dict[str, Callable[[], str]] = {
 }
 
 
+def _signs_strongly(keys: str) -> bool:
+    """Whether the first key has 3072 bits: in base64 a private one of 2048 has about 1630 characters, this one 2400."""
+    return len(keys.partition(",")[0]) > 2_000
+
+
 def load_or_create(path: Path) -> dict[str, str]:
-    """All secrets by name. Missing ones are added; existing ones never change. Raises ValueError for a broken file."""
+    """All secrets by name. Missing ones are added; existing ones stay. Raises ValueError for a broken file.
+
+    Before a signing key that is too short by now a longer one is put; the old one goes on verifying.
+    """
     values: dict[str, str] = {}
     if path.exists():
         try:
@@ -59,6 +67,9 @@ def load_or_create(path: Path) -> dict[str, str]:
                 "or remove the whole folder to start afresh."
             ) from error
     missing = {name: make() for name, make in _MAKERS.items() if name not in values}
+    signing = values.get("oauth_signing_keys")
+    if signing and not _signs_strongly(signing):
+        missing["oauth_signing_keys"] = f"{_signing_key()},{signing}"
     if missing:
         values |= missing
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ Problem
 │   ├── InvalidApiKey        name, scopes or end of a new key break a rule
 │   ├── InvalidInvitation    address or role of an invitation break a rule
 │   └── InvalidTeam          a team or a rule that names one breaks a rule
+├── MethodRefused            no door answers this method
 ├── PayloadTooLarge          the body is over the limit
 └── TooManyTries             sign-ins or sign-ups come too fast
 
@@ -28,6 +29,7 @@ __all__ = [
     "InvalidInvitation",
     "InvalidTeam",
     "InvalidTenant",
+    "MethodRefused",
     "NotFound",
     "PayloadTooLarge",
     "TenantMismatch",
@@ -46,6 +48,13 @@ class InsufficientScope(Forbidden):
     """The API key is restricted to other doors."""
 
     code = "insufficient_scope"
+
+
+class MethodRefused(Problem):
+    """A method that is answered nowhere, whatever the door."""
+
+    code = "method_not_allowed"
+    status = 405
 
 
 class TenantMismatch(Conflict):

@@ -5,6 +5,7 @@ import { startCopying } from "./copy.js";
 import { fetchFragment, post, Refused } from "./request.js";
 import { Scroller } from "./scroll.js";
 import { showTitle, Sidebar } from "./sidebar.js";
+import { forgetOnLeaving } from "./storage.js";
 import { Timeline } from "./timeline.js";
 import { showToast } from "./toast.js";
 import { Transport } from "./transport.js";
@@ -147,6 +148,7 @@ document.addEventListener("click", (event) => {
 
 startAppearance();
 startCopying();
+forgetOnLeaving();
 sidebar.start();
 timeline.start();
 scroller.toEnd();

@@ -2,7 +2,9 @@
 import { startAppearance } from "./appearance.js";
 import { startCopying } from "./copy.js";
 import { Sidebar } from "./sidebar.js";
+import { forgetOnLeaving } from "./storage.js";
 
 startAppearance();
 startCopying();
+forgetOnLeaving();
 new Sidebar(() => null).start();

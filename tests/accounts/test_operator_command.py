@@ -36,6 +36,6 @@ def test_a_password_comes_from_standard_input(monkeypatch: pytest.MonkeyPatch) -
 def test_a_weak_password_makes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     email = f"root-{uuid4().hex}@example.org"
     monkeypatch.setattr("sys.stdin", io.StringIO("weak\n"))
-    with pytest.raises(CommandError, match="at least 10 characters"):
+    with pytest.raises(CommandError, match="at least 12 characters"):
         run(email, "--name", "Root", "--password-stdin")
     assert selectors.id_by_email(email) is None

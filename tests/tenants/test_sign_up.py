@@ -97,7 +97,7 @@ def test_the_page_names_the_field_at_fault(newcomer: Client) -> None:
     email = new_email()
     status, page = sign_up(newcomer, name="Ada", email=email, password="password123")
     assert status == 400
-    assert "This password is too common." in page
+    assert "This password is among the first that are guessed." in page
     assert accounts.id_by_email(email) is None
     _, taken = new_person("Eve")
     status, page = sign_up(newcomer, name="Ada", email=taken, password=PASSWORD)

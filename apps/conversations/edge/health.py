@@ -6,7 +6,7 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.loader import MigrationLoader
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -14,6 +14,7 @@ from redis.retry import Retry
 from apps.conversations.edge.replies import json_response
 from apps.conversations.models import Worker
 from apps.observability import metrics
+from apps.outbound.addresses import is_public, parsed
 from apps.tenants.policy import public
 from apps.tenants.scope import database_step
 
@@ -88,7 +89,17 @@ def _redis(url: str) -> str:
     return "ok"
 
 
-@public("counts without names; keep it inside the network")
+@public("counts without names, and not for the internet")
 async def prometheus(request: HttpRequest) -> HttpResponse:
+    """For the own network: whoever comes from a public address finds nothing, as `TRUSTED_PROXIES` tells it."""
+    if _is_from_the_internet(request):
+        raise Http404
     body, content_type = metrics.render()
     return HttpResponse(body, content_type=content_type)
+
+
+def _is_from_the_internet(request: HttpRequest) -> bool:
+    try:
+        return is_public(parsed(request.META.get("REMOTE_ADDR", "")))
+    except ValueError:  # a server on a socket file names nobody
+        return False

@@ -247,7 +247,8 @@ def _age(day: Any, today: Any) -> tuple[str, str]:
 def _zone(request: HttpRequest) -> tzinfo:
     """The reader's time zone, from the cookie that static/js/theme.js sets; UTC where there is none."""
     try:
-        return ZoneInfo(unquote(request.COOKIES.get("timezone", "")))
+        cookies = request.COOKIES
+        return ZoneInfo(unquote(cookies.get("__Host-timezone") or cookies.get("timezone", "")))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return UTC
 

@@ -28,7 +28,7 @@ RETRY_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
-_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+_HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
 
 
 @opens(POST=Action.CHAT_ASK)

@@ -93,6 +93,8 @@ class RequestContextMiddleware(_BothWays):
         seconds = time.monotonic() - began
         match = request.resolver_match
         route = f"/{match.route}" if match is not None else None
+        # What a view does not say otherwise is kept nowhere: not by the browser of a shared machine, nor on the way.
+        response.headers.setdefault("Cache-Control", "no-store")
         response["X-Request-Id"] = request.request_id  # type: ignore[attr-defined]
         metrics.http_answered(request.method or "", route, response.status_code, seconds)
         principal: Principal | None = getattr(request, "principal", None)
@@ -164,6 +166,7 @@ def _refused_view(request: HttpRequest, view: Callable[..., Any], *_: Any) -> Ht
     if principal is None or action is None:
         return None  # of a method without an action there is no handler; the view says so
     if not policy.allows(principal.role, action):
+        log.warning("door.refused", action=action.value, role=principal.role, via=principal.via)
         return answer(request, policy.refusal(principal))
     if principal.lacks_second_factor:
         return redirect("mfa_index") if not speaks_json(request) else answer(request, policy.setup_required())
@@ -197,6 +200,7 @@ def _identify(request: HttpRequest) -> Problem | None:
             raise
         if problem.status >= 500:
             return problem
+        log.warning("door.credential_refused", code=problem.code)
         request.credential_problem = problem  # type: ignore[attr-defined]
         return None
     return _mismatch(request)

@@ -35,6 +35,8 @@ _INFRASTRUCTURE = (
     redis.exceptions.ReadOnlyError,
 )
 
+_DOORS_OF_PROGRAMS = ("/api/", "/v1/", scim_answers.PREFIX, "/identity/o/api/", "/.well-known/")
+
 log = structlog.get_logger(__name__)
 
 
@@ -59,9 +61,14 @@ def translate(error: BaseException) -> Problem | None:
     return None
 
 
+def is_of_programs(request: HttpRequest) -> bool:
+    """Whether the door is one that programs use, whatever they say they accept."""
+    return request.path.startswith(_DOORS_OF_PROGRAMS)
+
+
 def speaks_json(request: HttpRequest) -> bool:
     """Whether the answer goes to a program: by its path, else by what it accepts."""
-    if request.path.startswith(("/api/", "/v1/", scim_answers.PREFIX)):
+    if is_of_programs(request):
         return True
     accepted = request.headers.get("Accept", "")
     return "json" in accepted and "text/html" not in accepted

@@ -108,5 +108,5 @@ def test_text_digests_are_those_of_the_stored_text(caller: Caller) -> None:
 def test_streams_may_not_be_buffered_or_kept(caller: Caller, worker: Process, web: WebServer) -> None:
     accepted = caller.accept("quick")
     with caller.http.stream("GET", accepted["stream_url"]) as response:
-        assert response.headers["Cache-Control"] == "no-cache, no-transform"
+        assert response.headers["Cache-Control"] == "no-store, no-transform"
         assert response.headers["X-Accel-Buffering"] == "no"
