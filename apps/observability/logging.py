@@ -43,10 +43,20 @@ def _shared() -> list[Processor]:
     ]
 
 
+_as_json = structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
+# JSON lets them stand as they are; readers that split text into lines take them for ends of a line.
+_FURTHER_LINE_ENDS = {ord(sign): f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"}
+
+
+def _one_line(logger: Any, method: str, event: EventDict) -> str:
+    """One event, one line, whoever reads it: no text that people chose begins another."""
+    return str(_as_json(logger, method, event)).translate(_FURTHER_LINE_ENDS)
+
+
 def settings(*, level: str, format: Literal["json", "console"]) -> dict[str, Any]:
     """The `logging.config.dictConfig` document; one handler, to standard error."""
     renderer: Processor = (
-        structlog.processors.JSONRenderer(default=str, ensure_ascii=False)
+        _one_line
         if format == "json"
         else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     )

@@ -52,14 +52,6 @@ def test_every_body_says_what_it_is(alice: Principal, path: str) -> None:
         answered.json()
 
 
-def test_the_standing_texts_have_their_kind() -> None:
-    visitor = Client(REMOTE_ADDR=new_address())
-    for path, kind in {"css/base.css": "text/css", "js/theme.js": "text/javascript", "icon.svg": "image/svg"}.items():
-        told = visitor.get(f"/static/{path}").headers["Content-Type"]
-        assert told.startswith(kind), (path, told)
-        assert "charset=" in told or not told.startswith("text/")
-
-
 @pytest.mark.parametrize("path", ["/", "/login/", "/chat/", "/api/v1/accounts/me/", "/v1/models", "/static/x.css"])
 def test_trace_is_answered_nowhere(path: str) -> None:
     answered = Client(REMOTE_ADDR=new_address()).generic("TRACE", path, headers={"X-Secret": "told back"})

@@ -58,6 +58,13 @@ def test_headers_cookies_and_redirects_behind_https() -> None:
             assert cookie.startswith("__Host-")
             assert {"secure", "path=/", "samesite=lax"} <= {part.strip().lower() for part in cookie.split(";")}
             assert "domain=" not in cookie.lower()
+        for path, kind in (("css/base.css", "text/css"), ("js/theme.js", "text/javascript"), ("icon.svg", "image/svg")):
+            file = client.get(f"/static/{path}", headers=VISITED)
+            assert file.status_code == 200
+            assert file.headers["Content-Type"].startswith(kind)
+            assert "charset=" in file.headers["Content-Type"] or kind.startswith("image")
+            assert file.headers["Strict-Transport-Security"] == page.headers["Strict-Transport-Security"]
+            assert "frame-ancestors 'none'" in file.headers["Content-Security-Policy"]
         plain = client.get("/login/", headers=VISITED | {"X-Forwarded-Proto": "http"})
         assert (plain.status_code, plain.headers["Location"]) == (301, "https://chat.example.org/login/")
         assert client.get("/healthz").status_code == 200, "asked from inside, without HTTPS"

@@ -157,6 +157,15 @@ def test_odd_values_do_not_break_a_line(lines: Lines) -> None:
     assert line["raw"] == "[2 bytes]" and "too deep" in json.dumps(line["loop"])
 
 
+@pytest.mark.parametrize("forged", ['x\n{"event": "forged"}', "x\r\nforged", "\x1b[31mred", "a\u2028b", '"}', "\0"])
+def test_no_text_forges_a_line(lines: Lines, forged: str) -> None:
+    structlog.get_logger("apps.x").info("seen", name=forged, nested=[{forged: forged}])
+    logging.getLogger("library").warning("of %s", forged)
+    told = lines()
+    assert len(told) == 2
+    assert (told[0]["event"], told[0]["name"]) == ("seen", forged)
+
+
 def test_the_console_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
     configure(level="INFO", format="console")
     structlog.get_logger("apps.x").info("admitted", calls=3, password="hunter2!")

@@ -57,7 +57,7 @@ def test_what_is_missing_or_wrong_makes_nothing(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(CommandError, match="add --password-stdin or --generate-password"):
         run("create_tenant", "Acme", *arguments)
     monkeypatch.setattr("sys.stdin", io.StringIO("weak\n"))
-    with pytest.raises(CommandError, match="at least 10 characters"):
+    with pytest.raises(CommandError, match="at least 12 characters"):
         run("create_tenant", "Acme", *arguments, "--password-stdin")
     with pytest.raises(CommandError, match="tenant_name"):
         run("create_tenant", " ", *arguments, "--generate-password")
