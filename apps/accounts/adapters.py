@@ -40,6 +40,10 @@ class MfaAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth ships no t
     def get_totp_issuer(self) -> str:
         return "Switchboard"
 
+    def generate_authenticator_name(self, user: Any, type: Any) -> str:
+        taken = user.authenticator_set.filter(type=type).count()
+        return f"Passkey {taken + 1}" if taken else "Passkey"
+
     def encrypt(self, text: str) -> str:
         return _vault().seal(text, context=_context())
 

@@ -83,7 +83,7 @@ def test_sessions_are_listed_and_the_others_ended(newcomer: tuple[Client, str]) 
     other.post("/login/", {"email": email, "password": PASSWORD})
     assert is_in(other)
     assert browser.get("/account/sessions/").status_code == 200
-    assert browser.post("/account/sessions/").status_code == 302
+    assert browser.post("/account/sessions/end-others/").status_code == 302
     assert is_in(browser)
     assert not is_in(other)
 

@@ -1,10 +1,19 @@
-"""Leaving."""
+"""Leaving, the address that mail goes to, and where somebody is signed in."""
 
+from collections.abc import Callable
+from typing import cast
+from uuid import UUID
+
+from allauth.account.views import EmailView
 from django.conf import settings
-from django.contrib import auth
+from django.contrib import auth, messages
+from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.views.decorators.http import require_POST
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from apps.accounts import browsers
+from apps.accounts.models import User
 
 
 @require_POST
@@ -14,5 +23,55 @@ def sign_out(request: HttpRequest) -> HttpResponse:
     return redirect(settings.LOGOUT_REDIRECT_URL)
 
 
+@login_required
+@require_http_methods(["GET", "POST"])
+def address(request: HttpRequest) -> HttpResponse:
+    """The e-mail address, and another in its place once a link sent there was opened."""
+    if request.method == "POST" and not settings.MAIL_IS_CONFIGURED:
+        messages.error(request, "This installation sends no mail, so no address can be shown to be yours.")
+        return redirect("account_email")
+    context = {"mails": settings.MAIL_IS_CONFIGURED}
+    response: HttpResponse = EmailView.as_view(extra_context=context)(request)
+    return response
+
+
+@login_required
+@require_safe
+def sessions(request: HttpRequest) -> HttpResponse:
+    """Where the person is signed in."""
+    found = browsers.sessions_of(_own_id(request), request.session.session_key)
+    return render(request, "accounts/sessions.html", {"sessions": found})
+
+
+@login_required
+@require_POST
+def end_session(request: HttpRequest, session_id: int) -> HttpResponse:
+    """End one of the person's other sessions. Somebody else's is not there."""
+    if browsers.end(_own_id(request), [session_id], but=request.session.session_key):
+        messages.success(request, "That browser is signed out.")
+    else:
+        messages.error(request, "That session has ended already.")
+    return redirect("usersessions_list")
+
+
+@login_required
+@require_POST
+def end_other_sessions(request: HttpRequest) -> HttpResponse:
+    """End all of the person's sessions but this one."""
+    ended = browsers.end(_own_id(request), None, but=request.session.session_key)
+    messages.success(request, f"Signed out in {ended} other browser{'s' if ended != 1 else ''}.")
+    return redirect("usersessions_list")
+
+
+def _own_id(request: HttpRequest) -> UUID:
+    """Of somebody who is signed in."""
+    return cast("User", request.user).id
+
+
 # What `apps.tenants.policy.public` says of views above this app.
-sign_out.public_because = "ends whoever's session it is"  # type: ignore[attr-defined]
+_DECLARED: dict[Callable[..., HttpResponse], str] = {
+    sign_out: "ends whoever's session it is",
+    **dict.fromkeys((address, sessions, end_session, end_other_sessions), "everybody's own, whatever their role"),
+}
+for _view, _reason in _DECLARED.items():
+    _view.public_because = _reason  # type: ignore[attr-defined]

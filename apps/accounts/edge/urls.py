@@ -13,7 +13,7 @@ _account: list[URLPattern | URLResolver] = [
     path("logout/", views.sign_out, name="account_logout"),
     path("inactive/", allauth.account_inactive, name="account_inactive"),
     path("reauthenticate/", allauth.reauthenticate, name="account_reauthenticate"),
-    path("email/", allauth.email, name="account_email"),
+    path("email/", views.address, name="account_email"),
     path("confirm-email/", allauth.email_verification_sent, name="account_email_verification_sent"),
     re_path(r"^confirm-email/(?P<key>[-:\w]+)/$", allauth.confirm_email, name="account_confirm_email"),
     path("password/change/", allauth.password_change, name="account_change_password"),
@@ -31,7 +31,9 @@ _account: list[URLPattern | URLResolver] = [
         name="account_reset_password_from_key_done",
     ),
     path("second-factor/", include("allauth.mfa.urls")),
-    path("sessions/", include("allauth.usersessions.urls")),
+    path("sessions/", views.sessions, name="usersessions_list"),
+    path("sessions/end-others/", views.end_other_sessions, name="sessions_end_others"),
+    path("sessions/<int:session_id>/end/", views.end_session, name="session_end"),
 ]
 
 pages: list[URLPattern | URLResolver] = [

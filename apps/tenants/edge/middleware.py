@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 
+from apps.accounts.browsers import note_use
 from apps.observability import context, metrics
 from apps.problems import Forbidden, Problem
 from apps.tenants import audit, audit_content, policy
@@ -210,11 +211,18 @@ def _principal(request: HttpRequest) -> Principal | None:
     """Raises the problem of a credential that is not accepted, and what the database raises."""
     credential = credentials.bearer_of(request)
     if credential is None:
-        return credentials.principal_of_session(request) if settings.SESSION_COOKIE_NAME in request.COOKIES else None
+        return _principal_of_session(request) if settings.SESSION_COOKIE_NAME in request.COOKIES else None
     request.user = AnonymousUser()
     principal = credentials.principal_of_credential(credential)
     credentials.require_scope(principal, credentials.scope_of_path(request.path))
     request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
+    return principal
+
+
+def _principal_of_session(request: HttpRequest) -> Principal | None:
+    principal = credentials.principal_of_session(request)
+    if principal is not None:
+        note_use(request.session.session_key, audit.address.get())
     return principal
 
 
