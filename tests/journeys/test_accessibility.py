@@ -130,8 +130,9 @@ def test_pages_of_a_person_are_accessible(chat: Chat) -> None:
     chat.lane("coder").get_by_role("button", name="Why this model").click()
     expect(chat.page.get_by_role("dialog")).to_be_visible()
     checked(chat.page)
-    chat.open("/settings/keys/")
-    checked(chat.page)
+    for path in ("/settings/keys/", "/account/sessions/", "/account/email/"):
+        chat.open(path)
+        checked(chat.page)
 
 
 def test_every_control_is_reached_by_tab_with_visible_focus(chat: Chat) -> None:
