@@ -153,7 +153,7 @@ TENANTS = _site(
                 "Access",
                 "manage",
                 ("API keys", "key", "tenants_apikey"),
-                ("Company sign-in", "passkey", "tenants_identityprovider"),
+                ("Identity providers", "passkey", "tenants_identityprovider"),
                 ("Own providers", "dns", "routing_provider"),
                 ("Own models", "smart_toy", "routing_languagemodel"),
                 ("Flags", "flag", "tenants_flag"),

@@ -352,6 +352,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True
+FORMAT_MODULE_PATH = "chatproject.formats"
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [ROOT / "static"]

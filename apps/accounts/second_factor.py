@@ -1,5 +1,6 @@
 """Whether somebody has a second factor, and whether a code proves it."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from allauth.mfa.models import Authenticator
@@ -13,6 +14,12 @@ _PROVING = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 def has_second_factor(user_id: UUID) -> bool:
     """Whether the person set up an authenticator app or a passkey. Recovery codes alone are none."""
     return bool(Authenticator.objects.filter(user_id=user_id, type__in=_PROVING).exists())
+
+
+def having_second_factor(user_ids: Collection[UUID]) -> set[UUID]:
+    """Those of these people who have one."""
+    rows = Authenticator.objects.filter(user_id__in=user_ids, type__in=_PROVING)
+    return set(rows.values_list("user_id", flat=True))
 
 
 def check_code(user_id: UUID, code: str) -> None:

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from apps.accounts.models import User
 from apps.billing import services
+from apps.billing.admin_amounts import InDollars, shown
 from apps.billing.models import LedgerEntry, Quota
 from apps.tenants.admin_changes import ALIAS
 from apps.tenants.admin_engine import EngineAdmin, ReadOnlyAdmin
@@ -19,24 +20,20 @@ from apps.tenants.policy import Action
 _LIMITS = ("parallel_calls", "requests_per_minute", "budget_day_nanousd", "budget_month_nanousd")
 
 
-class _InDollars:
-    """Amounts of a list in US dollars; a limit that is not set is a dash."""
+class _InDollars(InDollars):
+    """Amounts in US dollars; a limit that is not set is a dash."""
 
     @admin.display(description="budget a day", ordering="budget_day_nanousd")
     def budget_day(self, quota: Quota) -> str | None:
-        return _usd(quota.budget_day_nanousd)
+        return shown(quota.budget_day_nanousd)
 
     @admin.display(description="budget a month", ordering="budget_month_nanousd")
     def budget_month(self, quota: Quota) -> str | None:
-        return _usd(quota.budget_month_nanousd)
+        return shown(quota.budget_month_nanousd)
 
     @admin.display(description="amount", ordering="amount_nanousd")
     def amount(self, entry: LedgerEntry) -> str | None:
-        return _usd(entry.amount_nanousd)
-
-
-def _usd(nanousd: int | None) -> str | None:
-    return None if nanousd is None else f"$ {services.usd(nanousd)}"
+        return shown(entry.amount_nanousd)
 
 
 @admin.register(Quota)
@@ -49,7 +46,7 @@ class QuotaAdmin(_InDollars, EngineAdmin[Quota]):
     autocomplete_fields = ("tenant", "user")
     fieldsets = (
         (None, {"fields": ("tenant", "user")}),
-        ("Limits; an empty one is none. Budgets are in nano-dollars: 1000000000 is one dollar", {"fields": _LIMITS}),
+        ("Limits; an empty one is none", {"fields": _LIMITS}),
     )
 
     def save_model(self, request: HttpRequest, obj: Quota, form: Any, change: bool) -> None:
@@ -89,7 +86,8 @@ class MembersQuotaForm(ScopedForm[Quota]):
         for name in _LIMITS:
             most, asked = getattr(own, name, None), self.cleaned_data.get(name)
             if most is not None and asked is not None and asked > most:
-                self.add_error(name, forms.ValidationError(f"The workspace itself has {most}."))
+                told = shown(most) if name.endswith("_nanousd") else most
+                self.add_error(name, forms.ValidationError(f"The workspace itself has {told}."))
         return cleaned
 
 
@@ -105,7 +103,7 @@ class MembersQuotaAdmin(_InDollars, ScopedAdmin[Quota]):
     search_fields = ("user__email",)
     fieldsets = (
         (None, {"fields": ("user",)}),
-        ("Limits; an empty one is none. Budgets are in nano-dollars: 1000000000 is one dollar", {"fields": _LIMITS}),
+        ("Limits; an empty one is none", {"fields": _LIMITS}),
     )
 
     @admin.display(description="whose")

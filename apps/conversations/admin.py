@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 
+from apps.billing.admin_amounts import shown
 from apps.conversations.models import Generation, Worker
 from apps.tenants.admin_engine import ReadOnlyAdmin
 
@@ -27,7 +28,7 @@ class GenerationAdmin(ReadOnlyAdmin[Generation]):
         "claims",
         "finish_reason",
         "error_code",
-        "cost_nanousd",
+        "cost",
     )
     list_filter = ("state",)
     list_select_related = ("tenant",)
@@ -49,6 +50,10 @@ class GenerationAdmin(ReadOnlyAdmin[Generation]):
         "error_code",
         "error_message",
         "usage",
-        "cost_nanousd",
+        "cost",
         "route",
     )
+
+    @admin.display(description="cost", ordering="cost_nanousd")
+    def cost(self, generation: Generation) -> str | None:
+        return shown(generation.cost_nanousd)

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Model
 from django.http import HttpRequest
 
+from apps.billing.admin_amounts import InDollars, shown
 from apps.routing import provider_keys
 from apps.routing.errors import ProviderAddressRefused
 from apps.routing.models import Deployment, LanguageModel, Price, Provider
@@ -136,18 +137,35 @@ class DeploymentAdmin(CatalogueAdmin[Deployment]):
 
 
 @admin.register(Price)
-class PriceAdmin(CatalogueAdmin[Price]):
-    list_display = (
-        "deployment",
-        "tenant",
-        "input_nanousd_per_mtok",
-        "cached_input_nanousd_per_mtok",
-        "output_nanousd_per_mtok",
-        "free",
-        "valid_from",
-    )
-    list_select_related = ("deployment", "tenant")
+class PriceAdmin(InDollars, CatalogueAdmin[Price]):
+    """What deployments cost, in US dollars per million tokens."""
+
+    list_display = ("deployment", "provider", "tenant", "input", "cached_input", "output", "free", "valid_from")
+    list_select_related = ("deployment__provider", "tenant")
     search_fields = ("deployment__upstream_model",)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if db_field.name == "deployment":
+            field.queryset = Deployment.objects.using(ALIAS).select_related("provider").order_by("upstream_model")
+            field.label_from_instance = lambda one: f"{one.upstream_model} at {one.provider.name}"
+        return field
+
+    @admin.display(description="provider")
+    def provider(self, price: Price) -> str:
+        return price.deployment.provider.name
+
+    @admin.display(description="input, per million", ordering="input_nanousd_per_mtok")
+    def input(self, price: Price) -> str | None:
+        return shown(price.input_nanousd_per_mtok)
+
+    @admin.display(description="cached input", ordering="cached_input_nanousd_per_mtok")
+    def cached_input(self, price: Price) -> str | None:
+        return shown(price.cached_input_nanousd_per_mtok)
+
+    @admin.display(description="output, per million", ordering="output_nanousd_per_mtok")
+    def output(self, price: Price) -> str | None:
+        return shown(price.output_nanousd_per_mtok)
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Lists yes, changes no."""

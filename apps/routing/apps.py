@@ -7,3 +7,7 @@ class RoutingConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.routing import provider_keys  # noqa: F401 - names the column that it seals
+        from apps.routing.selectors import models_by_tier
+        from apps.tenants.tiers import who_tells_tiers
+
+        who_tells_tiers(models_by_tier)

@@ -81,7 +81,7 @@ class Deployment(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.upstream_model} at {self.provider_id}"
+        return self.upstream_model
 
 
 class Price(models.Model):

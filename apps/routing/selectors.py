@@ -103,6 +103,14 @@ def models_for(principal: Principal) -> list[ModelCard]:
     return [card(model) for model in catalogue_for(principal).models.values()]
 
 
+def models_by_tier(tenant_id: UUID) -> dict[str, list[str]]:
+    """Names of the models the tenant may use, by tier."""
+    found: dict[str, list[str]] = {}
+    for model in catalogue(tenant_id).models.values():
+        found.setdefault(model.tier, []).append(model.name)
+    return found
+
+
 def cards(tenant_id: UUID) -> dict[str, ModelCard]:
     """Cards of all models the tenant may use, by slug: for what was answered, whoever reads it."""
     return {slug: card(model) for slug, model in catalogue(tenant_id).models.items()}

@@ -160,13 +160,53 @@ class InvitationAdmin(ReadOnlyAdmin[Invitation]):
     ordering = ("-created_at",)
 
 
+class RuleForm(EngineForm[ModelRule]):
+    """Roles and teams are chosen by name."""
+
+    roles = forms.MultipleChoiceField(
+        choices=Membership.Role.choices, required=False, widget=forms.CheckboxSelectMultiple
+    )
+    teams = forms.ModelMultipleChoiceField(
+        queryset=Team.objects.none(), required=False, widget=forms.CheckboxSelectMultiple
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields.get("teams")
+        if isinstance(field, forms.ModelMultipleChoiceField):
+            field.queryset = Team.objects.using(ALIAS).filter(tenant_id=self.instance.tenant_id).order_by("name")
+
+    def clean_teams(self) -> list[UUID]:
+        return sorted(team.id for team in self.cleaned_data["teams"])
+
+
 @admin.register(ModelRule)
 class ModelRuleAdmin(EngineAdmin[ModelRule]):
-    list_display = ("tier", "tenant", "roles", "teams")
+    form = RuleForm
+    list_display = ("tier", "tenant", "for_roles", "for_teams")
     list_select_related = ("tenant",)
     search_fields = ("tier", "tenant__slug")
     autocomplete_fields = ("tenant",)
-    fields = ("tenant", "tier", "roles", "teams")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Teams are those of the rule's tenant, so there must be one first."""
+        return ("tenant", "tier", "roles", "teams") if obj is not None else ("tenant", "tier", "roles")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("tenant",) if obj is not None else ()
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in RuleForm.declared_fields:
+            return RuleForm.declared_fields[db_field.name]
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    @admin.display(description="roles")
+    def for_roles(self, rule: ModelRule) -> str:
+        return ", ".join(str(Membership.Role(role).label) for role in rule.roles if role in Membership.Role.values)
+
+    @admin.display(description="teams")
+    def for_teams(self, rule: ModelRule) -> int:
+        return len(rule.teams)
 
     def has_delete_permission(self, request: HttpRequest, obj: ModelRule | None = None) -> bool:
         return True
@@ -221,46 +261,63 @@ class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
     ordering = ("-at", "-seq")
 
 
+def _tenants(count: int) -> str | None:
+    return f"{count} tenant{'' if count == 1 else 's'}" if count else None
+
+
 class FlagForm(EngineForm[Flag]):
     """The tenants of a flag are chosen by name."""
 
-    tenants = forms.ModelMultipleChoiceField(queryset=Tenant.objects.none(), required=False)
+    tenants = forms.ModelMultipleChoiceField(queryset=Tenant.objects.none(), required=False, label="On for")
+    off_for = forms.ModelMultipleChoiceField(
+        queryset=Tenant.objects.none(), required=False, label="Off for", help_text="Whatever the rest says."
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        field = self.fields["tenants"]
-        assert isinstance(field, forms.ModelMultipleChoiceField)  # noqa: S101 - declared above
-        field.queryset = Tenant.objects.using(ALIAS).filter(deleted_at=None).order_by("name")
+        for name in ("tenants", "off_for"):
+            field = self.fields[name]
+            assert isinstance(field, forms.ModelMultipleChoiceField)  # noqa: S101 - declared above
+            field.queryset = Tenant.objects.using(ALIAS).filter(deleted_at=None).order_by("name")
 
     def clean_tenants(self) -> list[UUID]:
         return sorted(tenant.id for tenant in self.cleaned_data["tenants"])
 
+    def clean_off_for(self) -> list[UUID]:
+        return sorted(tenant.id for tenant in self.cleaned_data["off_for"])
+
 
 @admin.register(Flag)
 class FlagAdmin(EngineAdmin[Flag]):
-    """A feature that is on for nobody, for everybody, for some tenants, or for a part of all tenants."""
+    """A feature that is on for nobody, for everybody, for all but some tenants, for some, or for a part of them."""
 
     form = FlagForm
-    list_display = ("name", "everyone", "percent", "on_for", "note", "modified")
+    list_display = ("name", "note", "everyone", "on_for", "not_for", "percent", "modified")
     search_fields = ("name", "note")
-    fields = ("name", "everyone", "tenants", "percent", "note")
+    fields = ("name", "note", "everyone", "tenants", "off_for", "percent")
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> type[BaseForm[Flag]]:
         form: type[BaseForm[Flag]] = super().get_form(request, obj, change=change, **kwargs)
         form.base_fields["percent"].help_text = "Of the tenants, from 0.0 to 99.9. A tenant is always on the same side."
-        form.base_fields["everyone"].help_text = "Yes or No overrides all the rest."
+        everyone = form.base_fields["everyone"]
+        everyone.help_text = "All tenants but those that are named under “Off for”."
+        everyone.widget.choices = [("unknown", "As said below"), ("true", "On"), ("false", "Off")]
         return form
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "tenants":
-            return FlagForm.declared_fields["tenants"]
+        if db_field.name in FlagForm.declared_fields:
+            return FlagForm.declared_fields[db_field.name]
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
-    @admin.display(description="tenants")
-    def on_for(self, flag: Flag) -> int:
-        return len(flag.tenants)
+    @admin.display(description="on for")
+    def on_for(self, flag: Flag) -> str | None:
+        return _tenants(len(flag.tenants))
+
+    @admin.display(description="off for")
+    def not_for(self, flag: Flag) -> str | None:
+        return _tenants(len(flag.off_for))
 
     def changed(self, form: Any) -> list[str]:
         return [*super().changed(form), "modified"]

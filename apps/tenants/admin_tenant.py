@@ -36,8 +36,12 @@ class OwnTenantAdmin(ScopedAdmin[Tenant]):
     view_action, change_action = Action.TENANT_READ, Action.TENANT_CHANGE
     tenant_lookup = "id"
     list_display = ("name", "slug", "plan", "requires_second_factor", "created_at")
-    fields = ("name", "slug", "plan", "allowed_models", "requires_second_factor", "created_at")
-    readonly_fields = ("slug", "plan", "allowed_models", "created_at")
+    fields = ("name", "slug", "plan", "offered", "requires_second_factor", "created_at")
+    readonly_fields = ("slug", "plan", "offered", "created_at")
+
+    @admin.display(description="models")
+    def offered(self, tenant: Tenant) -> str:
+        return ", ".join(tenant.allowed_models or []) or "every model that is offered to it"
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return redirect(reverse("manage:tenants_tenant_change", args=[caller(request).tenant_id]))
@@ -208,7 +212,7 @@ class OwnRuleAdmin(ScopedAdmin[ModelRule]):
 
     @admin.display(description="roles")
     def for_roles(self, rule: ModelRule) -> str:
-        return ", ".join(rule.roles)
+        return ", ".join(str(Membership.Role(role).label) for role in rule.roles if role in Membership.Role.values)
 
     @admin.display(description="teams")
     def for_teams(self, rule: ModelRule) -> int:

@@ -146,6 +146,7 @@ class MemberSummary:
     suspended_at: datetime | None
     is_you: bool
     is_awaited: bool = False  # a directory has named them, and they have not come yet
+    has_second_factor: bool = False
 
 
 @dataclass(frozen=True, slots=True)

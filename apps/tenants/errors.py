@@ -3,6 +3,7 @@
 Problem
 ├── NotFound                 no such key for this caller
 ├── Forbidden
+│   ├── FeatureOff           operators have switched this off for the tenant
 │   └── InsufficientScope    the key was not made for this door
 ├── Unauthenticated
 │   └── CredentialRefused    a token or key that proves nothing, or nothing any more
@@ -24,6 +25,7 @@ from apps.problems import Conflict, Forbidden, Invalid, NotFound, Problem, Unaut
 
 __all__ = [
     "CredentialRefused",
+    "FeatureOff",
     "InsufficientScope",
     "InvalidApiKey",
     "InvalidInvitation",
@@ -42,6 +44,12 @@ class CredentialRefused(Unauthenticated):
     """The token or key is malformed, unknown, expired or revoked, or its person or tenant is not active."""
 
     code = "invalid_credentials"
+
+
+class FeatureOff(Forbidden):
+    """Operators have switched this part of the product off for the tenant."""
+
+    code = "feature_off"
 
 
 class InsufficientScope(Forbidden):

@@ -24,9 +24,10 @@ from apps.accounts.errors import InvalidAccount
 from apps.accounts.oidc_errors import AccountExists, SignInRefused
 from apps.outbound import Policy, Refused
 from apps.problems import Conflict, Invalid
-from apps.tenants import audit, provider_secrets, provisioning, selectors
+from apps.tenants import audit, features, provider_secrets, provisioning, selectors
 from apps.tenants.contracts import Principal
 from apps.tenants.errors import NotFound
+from apps.tenants.features import Feature
 from apps.tenants.models import IdentityProvider, Membership, Tenant
 from apps.tenants.policy import Action, require
 from apps.tenants.scope import tenant_scope
@@ -90,10 +91,10 @@ class Person:
 
 
 def by_slug(slug: str) -> Provider | None:
-    """The enabled provider with this sign-in name, of an active tenant; read across tenants."""
+    """The enabled provider with this sign-in name, of an active tenant that may use it; read across tenants."""
     rows = IdentityProvider.objects.using("engine").filter(slug=slug.strip().lower()[:60], enabled=True)
     row = rows.filter(tenant__status=Tenant.Status.ACTIVE, tenant__deleted_at=None).first()
-    return _provider(row) if row else None
+    return _provider(row) if row and features.is_on(Feature.COMPANY_SIGN_IN, row.tenant_id) else None
 
 
 def secret_of(provider: Provider) -> str:
@@ -110,8 +111,9 @@ def providers(principal: Principal) -> list[Provider]:
 
 
 def add(principal: Principal, change: Change) -> Provider:
-    """Set up a provider. Raises `Forbidden`, `InvalidIdentityProvider`, `Conflict` at the limit."""
+    """Set up a provider. Raises `Forbidden`, `FeatureOff`, `InvalidIdentityProvider`, `Conflict` at the limit."""
     require(principal, Action.IDENTITY_MANAGE)
+    features.require(Feature.COMPANY_SIGN_IN, principal.tenant_id)
     change = _checked(change, kept=None)
     row = IdentityProvider(id=uuid7(), tenant_id=principal.tenant_id, slug=change.slug, kind=change.kind)
     _apply(row, change)
@@ -133,9 +135,10 @@ def change(principal: Principal, provider_id: UUID, change: Change) -> Provider:
     """Change a provider; sign-in name and kind stay. Another issuer, directory or client demands the secret again.
 
     Under another issuer the same subject is somebody else, so who signed in so far is forgotten with it.
-    Raises `Forbidden`, `NotFound`, `InvalidIdentityProvider`.
+    Raises `Forbidden`, `FeatureOff`, `NotFound`, `InvalidIdentityProvider`.
     """
     require(principal, Action.IDENTITY_MANAGE)
+    features.require(Feature.COMPANY_SIGN_IN, principal.tenant_id)
     with tenant_scope(principal.tenant_id):
         row = _mine(principal, provider_id)
         change = _checked(replace(change, slug=row.slug, kind=row.kind), kept=row)

@@ -14,6 +14,7 @@ from django.core.validators import validate_email
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from apps.accounts import second_factor
 from apps.accounts import selectors as accounts
 from apps.accounts import services as account_services
 from apps.accounts.contracts import is_storable
@@ -36,7 +37,8 @@ _RANKS = {role: rank for rank, role in enumerate(reversed(Role))}
 def members(principal: Principal) -> list[MemberSummary]:
     """Everybody who belongs to the tenant, suspended ones too, by name."""
     with tenant_scope(principal.tenant_id):
-        rows = Membership.objects.filter(tenant_id=principal.tenant_id).select_related("user", "provisioned")
+        rows = list(Membership.objects.filter(tenant_id=principal.tenant_id).select_related("user", "provisioned"))
+        protected = second_factor.having_second_factor([row.user_id for row in rows])
         found = [
             MemberSummary(
                 id=row.id,
@@ -48,21 +50,22 @@ def members(principal: Principal) -> list[MemberSummary]:
                 suspended_at=None if joining.is_awaited(row) else row.suspended_at,
                 is_awaited=joining.is_awaited(row),
                 is_you=row.user_id == principal.user_id,
+                has_second_factor=row.user_id in protected,
             )
             for row in rows
         ]
     return sorted(found, key=lambda member: (member.suspended_at is not None, member.name.lower(), member.email))
 
 
-def change_role(principal: Principal, membership_id: UUID, role: str) -> None:
-    """Give a member another role. Raises `NotFound`, `Forbidden`, `offboarding.LastOwner`."""
+def change_role(principal: Principal, membership_id: UUID, role: str) -> str:
+    """Give a member another role; returns the earlier one. Raises `NotFound`, `Forbidden`, `offboarding.LastOwner`."""
     require(principal, Action.MEMBERS_MANAGE)
     with tenant_scope(principal.tenant_id):
         membership = _locked(principal, membership_id)
         _may_handle(principal, membership)
         _may_give(principal, role)
         if membership.role == role:
-            return
+            return role
         if membership.suspended_at is None:
             offboarding.keep_an_owner(membership)
         earlier, membership.role = membership.role, role
@@ -75,6 +78,7 @@ def change_role(principal: Principal, membership_id: UUID, role: str) -> None:
             data={"user_id": membership.user_id, "from": earlier, "to": role},
         )
     hints.recheck(hints.person(principal.tenant_id, membership.user_id))
+    return earlier
 
 
 def suspend(principal: Principal, membership_id: UUID) -> None:
@@ -85,8 +89,12 @@ def suspend(principal: Principal, membership_id: UUID) -> None:
     offboarding.offboard(principal, membership_id)
 
 
-def leave(principal: Principal) -> None:
-    """Leave the tenant oneself. Raises `offboarding.LastOwner`."""
+def leave(principal: Principal, confirmation: str) -> None:
+    """Leave the tenant oneself; all that rests on it ends. `confirmation` is the tenant's name, typed again.
+
+    Raises `InvalidTenant`, `offboarding.LastOwner`.
+    """
+    _confirmed(principal, confirmation, "You are still a member.")
     with tenant_scope(principal.tenant_id):
         own = Membership.objects.get(tenant_id=principal.tenant_id, user_id=principal.user_id)
     offboarding.offboard(principal, own.id)
@@ -119,9 +127,7 @@ def transfer(principal: Principal, membership_id: UUID, confirmation: str) -> No
     Raises `Forbidden`, `NotFound`, `InvalidTenant`.
     """
     require(principal, Action.TENANT_TRANSFER)
-    if confirmation.strip() != principal.tenant_name:
-        message = "Type the name of the workspace exactly as it is shown."
-        raise InvalidTenant("The workspace was not handed over.", fields={"confirmation": [message]})
+    _confirmed(principal, confirmation, "The workspace was not handed over.")
     with tenant_scope(principal.tenant_id):
         heir = _locked(principal, membership_id)
         own = Membership.objects.select_for_update().get(tenant_id=principal.tenant_id, user_id=principal.user_id)
@@ -281,6 +287,12 @@ def _use(found: OpenInvitation, user_id: UUID) -> None:
         target=("membership", membership.id),
         data={"invitation": found.id, "role": membership.role},
     )
+
+
+def _confirmed(principal: Principal, confirmation: str, otherwise: str) -> None:
+    if confirmation.strip() != principal.tenant_name:
+        message = "Type the name of the workspace exactly as it is shown."
+        raise InvalidTenant(otherwise, fields={"confirmation": [message]})
 
 
 def _locked(principal: Principal, membership_id: UUID) -> Membership:

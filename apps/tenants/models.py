@@ -83,6 +83,7 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = "API key"
         indexes = [models.Index(fields=["tenant", "user", "-created_at"], name="tenants_apikey_list")]
 
     def __str__(self) -> str:
@@ -262,6 +263,7 @@ class AuditEntry(models.Model):
     hash = models.BinaryField(max_length=32)
 
     class Meta:
+        verbose_name_plural = "audit entries"
         constraints = [
             models.UniqueConstraint(fields=["tenant", "seq"], nulls_distinct=False, name="tenants_auditentry_seq")
         ]
@@ -272,20 +274,25 @@ class AuditEntry(models.Model):
 
 
 class Flag(AbstractUserFlag):
-    """A feature flag that may be on for some tenants."""
+    """A feature flag that may be on for some tenants, or for all but some."""
 
     tenants = ArrayField(models.UUIDField(), default=list, blank=True)
+    off_for = ArrayField(models.UUIDField(), default=list, blank=True)
 
     def is_active(self, request: Any, read_only: bool = False) -> bool | None:
         """Whether the feature is on for a request: for its principal's tenant, or by what waffle asks of its person."""
         principal = getattr(request, "principal", None)
-        if self.pk and self.everyone is None and principal is not None:
-            # A part of all tenants, not of requests: the other rules of waffle would roll dice for each.
-            return self.is_on_for(principal.tenant_id) or self._is_active_for_user(request) or False
-        return super().is_active(request, read_only)
+        if not self.pk or principal is None:
+            return super().is_active(request, read_only)
+        # A part of all tenants, not of requests: the other rules of waffle would roll dice for each.
+        if self.everyone is None and principal.tenant_id not in self.off_for and self._is_active_for_user(request):
+            return True
+        return self.is_on_for(principal.tenant_id)
 
     def is_on_for(self, tenant_id: UUID) -> bool:
         """Whether the feature is on for a whole tenant. A tenant is always on the same side of a percentage."""
+        if tenant_id in self.off_for:
+            return False
         if self.everyone is not None:
             return bool(self.everyone)
         if tenant_id in self.tenants:

@@ -67,7 +67,7 @@ def offboard(by: Principal | audit.Actor, membership_id: UUID) -> OffBoarded:
         audit.record(
             tenant_id,
             actor,
-            "member.off_boarded",
+            "member.left" if isinstance(by, Principal) and membership.user_id == by.user_id else "member.off_boarded",
             target=("membership", membership_id),
             data={
                 "user_id": membership.user_id,

@@ -19,7 +19,7 @@ from apps.accounts import services as accounts
 from apps.accounts.contracts import is_storable
 from apps.problems import Forbidden
 from apps.streaming import hints
-from apps.tenants import audit, key_secrets, selectors
+from apps.tenants import audit, features, key_secrets, selectors
 from apps.tenants.contracts import NewApiKey, NewTenant, Principal, Scope, Via
 from apps.tenants.errors import InvalidApiKey, InvalidTenant, NotFound
 from apps.tenants.models import ApiKey, Membership, Tenant
@@ -122,7 +122,8 @@ def create_api_key(
     """Make a key that speaks for the caller in this tenant. The secret is in the answer and nowhere else.
 
     `actor` is who makes it, where that is not the person it speaks for.
-    Raises `InvalidApiKey`; `Forbidden` for viewers and for callers that are themselves a key.
+    Raises `InvalidApiKey`; `Forbidden` for viewers and for callers that are themselves a key; `FeatureOff` for a
+    directory's key where the tenant has no directory.
     """
     if principal.via in (Via.API_KEY, Via.OAUTH):  # it would outlive what was given, or open more
         raise Forbidden("A key cannot make another key. Sign in to make one.")
@@ -135,6 +136,7 @@ def create_api_key(
         wrong["scopes"] = [f"Unknown: {', '.join(unknown)[:200]}. Known: {', '.join(Scope)}."]
     elif Scope.SCIM in scopes:
         require(principal, Action.PROVISION)
+        features.require(features.Feature.DIRECTORY, principal.tenant_id)
         if set(scopes) != {Scope.SCIM}:
             wrong["scopes"] = ["A directory's key opens the directory's doors alone. Choose no other with it."]
     if expires_at is not None and expires_at <= datetime.now(UTC):

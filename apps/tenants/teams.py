@@ -42,8 +42,8 @@ def create_team(principal: Principal, name: str) -> UUID:
     return team.id
 
 
-def rename_team(principal: Principal, team_id: UUID, name: str) -> None:
-    """Raises `NotFound`, `InvalidTeam`, `Conflict`."""
+def rename_team(principal: Principal, team_id: UUID, name: str) -> str:
+    """Returns the earlier name. Raises `NotFound`, `InvalidTeam`, `Conflict`."""
     require(principal, Action.TEAMS_MANAGE)
     name = _checked(name)
     with tenant_scope(principal.tenant_id):
@@ -51,6 +51,7 @@ def rename_team(principal: Principal, team_id: UUID, name: str) -> None:
         earlier, team.name = team.name, name
         _save(team, update_fields=["name"])
         _record(principal, "team.renamed", team_id, **{"from": earlier, "to": name})
+    return earlier
 
 
 def delete_team(principal: Principal, team_id: UUID) -> None:

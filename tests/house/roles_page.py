@@ -17,7 +17,7 @@ ROLE_NAMES = {
     Role.VIEWER: "Viewer",
 }
 WORDS = {
-    Action.SELF: "See who one is; keep one's own sessions, second factor and programs",
+    Action.SELF: "See who one is; keep one's own sessions, second factor and programs; leave",
     Action.CHAT_READ: "Read one's own chats",
     Action.CHAT_ASK: "Ask models; stop and repeat answers",
     Action.CHAT_KEEP: "Rename, delete and restore one's own chats",
@@ -54,7 +54,8 @@ Beyond the table:
 
 - Nobody gives a role above their own, and nobody changes somebody above themself. An administrator can neither make an
   owner nor touch one.
-- Nobody changes their own role. The last owner can neither leave nor be suspended or demoted.
+- Nobody changes their own role. Everybody may leave, by typing the workspace's name; the last owner can neither leave
+  nor be suspended or demoted.
 - An API key and a program's sign-in speak for their person: they may what the person's role may at that moment, or
   less. They make no further keys.
 - A key restricted to scopes opens those doors alone: `chat` is `/v1/` and the socket, `manage` is `/api/`, `scim` is

@@ -60,5 +60,5 @@ def test_message_title_names_and_workspace_stay_text(browser_of: BrowserOf, open
     page.get_by_label("Name", exact=True).fill(NAME)
     page.get_by_role("button", name="Make the key").click()
     expect(page.get_by_role("rowheader", name=NAME)).to_be_visible()
-    expect(page.get_by_text(f"in {TENANT}")).to_be_visible()
+    expect(page.get_by_text(f"speak for you in {TENANT}")).to_be_visible()
     untouched(chat)

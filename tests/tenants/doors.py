@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts.edge import urls as accounts
+from apps.tenants.admin_sites import manage
 from apps.tenants.contracts import Principal
 from apps.tenants.edge import urls as tenants
 from apps.tenants.edge.pages import person_required
@@ -71,6 +72,7 @@ urlpatterns = [
     path("v1/fail/<how>", failing),
     path("v1/fail-async/<how>", failing_async),
     path("admin/", admin.site.urls),
+    path("manage/", manage.urls),
 ]
 
 handler400 = "apps.tenants.edge.problems.bad_request"

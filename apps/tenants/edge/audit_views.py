@@ -20,7 +20,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.tenants import audit_log
+from apps.tenants import audit_log, membership
 from apps.tenants.audit_log import Entry, Wanted
 from apps.tenants.contracts import Principal
 from apps.tenants.edge.pages import person_required
@@ -39,6 +39,21 @@ _VIA = {
     "command": "on the command line",
     "job": "by the system",
 }
+# What the filter offers: how actions begin, and what they are about. Whole actions are taken, too.
+_KINDS = {
+    "member.": "Members: joined, left, roles, suspended",
+    "invitation.": "Invitations",
+    "team.": "Teams",
+    "model_rule.": "Model rules",
+    "tenant.": "The workspace itself",
+    "api_key.": "API keys",
+    "identity_provider.": "Identity providers",
+    "session.": "Sessions",
+    "quota.": "Quotas",
+    "audit.": "Reading this log",
+}
+# What of an entry's data says at a glance which thing it is about.
+_NAMING = ("email", "name", "tier", "user_name", "slug")
 _TARGET = re.compile(r"\A[a-z_]{1,60}(:[^\x00\ud800-\udfff]{1,64})?\Z")
 _STORABLE = re.compile(r"\A[^\x00\ud800-\udfff]*\Z")
 
@@ -166,15 +181,17 @@ def audit_page(request: HttpRequest, principal: Principal) -> HttpResponse:
     valid = form.is_valid()
     wanted = form.wanted() if valid else Wanted()
     page = audit_log.page(principal, wanted, before=_number(request.GET.get("before", "")), limit=_PAGE)
+    names = {str(member.id): member.name for member in membership.members(principal)}
     filters = {name: value for name in form.fields if (value := request.GET.get(name, ""))}
     context = {
         "form": form,
         "filtered": bool(filters),
-        "entries": [_shown(entry) for entry in page.entries],
+        "entries": [_shown(entry, names) for entry in page.entries],
         "older": urlencode({**filters, "before": page.next_before}) if page.next_before else "",
         "newest": urlencode(filters),
         "paged": "before" in request.GET,
         "principal": principal,
+        "kinds": _KINDS.items(),
     }
     return render(request, "tenants/audit.html", context, status=200 if valid else 400)
 
@@ -207,12 +224,15 @@ async def _lines(principal: Principal, export: audit_log.Export, form: str) -> A
         after = batch[-1].seq
 
 
-def _shown(entry: Entry) -> dict[str, Any]:
-    """An entry in words."""
+def _shown(entry: Entry, names: dict[str, str]) -> dict[str, Any]:
+    """An entry in words. `names` are the members' by their memberships' ids."""
     words = entry.action.replace(".", " ").replace("_", " ").replace("api key", "API key")
+    words = words.replace("off boarded", "off-boarded")
+    told = (value for name in _NAMING if isinstance(value := entry.data.get(name), str))
     return {
         "entry": entry,
         "words": words[:1].upper() + words[1:],
+        "whom": names.get(entry.target_id) or names.get(str(entry.data.get("membership"))) or next(told, ""),
         "via": _VIA.get(entry.via, entry.via),
         "target": f"{entry.target_kind.replace('_', ' ')} {entry.target_id}".strip(),
         "details": [(name.replace("_", " "), _told(value)) for name, value in entry.data.items()],

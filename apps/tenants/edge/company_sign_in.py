@@ -28,13 +28,14 @@ from apps.accounts.models import User
 from apps.accounts.oidc_client import ClientAdapter, CompanyProvider
 from apps.accounts.oidc_errors import SignInRefused
 from apps.problems import Forbidden
-from apps.tenants import identity_providers
+from apps.tenants import features, identity_providers
 from apps.tenants.contracts import SESSION_ARRIVING, SESSION_COMPANY, SESSION_TENANT, Principal
 from apps.tenants.edge.middleware import _BothWays
 from apps.tenants.edge.pages import person_required
 from apps.tenants.edge.problems import answer
 from apps.tenants.edge.throttle import SIGN_IN
 from apps.tenants.errors import NotFound
+from apps.tenants.features import Feature
 from apps.tenants.identity_providers import Provider
 from apps.tenants.policy import Action, opens, public
 
@@ -132,6 +133,7 @@ def connections(request: HttpRequest, principal: Principal) -> HttpResponse:
 def connect(request: HttpRequest, principal: Principal, provider_id: UUID) -> HttpResponse:
     """Begin to connect, for somebody who has just given their password."""
     _refuse_bound(request)
+    features.require(Feature.COMPANY_SIGN_IN, principal.tenant_id)
     provider = next((one for one in identity_providers.providers(principal) if one.id == provider_id), None)
     if provider is None or not provider.enabled:
         raise NotFound("There is no such sign-in.")
@@ -210,7 +212,8 @@ def _connections_page(
         if one.enabled or str(one.id) in known
     ]
     bound = SESSION_COMPANY in request.session
-    context = {"principal": principal, "rows": rows, "fault": fault, "bound": bound}
+    is_on = features.is_on(Feature.COMPANY_SIGN_IN, principal.tenant_id)
+    context = {"principal": principal, "rows": rows, "fault": fault, "bound": bound, "is_on": is_on}
     return render(request, "tenants/company_connections.html", context, status=status)
 
 

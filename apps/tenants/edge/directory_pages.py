@@ -10,10 +10,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from apps.problems import Forbidden, NotFound, Problem
-from apps.tenants import joining, provisioned, selectors, services
+from apps.tenants import features, joining, provisioned, selectors, services
 from apps.tenants.contracts import Principal, Scope
 from apps.tenants.edge.pages import person_required, show_problem
 from apps.tenants.edge.scim_answers import address
+from apps.tenants.features import Feature
 from apps.tenants.policy import Action, opens
 
 
@@ -47,6 +48,7 @@ def directory(request: HttpRequest, principal: Principal) -> HttpResponse:
         "join_address": request.build_absolute_uri("/join/"),
         "keys": [key for key in selectors.api_keys(principal) if Scope.SCIM in key.scopes],
         "kept": provisioned.counts(principal),
+        "is_on": features.is_on(Feature.DIRECTORY, principal.tenant_id),
         "form": form,
         "new_key": new_key,
     }

@@ -21,11 +21,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.problems import Problem
-from apps.tenants import identity_providers
+from apps.tenants import features, identity_providers
 from apps.tenants.contracts import Principal
 from apps.tenants.edge.pages import person_required, show_problem
 from apps.tenants.edge.rest import principal_of
 from apps.tenants.errors import NotFound
+from apps.tenants.features import Feature
 from apps.tenants.identity_providers import MAX_SECRET, ROLES, Change, Kind, Provider
 from apps.tenants.models import Membership
 from apps.tenants.policy import Action, opens
@@ -179,7 +180,13 @@ def providers_page(request: HttpRequest, principal: Principal) -> HttpResponse:
     return render(
         request,
         "tenants/identity_providers.html",
-        {"principal": principal, "providers": found, "form": form},
+        {
+            "principal": principal,
+            "providers": found,
+            "form": form,
+            "is_on": features.is_on(Feature.COMPANY_SIGN_IN, principal.tenant_id),
+            "address": f"{settings.BASE_URL}/sso/",
+        },
         status=status,
     )
 
@@ -204,7 +211,8 @@ def provider_page(request: HttpRequest, principal: Principal, provider_id: UUID)
         except Problem as problem:
             show_problem(form, problem)
             status = problem.status
-    context = {"principal": principal, "provider": provider, "form": form}
+    told = IdentityProviderSerializer(provider).data
+    context = {"principal": principal, "provider": provider, "addresses": told, "form": form}
     return render(request, "tenants/identity_provider.html", context, status=status)
 
 

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from apps.problems import Invalid
 from apps.tenants import membership, teams
 from apps.tenants.contracts import NewInvitation
 from apps.tenants.edge.invitations import invitation_address, send
@@ -55,6 +56,8 @@ class MemberView(APIView):
         given = self.Input(data=request.data)
         given.is_valid(raise_exception=True)
         principal, wanted = principal_of(request), given.validated_data
+        if not wanted:
+            raise Invalid("Nothing is to be changed: name `role`, `suspended` or both.")
         if "role" in wanted:
             membership.change_role(principal, membership_id, wanted["role"])
         if "suspended" in wanted:
@@ -65,6 +68,24 @@ class MemberView(APIView):
     @extend_schema(responses={204: None}, operation_id="members_suspend")
     def delete(self, request: Request, membership_id: UUID) -> Response:
         membership.suspend(principal_of(request), membership_id)
+        return Response(status=204)
+
+
+class LeaveView(APIView):
+    """Leave the workspace oneself. Keys, sign-ins and running answers end; what one wrote stays."""
+
+    actions = {"POST": Action.SELF}
+
+    @extend_schema_serializer(component_name="Leave")
+    class Input(serializers.Serializer[Any]):
+        confirmation = serializers.CharField(max_length=200, help_text="The workspace's name, typed again.")
+
+    @extend_schema(request=Input, responses={204: None}, operation_id="members_leave")
+    def post(self, request: Request) -> Response:
+        given = self.Input(data=request.data)
+        given.is_valid(raise_exception=True)
+        membership.leave(principal_of(request), given.validated_data["confirmation"])
+        request._request.session.flush()  # else its end would be saved over
         return Response(status=204)
 
 
@@ -292,5 +313,7 @@ class TenantView(APIView):
     def patch(self, request: Request) -> Response:
         given = self.Input(data=request.data)
         given.is_valid(raise_exception=True)
+        if not given.validated_data:
+            raise Invalid("Nothing is to be changed: name `name`, `requires_second_factor` or both.")
         teams.change_tenant(principal_of(request), **given.validated_data)
         return Response(TenantSerializer(teams.tenant(principal_of(request))).data)

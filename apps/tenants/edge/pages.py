@@ -25,7 +25,7 @@ from apps.tenants.edge.entering import enter
 from apps.tenants.edge.forms import ApiKeyForm
 from apps.tenants.edge.problems import headers_of
 from apps.tenants.edge.throttle import SIGN_IN, SIGN_UP
-from apps.tenants.policy import Action, opens, public
+from apps.tenants.policy import Action, allows, opens, public
 
 P = ParamSpec("P")
 PersonsView = Callable[Concatenate[HttpRequest, Principal, P], HttpResponse]
@@ -123,7 +123,13 @@ def api_keys(request: HttpRequest, principal: Principal) -> HttpResponse:
         except Problem as problem:
             show_problem(form, problem)
             status = problem.status
-    context = {"keys": selectors.api_keys(principal), "form": form, "new_key": new_key, "principal": principal}
+    context = {
+        "keys": selectors.api_keys(principal),
+        "form": form,
+        "new_key": new_key,
+        "principal": principal,
+        "makes": allows(principal.role, Action.KEYS_MAKE),
+    }
     return render(request, "tenants/api_keys.html", context, status=status)
 
 

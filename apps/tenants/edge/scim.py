@@ -12,7 +12,7 @@ from uuid import UUID
 from django.http import HttpRequest, HttpResponse
 
 from apps.problems import NotFound, Problem, Unauthenticated
-from apps.tenants import provisioned, provisioned_teams, provisioning
+from apps.tenants import features, provisioned, provisioned_teams, provisioning
 from apps.tenants.contracts import Principal, Scope, Via
 from apps.tenants.edge import scim_answers as answers
 from apps.tenants.edge import scim_discovery as discovery
@@ -20,6 +20,7 @@ from apps.tenants.edge.credentials import require_scope
 from apps.tenants.edge.parsers import parse_json
 from apps.tenants.edge.scim_answers import Projection
 from apps.tenants.errors import PayloadTooLarge
+from apps.tenants.features import Feature
 from apps.tenants.policy import Action, opens
 from apps.tenants.provisioned import MAX_PAGE, Page, Query
 from apps.tenants.scim_filter import parse_attribute, parse_filter
@@ -72,6 +73,7 @@ def directory_door(*methods: str) -> Callable[[DirectorysView[P]], Callable[Conc
             if principal is None or not bearer or principal.via is not Via.API_KEY:
                 raise Unauthenticated("Send the directory's key as `Authorization: Bearer ...`.")
             require_scope(principal, Scope.SCIM)
+            features.require(Feature.DIRECTORY, principal.tenant_id)
             method = "GET" if request.method == "HEAD" else request.method
             if method not in methods:
                 raise MethodNotAllowed(f"Only {', '.join(methods)} can be done here.")
