@@ -7,6 +7,7 @@ from typing import Any, cast
 from urllib.parse import urlencode
 
 from django import forms
+from django.db import connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -207,6 +208,9 @@ def audit_export(request: HttpRequest, principal: Principal) -> HttpResponse:
 
 def _export(principal: Principal, wanted: Wanted, form: str) -> StreamingHttpResponse:
     export = audit_log.begin_export(principal, wanted, form)
+    # This thread's connection would be held until the last line is sent, while each batch needs one: as many exports
+    # as the pool has connections would wait for each other.
+    connections["default"].close()
     name = f"audit-{slugify(principal.tenant_name) or 'workspace'}-{datetime.now(UTC):%Y%m%d}.{form}"
     return StreamingHttpResponse(
         _lines(principal, export, form),
