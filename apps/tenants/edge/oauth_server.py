@@ -7,10 +7,11 @@ token family, a code and a refresh token are good for one use however many come 
 
 import hashlib
 import json
+from base64 import b64decode
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_plus, urlsplit
 from uuid import UUID
 
 from allauth.account.models import EmailAddress
@@ -219,6 +220,8 @@ class RevokeView(views.RevokeView):  # type: ignore[misc]
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         _set_up()
         kept = stored(request.POST.get("token", ""), Token.Type.ACCESS_TOKEN, Token.Type.REFRESH_TOKEN)
+        if kept is not None and _programs_named(request) != {kept.client_id}:  # allauth does not compare them
+            return _refused("unauthorized_client", "The token was given to another program.")
         principal, grant = (speaks_for(kept), Grant.of(kept)) if kept is not None else (None, None)
         answer: HttpResponse = super().post(request, *args, **kwargs)
         gone = kept is not None and not Token.objects.filter(pk=kept.pk).exists()
@@ -248,6 +251,18 @@ def _person(request: HttpRequest) -> Principal:
     if principal is None or principal.via is not Via.SESSION:
         raise Forbidden("You are not a member of an active workspace. Ask its owner to add you.")
     return principal
+
+
+def _programs_named(request: HttpRequest) -> set[str]:
+    """Whom a request says to come from, in its body and in its headers."""
+    scheme, _, sent = request.headers.get("Authorization", "").partition(" ")
+    named = {request.POST["client_id"]} if "client_id" in request.POST else set()
+    if scheme.lower() == "basic":
+        try:
+            named.add(unquote_plus(b64decode(sent, validate=True).decode().partition(":")[0]))
+        except ValueError:
+            named.add("")
+    return named
 
 
 def _fault(request: HttpRequest) -> str:
