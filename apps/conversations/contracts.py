@@ -119,6 +119,7 @@ class QuestionRow:
 class AnswerRow:
     """One lane's answer to one question; `text` is empty while the generation runs (its stream has it)."""
 
+    tenant_id: UUID
     lane: int
     generation_id: UUID
     message_id: UUID

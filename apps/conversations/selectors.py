@@ -183,6 +183,7 @@ def _turn_rows(turns: Iterable[Turn], cards: dict[str, ModelCard]) -> list[TurnR
 def _answer(row: Generation, cards: dict[str, ModelCard]) -> AnswerRow:
     card = cards.get(row.model_slug)
     return AnswerRow(
+        tenant_id=row.tenant_id,
         lane=row.lane_position,
         generation_id=row.id,
         message_id=row.message_id,

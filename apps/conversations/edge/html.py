@@ -8,7 +8,7 @@ from apps.markdown import RENDERER_VERSION, render
 
 
 def rendered_answer(answer: AnswerRow) -> str:
-    """The answer's safe HTML. The cache key holds the text's digest, so a changed text is another entry.
+    """The answer's safe HTML. The cache key holds the tenant, and the text's digest: a changed text is another entry.
 
     A cache that does not answer costs time and nothing else.
     """
@@ -16,7 +16,8 @@ def rendered_answer(answer: AnswerRow) -> str:
         return ""
     if answer.text_sha256 is None:
         return render(answer.text)
-    key = f"answer:{RENDERER_VERSION}:{answer.message_id}:{answer.text_sha256}"
+    # In braces, so that a tenant's keys are on one node of a cluster.
+    key = f"{{t:{answer.tenant_id}}}:answer:{RENDERER_VERSION}:{answer.message_id}:{answer.text_sha256}"
     try:
         html = cache.get(key)
         if html is None:
