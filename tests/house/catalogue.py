@@ -87,7 +87,7 @@ _ADMINISTRATION = "the administration, which crosses tenants"
 
 # Everything `engine` may do, and why that crosses tenants by nature.
 ENGINE_GRANTS = {
-    "account_emailaddress": ("SELECT, INSERT, UPDATE, DELETE", "operators' and imported people's addresses"),
+    "account_emailaddress": ("SELECT", "operators look up whose an address is"),
     "accounts_user": ("SELECT, INSERT, UPDATE", "operators; key lookup asks whether the person is active"),
     "accounts_user_groups": ("SELECT, INSERT, DELETE", "Django's own, from the administration"),
     "accounts_user_user_permissions": ("SELECT, INSERT, DELETE", "Django's own, from the administration"),
@@ -114,7 +114,10 @@ ENGINE_GRANTS = {
     "django_admin_log": ("SELECT, INSERT", _ADMINISTRATION),
     "django_content_type": ("SELECT", "Django's own"),
     "django_migrations": ("SELECT", "readiness asks whether migrations ran"),
-    "mfa_authenticator": ("SELECT, INSERT, UPDATE, DELETE", "operators help people who lost their second factor"),
+    "mfa_authenticator": (
+        "SELECT, UPDATE (data), DELETE",
+        "operators help people who lost their second factor; what is sealed in it is sealed anew under the next key",
+    ),
     "routing_deployment": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
     "routing_languagemodel": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
     "routing_price": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
@@ -123,7 +126,7 @@ ENGINE_GRANTS = {
         "SELECT, INSERT, UPDATE (last_used_at, revoked_at)",
         "a key is looked up before its tenant is known; operators revoke",
     ),
-    "socialaccount_socialaccount": ("SELECT, INSERT, UPDATE, DELETE", "a removed provider's or person's links end"),
+    "socialaccount_socialaccount": ("SELECT", "operators look up who signs in with whose company"),
     "tenants_auditentry": ("SELECT, INSERT", "what operators and jobs did; verified and exported, never changed"),
     "tenants_flag": ("SELECT, INSERT, UPDATE, DELETE", "operators keep flags"),
     "tenants_flag_groups": ("SELECT, INSERT, UPDATE, DELETE", "operators keep flags"),
@@ -143,7 +146,7 @@ ENGINE_GRANTS = {
     "tenants_team": ("SELECT, INSERT, UPDATE, DELETE", _ADMINISTRATION),
     "tenants_teammember": ("SELECT, INSERT, UPDATE, DELETE", _ADMINISTRATION),
     "tenants_tenant": ("SELECT, INSERT, UPDATE", f"key lookup; {_ADMINISTRATION}"),
-    "usersessions_usersession": ("SELECT, INSERT, UPDATE, DELETE", "operators end people's sessions"),
+    "usersessions_usersession": ("SELECT, DELETE", "operators end people's sessions"),
     "waffle_sample": ("SELECT", "django-waffle's own"),
     "waffle_switch": ("SELECT", "django-waffle's own"),
 }
