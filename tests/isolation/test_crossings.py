@@ -6,8 +6,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.isolation.attack import Attack, Ground
 
 SHORT = settings(
-    max_examples=5,
-    stateful_step_count=14,
+    max_examples=3,
+    stateful_step_count=10,
     phases=[Phase.generate],  # a found way is told as it was found; looking for a shorter one takes minutes
     deadline=None,
     database=None,

@@ -1,13 +1,17 @@
 """Two tenants full of canaries, and what each of them is: rows, ids, credentials."""
 
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
+from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
+from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import connections
@@ -22,12 +26,13 @@ from apps.routing import services as routing
 from apps.routing.contracts import NewPrice
 from apps.tenants import selectors
 from apps.tenants import services as tenants
-from apps.tenants.contracts import Principal
+from apps.tenants.contracts import Principal, Scope
+from apps.tenants.edge import tokens
 from apps.tenants.models import Membership
 from chaos import rows
 from tests import servers
 from tests.isolation.product import Call, give_back_connections
-from tests.people import PASSWORD, new_address
+from tests.people import PASSWORD, new_address, new_member, prove_second_factor
 
 MODEL = "probe"
 # What using one's own things writes: not what another tenant did.
@@ -67,59 +72,101 @@ class Side:
     credentials: dict[str, tuple[dict[str, str], dict[str, str]]] = field(default_factory=dict, repr=False)
     finished: TurnAccepted | None = None
     queued: TurnAccepted | None = None
+    _digests: "sql.Composed | None" = field(default=None, repr=False)
 
     @classmethod
     def new(cls, name: str, admin: "psycopg.Connection[Any]") -> "Side":
         canary = f"cnry{name}{secrets.token_hex(6)}"
         email = f"{canary}@example.org"
         user_id = accounts.register(email, f"{canary} person", PASSWORD)
+        _prove_address(user_id, email)
         tenant = tenants.open_tenant(f"{canary} workspace", user_id)
         principal = selectors.principal_for(user_id, tenant.id)
         assert principal is not None
-        return cls(name, canary, principal, email, admin)
+        side = cls(name, canary, principal, email, admin)
+        provider_id = routing.add_provider(
+            name=f"{canary} models", base_url="http://127.0.0.1:9/v1", key="any", tenant_id=tenant.id
+        )
+        price = NewPrice(1, 1)
+        routing.register_model(provider_id=provider_id, upstream_model=MODEL, price=price, slug=side.model)
+        return side
+
+    def colleague(self) -> "Side":
+        """A plain member of the same tenant, with credentials of their own."""
+        person = new_member(self.principal, "Colleague")
+        _prove_address(person.user_id, person.user_email)
+        other = Side("colleague", self.canary, person, person.user_email, self.admin)
+        other.sign_in()
+        return other
+
+    @property
+    def model(self) -> str:
+        """A model that this tenant alone has."""
+        return f"{self.canary}-model"
 
     def furnish(self) -> None:
         """Use the product, and fill by hand what using it does not make."""
-        self.finished = self._ask()
-        self.queued = self._ask()
-        with self.admin.transaction():
-            self.admin.execute(
-                "UPDATE conversations_generation SET state = 'completed', finished_at = now(), finish_reason = 'stop', "
-                "fence = 1 WHERE turn_id = %s",
-                [self.finished.turn_id],
-            )
-            self.admin.execute(
-                "UPDATE conversations_message SET text = %s, status = 'completed' WHERE turn_id = %s",
-                [f"{self.canary} answer", self.finished.turn_id],
-            )
+        self.finished = self.answered()
+        self.queued = self.asked()
         rows.fill(self.admin, self.principal.tenant_id, self.principal.user_id, self.canary)
         self.sign_in()
 
-    def _ask(self) -> TurnAccepted:
-        body = {"message": f"{self.canary} question", "models": [MODEL], "conversation_id": None}
+    def asked(self, question: str = "") -> TurnAccepted:
+        """A question in a new chat that waits for its answer."""
+        body = {"message": question or f"{self.canary} question", "models": [MODEL], "conversation_id": None}
         return services.start_turn(self.principal, requests.turn_request(body, str(uuid4())))
+
+    def answered(self, question: str = "", answer: str = "") -> TurnAccepted:
+        """A question in a new chat with its answer, as a worker would have written it."""
+        turn, text = self.asked(question), answer or f"{self.canary} answer"
+        with self.admin.transaction():
+            self.admin.execute(
+                "UPDATE conversations_generation SET state = 'completed', finished_at = now(), finish_reason = 'stop', "
+                "fence = 1, text_sha256 = %s WHERE turn_id = %s",
+                [sha256(text.encode()).hexdigest(), turn.turn_id],
+            )
+            self.admin.execute(
+                "UPDATE conversations_message SET text = %s, status = 'completed' "
+                "WHERE turn_id = %s AND role = 'assistant'",
+                [text, turn.turn_id],
+            )
+        return turn
 
     def sign_in(self) -> None:
         """Every kind of credential, made anew: an attack may have used up one's own."""
         key = tenants.create_api_key(self.principal, f"{self.canary} key").secret
+        self.credentials = {
+            "key": ({"Authorization": f"Bearer {key}"}, {}),
+            "key header": ({"X-Api-Key": key}, {}),
+            "token": ({"Authorization": f"Bearer {tokens.issue(self.principal, self.canary).access}"}, {}),
+            "session": self._session(second_factor=False),
+            "desk": self._session(second_factor=True),
+        }
+        if self.principal.role == Membership.Role.OWNER:
+            directory = tenants.create_api_key(self.principal, f"{self.canary} directory", [Scope.SCIM]).secret
+            self.credentials["directory"] = ({"Authorization": f"Bearer {directory}"}, {})
+
+    def _session(self, *, second_factor: bool) -> tuple[dict[str, str], dict[str, str]]:
         browser = Client()
         browser.force_login(User.objects.get(id=self.principal.user_id), settings.AUTHENTICATION_BACKENDS[0])
+        if second_factor:
+            prove_second_factor(browser, self.principal.user_id)
         session = browser.session
         session["tenant_id"] = str(self.principal.tenant_id)
+        if second_factor:
+            shown = {"method": "password", "at": time.time(), "reauthenticated": True}
+            session[AUTHENTICATION_METHODS_SESSION_KEY] = [*session[AUTHENTICATION_METHODS_SESSION_KEY], shown]
         session.save()
         assert isinstance(session, SessionStore)
         token = "t" * 32
         cookies = {settings.SESSION_COOKIE_NAME: str(session.session_key), settings.CSRF_COOKIE_NAME: token}
-        self.credentials = {
-            "key": ({"Authorization": f"Bearer {key}"}, {}),
-            "key header": ({"X-Api-Key": key}, {}),
-            "session": ({"X-CSRFToken": token}, cookies),
-        }
+        return {"X-CSRFToken": token}, cookies
 
     def replace_owner(self) -> None:
         """Another owner, where an attack cost the last one their own place."""
         email = f"{self.canary}-{secrets.token_hex(4)}@example.org"
         user_id = accounts.register(email, f"{self.canary} person", PASSWORD)
+        _prove_address(user_id, email)
         Membership.objects.using("engine").create(
             tenant_id=self.principal.tenant_id, user_id=user_id, role=Membership.Role.OWNER
         )
@@ -150,29 +197,33 @@ class Side:
 
     def rows(self) -> dict[str, str]:
         """A digest of everything the tenant and its people have, by table."""
-        users = [
-            row[0]
-            for row in self.admin.execute(
-                "SELECT user_id FROM tenants_membership WHERE tenant_id = %s", [self.principal.tenant_id]
+        if self._digests is None:
+            of_tenant = [(table, "tenant_id = %(tenant)s") for table in rows.tenant_tables(self.admin)]
+            people = "SELECT user_id FROM tenants_membership WHERE tenant_id = %(tenant)s"
+            of_people = [
+                (table, f"{column} IN ({people})")
+                for table, column in (
+                    ("accounts_user", "id"),
+                    ("account_emailaddress", "user_id"),
+                    ("mfa_authenticator", "user_id"),
+                    ("socialaccount_socialaccount", "user_id"),
+                    ("usersessions_usersession", "user_id"),
+                )
+            ]
+            self._digests = sql.SQL(" UNION ALL ").join(
+                sql.SQL(
+                    "SELECT {}, coalesce(md5(string_agg(r, '|' ORDER BY r)), '') FROM "
+                    "(SELECT (to_jsonb(t) - %(volatile)s::text[])::text AS r FROM {} t WHERE "
+                ).format(sql.Literal(table), sql.Identifier(table))
+                + sql.SQL(where + ") rows")  # type: ignore[arg-type]
+                for table, where in [*of_tenant, ("tenants_tenant", "id = %(tenant)s"), *of_people]
             )
-        ]
-        found = {
-            table: self._digest(table, "tenant_id", [self.principal.tenant_id])
-            for table in rows.tenant_tables(self.admin)
-        }
-        found["tenants_tenant"] = self._digest("tenants_tenant", "id", [self.principal.tenant_id])
-        found["accounts_user"] = self._digest("accounts_user", "id", users)
-        for table in ("account_emailaddress", "mfa_authenticator", "socialaccount_socialaccount"):
-            found[table] = self._digest(table, "user_id", users)
-        return found
+        told = self.admin.execute(self._digests, {"tenant": self.principal.tenant_id, "volatile": list(_VOLATILE)})
+        return dict(told.fetchall())
 
-    def _digest(self, table: str, column: str, values: list[UUID]) -> str:
-        query = sql.SQL(
-            "SELECT coalesce(md5(string_agg(r, '|' ORDER BY r)), '') FROM "
-            "(SELECT (to_jsonb(t) - %s::text[])::text AS r FROM {} t WHERE {} = ANY(%s)) rows"
-        ).format(sql.Identifier(table), sql.Identifier(column))
-        (digest,) = self.admin.execute(query, [list(_VOLATILE), values]).fetchone() or ("",)
-        return str(digest)
+
+def _prove_address(user_id: UUID, email: str) -> None:
+    EmailAddress.objects.update_or_create(user_id=user_id, email=email, defaults={"primary": True, "verified": True})
 
 
 @contextmanager

@@ -5,9 +5,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.isolation.attack import Attack, Ground
-from tests.isolation.conftest import ground
-
-__all__ = ["ground"]
+from tests.isolation.test_failures import fail_each
 
 LONG = settings(
     max_examples=120,
@@ -36,3 +34,8 @@ def test_a_scope_that_outlives_its_transaction_is_noticed(ground: type[Ground]) 
             run_state_machine_as_test(Attack, settings=HUNT)
     finally:
         ground.product.faults.scope_outlives_transaction = False
+
+
+@pytest.mark.parametrize("kind", ["page", "export", "write", "form"])
+def test_whichever_statement_of_any_request_fails_the_next_sees_their_own(ground: type[Ground], kind: str) -> None:
+    fail_each(ground, kind)
