@@ -37,9 +37,11 @@ def tried() -> Iterator[None]:
         give_back_connections()
 
 
-def tables(victim: Side) -> list[str]:
-    """Every table whose rows belong to tenants."""
-    return rows.tenant_tables(victim.admin)
+def tables(*sides: Side) -> list[str]:
+    """Every table whose rows belong to tenants; each side has one in each, whatever it has lost before."""
+    for side in sides:
+        rows.fill(side.admin, side.principal.tenant_id, side.principal.user_id, side.canary)
+    return rows.tenant_tables(sides[0].admin)
 
 
 def references() -> list[tuple[str, str, str]]:

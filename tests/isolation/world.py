@@ -252,6 +252,6 @@ def two_sides() -> "Iterator[tuple[Side, Side]]":
         finally:
             admin.execute(
                 "UPDATE conversations_generation SET state = 'cancelled', owner = NULL, finished_at = now() "
-                "WHERE state IN ('queued', 'running') AND tenant_id = ANY(%s)",
-                [[side.principal.tenant_id for side in sides]],
+                "WHERE state IN ('queued', 'running') AND model_slug = %s",
+                [MODEL],
             )

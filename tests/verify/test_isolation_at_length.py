@@ -5,11 +5,13 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.isolation.attack import Attack, Ground
+from tests.isolation.controls import CONTROLS, Control
 from tests.isolation.test_failures import fail_each
+from tests.isolation.walk import attempt
 
 LONG = settings(
     max_examples=120,
-    stateful_step_count=30,
+    stateful_step_count=12,
     deadline=None,
     database=None,
     print_blob=True,
@@ -39,3 +41,8 @@ def test_a_scope_that_outlives_its_transaction_is_noticed(ground: type[Ground]) 
 @pytest.mark.parametrize("kind", ["page", "export", "write", "form"])
 def test_whichever_statement_of_any_request_fails_the_next_sees_their_own(ground: type[Ground], kind: str) -> None:
     fail_each(ground, kind)
+
+
+@pytest.mark.parametrize("control", [control for control in CONTROLS if control.credential == "key"], ids=str)
+def test_no_kind_of_credential_opens_what_is_anothers(ground: type[Ground], control: Control) -> None:
+    attempt(control, by_all=True)
