@@ -11,6 +11,7 @@ from apps.conversations.edge import urls as conversations
 from apps.routing.edge import urls as routing
 from apps.tenants.admin_sites import manage
 from apps.tenants.edge import urls as tenants
+from chatproject.description import one_at_a_time
 
 # The document changes with a release; building it takes a while.
 SCHEMA_SECONDS = 300
@@ -34,7 +35,7 @@ urlpatterns = [
     path("v1/", include(routing.openai)),
     path("api/v1/", include(api)),
     path("scim/v2/", include(tenants.scim)),
-    path("api/schema/", cache_page(SCHEMA_SECONDS)(SpectacularAPIView.as_view()), name="schema"),
+    path("api/schema/", one_at_a_time(cache_page(SCHEMA_SECONDS)(SpectacularAPIView.as_view())), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("admin/", admin.site.urls),
     path("manage/", manage.urls),

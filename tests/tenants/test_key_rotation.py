@@ -63,9 +63,9 @@ def sealed(alice: Principal, keys: Callable[[str], None], monkeypatch: pytest.Mo
     company = IdentityProvider(tenant_id=alice.tenant_id, slug=f"c-{alice.tenant_id}", name="C", issuer="https://c")
     company.sealed_secret = provider_secrets.seal(company.id, "company secret")
     company.save(using="engine", force_insert=True)
-    factor = Authenticator.objects.using("engine").create(user_id=alice.user_id, type="totp", data={})
+    factor = Authenticator.objects.create(user_id=alice.user_id, type="totp", data={})
     factor.data = {"secret": Vault(OLD).seal("totp", context=("test", str(factor.pk))), "name": "phone"}
-    factor.save(using="engine")
+    factor.save()
     columns = [one for one in sealed_columns() if "tenant" in {f.name for f in apps.get_model(one.model)._meta.fields}]
     monkeypatch.setattr(key_rotation, "sealed_columns", lambda: (*columns, TOTP))
     rows_of = key_rotation._rows

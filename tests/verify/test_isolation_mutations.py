@@ -106,8 +106,6 @@ HOLES: dict[str, Hole] = {
     ),
     "colleagues end programs": lambda: mutations.forgetful("user_id", within="apps.tenants.token_families"),
     "colleagues end keys": lambda: mutations.forgetful("user_id", within="apps.tenants.services"),
-    "members read as the role that crosses": lambda: mutations.crossing("apps.tenants.membership"),
-    "teams read as the role that crosses": lambda: mutations.crossing("apps.tenants.teams"),
     "providers read as the role that crosses": lambda: mutations.crossing("apps.tenants.identity_providers"),
     "keys read as the role that crosses": lambda: mutations.crossing("apps.tenants.selectors"),
     "the directory reads as the role that crosses": lambda: mutations.crossing("apps.tenants.provisioned"),
