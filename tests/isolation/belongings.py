@@ -6,6 +6,8 @@ from uuid import UUID, uuid4
 
 import jwt
 from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django.contrib.sessions.backends.db import SessionStore
 from django.db import transaction
 
 from apps.accounts import oidc_accounts
@@ -142,6 +144,16 @@ def _security_key(side: Side, _: Ids) -> Ids:
     return {"pk": str(row.pk)}
 
 
+def _session(side: Side, _: Ids) -> Ids:
+    """Another browser of this side's owner."""
+    store = SessionStore()
+    store.create()
+    row = UserSession.objects.create(
+        user_id=side.principal.user_id, session_key=store.session_key, ip="10.0.0.1", user_agent=side.canary
+    )
+    return {"session_id": str(row.pk)}
+
+
 def _waiting_tenant(side: Side, _: Ids) -> Ids:
     """A third tenant, whose directory has named this side's owner."""
     tenant_id = new_owner("Third", f"{side.canary} third").tenant_id
@@ -183,6 +195,7 @@ MAKERS: dict[str, Callable[[Side, Ids], Ids]] = {
     "directory_user_id": _directory_user,
     "directory_group_id": _directory_group,
     "pk": _security_key,
+    "session_id": _session,
     "waiting_tenant_id": _waiting_tenant,
     "secret": _secret,
     "tenant_id": lambda side, _: {"tenant_id": str(side.principal.tenant_id)},

@@ -19,7 +19,8 @@ class Control:
     `places`: what belongs into the path where that is not what its name says. Texts in braces in a body are filled in
     alike, and `beside` is made too. `denied` and `allowed` are the statuses others and the owner get. `personal`: other
     members of the same tenant are refused too. `shows`: the owner's answer holds what is theirs. `ends`: afterwards the
-    owner has to be made anew.
+    owner has to be made anew. `takes`: the table out of which the owner's request takes the row, where a status says
+    nothing.
     """
 
     method: str
@@ -34,6 +35,7 @@ class Control:
     personal: bool = False
     shows: bool = False
     ends: bool = False
+    takes: str = ""
 
     @property
     def route(self) -> Route:
@@ -146,6 +148,8 @@ ACCOUNTS = [
     Control("GET", "/account/second-factor/webauthn/keys/%(pk)s/edit/", "desk", **_MINE),
     Control("POST", "/account/second-factor/webauthn/keys/%(pk)s/remove/", "desk", **_MINE),
     _page("GET", "/account/email/", shows=True),
+    # Everybody is told that it has ended; it is the owner's word alone that ends it.
+    _page("POST", "/account/sessions/%(session_id)s/end/", denied=(302,), takes="usersessions_usersession", **_MINE),
 ]  # fmt: skip
 
 WORKSPACE = [

@@ -3,6 +3,7 @@
 from typing import Any
 
 from allauth.mfa.models import Authenticator
+from psycopg import sql
 
 from apps.tenants.edge.middleware import TENANT_HEADER
 from tests.isolation.attack import WRITES, Ground
@@ -51,6 +52,10 @@ def _owner_may(control: Control, ids: Ids) -> None:
     assert answer.status in control.allowed and b"/login/" not in location_of(answer), (
         f"{control}: its owner got {_told(answer)}"
     )
+    if control.takes:
+        query = sql.SQL("SELECT count(*) FROM {} WHERE id = %s").format(sql.Identifier(control.takes))
+        ((left,),) = victim.admin.execute(query, [control.path(ids).rstrip("/").split("/")[-2]]).fetchall()
+        assert left == 0, f"{control}: its owner's word did nothing"
     if control.shows:
         assert victim.canary.encode() in body_of(answer), f"{control}: its owner is not shown what is theirs"
     if "pk" in ids:

@@ -36,7 +36,7 @@ from tests.people import PASSWORD, new_address, new_member, prove_second_factor
 
 MODEL = "probe"
 # What using one's own things writes: not what another tenant did.
-_VOLATILE = ("last_used_at", "last_login", "last_seen_at")
+_VOLATILE = ("last_used_at", "last_login", "last_seen_at", "ip")
 # Name of a place in a path or field of a body -> the kinds of id that belong there.
 KINDS = {
     "conversation_id": ("conversations_conversation",),
