@@ -160,6 +160,10 @@ def forged(
         forged(headers={"kid": "\0"}),
         forged(key=settings.SECRET_KEY.encode()),
         forged(key=b"another key that is long enough to sign with"),
+        # A key, or the place of one, that the token itself names.
+        forged(headers={"kid": signing_keys().current, "jwk": {"kty": "oct", "k": "YQ"}}, key=b"attackers" * 4),
+        forged(headers={"kid": signing_keys().current, "jku": "https://evil.example/keys"}, key=b"attackers" * 4),
+        forged(nbf=datetime.now(UTC) + timedelta(hours=1)),
         # Another algorithm, or none, under the right key's name.
         forged(algorithm="HS512", key=signing_keys().signing * 2),
         forged(algorithm="none", key=b""),
