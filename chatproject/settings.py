@@ -183,6 +183,11 @@ CELERY = {
             "schedule": crontab(minute=37),
             "options": {"expires": 3000},
         },
+        "tell-failed-sign-ins": {
+            "task": "tenants.tell_failed_sign_ins",
+            "schedule": 120.0,
+            "options": {"expires": 100},
+        },
         "repeat-settlements": {
             "task": "billing.repeat_settlements",
             "schedule": 30.0,

@@ -6,6 +6,7 @@ class AccountsConfig(AppConfig):
     label = "accounts"
 
     def ready(self) -> None:
-        from apps.accounts import totp  # needs models
+        from apps.accounts import passkeys, totp  # need models
 
+        passkeys.use_own_rules()
         totp.use_own_rules()

@@ -53,3 +53,41 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def get_short_name(self) -> str:
         return self.name.split(" ")[0]
+
+
+class FailureNote(models.Model):
+    """When failures of one kind were last told in the audit log, and how many came since: a flood is told in sums."""
+
+    key = models.CharField(primary_key=True, max_length=120)
+    told_at = models.DateTimeField(db_default=Now())
+    untold = models.IntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class FailedTries(models.Model):
+    """How often in a row somebody failed to prove themself, and since when to wait.
+
+    `subject` is a keyed digest: of an address, whether anybody has it or not, of a device, or of a person.
+    """
+
+    subject = models.BinaryField(primary_key=True, max_length=32)
+    failures = models.IntegerField()
+    last_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [models.Index(fields=["last_at"], name="accounts_failedtries_sweep")]
+
+    def __str__(self) -> str:
+        return f"{self.failures} since {self.last_at}"
+
+
+class SpentProof(models.Model):
+    """A solved puzzle that was used: none is good for a second try."""
+
+    digest = models.BinaryField(primary_key=True, max_length=32)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"until {self.expires_at}"

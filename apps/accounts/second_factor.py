@@ -22,16 +22,19 @@ def having_second_factor(user_ids: Collection[UUID]) -> set[UUID]:
     return set(rows.values_list("user_id", flat=True))
 
 
-def check_code(user_id: UUID, code: str) -> None:
+def check_code(user_id: UUID, code: str) -> str | None:
     """For a program's sign-in: let through who has no second factor, or whose code is right. A code works once.
 
-    Raises `SecondFactorRequired` for no code, `SecondFactorRefused` for a wrong one.
+    Returns the kind of what proved it (`totp`, `recovery_codes`), None for who has no second factor. Raises
+    `SecondFactorRequired` for no code, `SecondFactorRefused` for a wrong one.
     """
     if not has_second_factor(user_id):
-        return
+        return None
     code = code.strip()
     if not code:
         raise SecondFactorRequired("This account has a second factor. Send its code as `otp`, or a recovery code.")
     typed = Authenticator.objects.filter(user_id=user_id).exclude(type=Authenticator.Type.WEBAUTHN)
-    if len(code) > MAX_CODE or not any(one.wrap().validate_code(code) for one in typed):
-        raise SecondFactorRefused("The code is wrong, too old, or was used before.")
+    for one in typed if len(code) <= MAX_CODE else ():
+        if one.wrap().validate_code(code):
+            return str(one.type)
+    raise SecondFactorRefused("The code is wrong, too old, or was used before.")

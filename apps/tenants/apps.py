@@ -14,6 +14,7 @@ class TenantsConfig(AppConfig):
             provider_secrets,  # noqa: F401 - names the column that it seals
             token_families,
         )
+        from apps.tenants.edge import sign_in_events  # noqa: F401 - hears the frameworks' signals
 
         get_adapter()  # whoever keeps second factors, so that it names the column that it seals
         post_save.connect(token_families.end_with_password, sender=User, dispatch_uid="tenants.end_with_password")

@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.db import connections
 
-from apps.tenants import audit_heads, token_families
+from apps.tenants import audit_heads, sign_in_log, token_families
 
 
 @shared_task(name="tenants.write_audit_heads", ignore_result=True)
@@ -21,6 +21,16 @@ def forget_refresh_tokens() -> None:
     """Delete refresh tokens that nobody could use any more."""
     try:
         token_families.forget_expired()
+    finally:
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+
+
+@shared_task(name="tenants.tell_failed_sign_ins", ignore_result=True)
+def tell_failed_sign_ins() -> None:
+    """Write into the audit log how many failures came after the ones that were told at once."""
+    try:
+        sign_in_log.tell_the_rest()
     finally:
         for connection in connections.all(initialized_only=True):
             connection.close()

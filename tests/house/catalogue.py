@@ -7,6 +7,9 @@ A new table or grant belongs here together with its migration; the test that com
 GLOBAL_TABLES = {
     "account_emailaddress": "a person's addresses; sign-in looks people up before any tenant is known",
     "account_emailconfirmation": "django-allauth's own; not used, confirmations are signed and not stored",
+    "accounts_failedtries": "failed sign-ins by a keyed digest, counted before anybody is known",
+    "accounts_failurenote": "when failures of a person's sign-in were told; a person may belong to several tenants",
+    "accounts_spentproof": "solved puzzles that were used, before anybody is known",
     "accounts_user": "one person may belong to several tenants; sign-in looks people up before any tenant is known",
     "accounts_user_groups": "Django's own; not used, roles are memberships",
     "accounts_user_user_permissions": "Django's own; operators are superusers",
@@ -59,6 +62,9 @@ FURTHER_APP_POLICIES = {
 # What `app` may do with global tables. Privileges as GRANT spells them.
 APP_ON_GLOBAL_TABLES = {
     "account_emailaddress": "SELECT, INSERT, UPDATE, DELETE",
+    "account_emailconfirmation": "SELECT, DELETE",
+    "accounts_failedtries": "SELECT, INSERT, UPDATE, DELETE",
+    "accounts_spentproof": "SELECT, INSERT, UPDATE, DELETE",
     "accounts_user": "SELECT, INSERT, UPDATE (email, is_active, last_login, name, password)",
     "accounts_user_groups": "SELECT",
     "accounts_user_user_permissions": "SELECT",
@@ -88,6 +94,7 @@ _ADMINISTRATION = "the administration, which crosses tenants"
 # Everything `engine` may do, and why that crosses tenants by nature.
 ENGINE_GRANTS = {
     "account_emailaddress": ("SELECT", "operators look up whose an address is"),
+    "accounts_failurenote": ("SELECT, INSERT, UPDATE, DELETE", "failures are told to each tenant of a person"),
     "accounts_user": ("SELECT, INSERT, UPDATE", "operators; key lookup asks whether the person is active"),
     "accounts_user_groups": ("SELECT, INSERT, DELETE", "Django's own, from the administration"),
     "accounts_user_user_permissions": ("SELECT, INSERT, DELETE", "Django's own, from the administration"),

@@ -4,7 +4,8 @@ A session that began like this is bound to the provider's tenant. It enters no o
 cannot change how the person signs in: otherwise whoever runs the provider could take the account along.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -28,8 +29,9 @@ from apps.accounts.models import User
 from apps.accounts.oidc_client import ClientAdapter, CompanyProvider
 from apps.accounts.oidc_errors import SignInRefused
 from apps.problems import Forbidden
-from apps.tenants import features, identity_providers
+from apps.tenants import features, identity_providers, sign_in_log
 from apps.tenants.contracts import SESSION_ARRIVING, SESSION_COMPANY, SESSION_TENANT, Principal
+from apps.tenants.edge import sign_in_events
 from apps.tenants.edge.middleware import _BothWays
 from apps.tenants.edge.pages import person_required
 from apps.tenants.edge.problems import answer
@@ -85,11 +87,13 @@ def callback(request: HttpRequest, slug: str) -> HttpResponseBase:
     """The provider's answer: a session, or another way in for somebody who is signed in already."""
     provider = _provider_or_404(slug)
     client = _client(request, provider)
-    state = client.state_of(request)
-    person = identity_providers.person_of(provider, client.claims_of(request, state))
+    with _failure_told(provider):
+        state = client.state_of(request)
+        person = identity_providers.person_of(provider, client.claims_of(request, state))
     if state.get("process") == _CONNECT:
         return _connected(request, provider, person, state.get("user_id"))
-    user_id = identity_providers.admit(provider, person)
+    with _failure_told(provider):
+        user_id = identity_providers.admit(provider, person)
     if request.user.is_authenticated:
         auth.logout(request)
     user = User.objects.get(id=user_id)
@@ -222,6 +226,17 @@ def _onward(request: HttpRequest, address: str, provider: Provider) -> HttpRespo
     page = render(request, "tenants/company_onward.html", {"address": address, "provider": provider})
     page["Refresh"] = f"0; url={address}"
     return page
+
+
+@contextmanager
+def _failure_told(provider: Provider) -> Iterator[None]:
+    """A refused sign-in is written down for the provider's tenant."""
+    try:
+        yield
+    except SignInRefused:
+        target = ("identity_provider", provider.id)
+        sign_in_log.failed(target, sign_in_events.FAILED, sign_in_events.COMPANY)
+        raise
 
 
 def _provider_or_404(slug: str) -> Provider:

@@ -3,12 +3,13 @@
 from typing import Any
 from uuid import UUID
 
-from allauth.account.internal.flows.login import perform_password_login
+from allauth.account.internal.flows.login import perform_login, record_authentication
 from allauth.account.models import Login
 from django.contrib.auth.signals import user_logged_in
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseBase
 
+from apps.accounts.second_factor import has_second_factor
 from apps.tenants import audit, selectors
 from apps.tenants.contracts import SESSION_ARRIVING, SESSION_TENANT
 from apps.tenants.scope import tenant_scope
@@ -20,7 +21,11 @@ def enter(request: HttpRequest, user: Any, tenant_id: UUID, target: str) -> Http
     """Sign a person in whose password was right, and send them on to `target`, after whatever is still to be shown."""
     request.session[_WANTED] = str(tenant_id)
     login = Login(user=user, redirect_url=target, email=user.email)
-    response: HttpResponseBase = perform_password_login(request, {"email": user.email}, login)
+    # Setting a second factor up within minutes need not ask for the password again. Whoever has one is asked: it is
+    # what a password alone must not take away.
+    fresh = None if has_second_factor(user.pk) else True
+    record_authentication(request, user, "password", email=user.email, reauthenticated=fresh)
+    response: HttpResponseBase = perform_login(request, login)
     return response
 
 

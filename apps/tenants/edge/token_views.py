@@ -3,7 +3,9 @@
 from typing import Any
 from uuid import UUID
 
+from allauth.mfa.models import Authenticator
 from django.contrib import auth
+from django.http import HttpRequest
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
@@ -13,9 +15,10 @@ from rest_framework.views import APIView
 
 from apps.accounts import second_factor
 from apps.accounts.contracts import MAX_PASSWORD
+from apps.accounts.errors import SecondFactorRefused
 from apps.tenants import selectors, token_families
 from apps.tenants.contracts import Principal, Via
-from apps.tenants.edge import tokens
+from apps.tenants.edge import sign_in_events, tokens
 from apps.tenants.edge.rest import principal_of
 from apps.tenants.edge.throttle import SIGN_IN
 from apps.tenants.errors import CredentialRefused
@@ -74,9 +77,20 @@ class TokenView(APIView):
         )
         if user is None:
             raise CredentialRefused("E-mail address and password do not belong together.")
-        second_factor.check_code(user.pk, given.validated_data.get("otp", ""))
+        _second_factor(request._request, user, given.validated_data.get("otp", ""))
         principal = _principal_in(user.pk, given.validated_data.get("tenant"))
         return _pair(tokens.issue(principal, request.headers.get("User-Agent", "")))
+
+
+def _second_factor(request: HttpRequest, user: Any, code: str) -> None:
+    """Raises `SecondFactorRequired`, `SecondFactorRefused`."""
+    try:
+        kind = second_factor.check_code(user.pk, code)
+    except SecondFactorRefused:
+        sign_in_events.second_factor_failed(user.pk, request)
+        raise
+    if kind == Authenticator.Type.RECOVERY_CODES:
+        sign_in_events.recovery_code_used(user)
 
 
 def _principal_in(user_id: UUID, tenant: str | None) -> Principal:
