@@ -5,7 +5,6 @@ come as often as a stranger likes: one of a kind is told at once, and of the res
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +15,8 @@ from apps.accounts.models import User
 from apps.tenants import audit
 from apps.tenants.models import IdentityProvider, Membership
 
-SUM_OVER = timedelta(minutes=1)
-KEPT = timedelta(days=1)
+SUM_OVER_SECONDS = 60
+KEPT_SECONDS = 86_400
 MAX_TENANTS = 50  # chains that one event is written to
 MAX_TOLD = 500  # sums that one sweep writes
 STRANGER = audit.Actor(None, "somebody not signed in", "session")
@@ -26,14 +25,14 @@ _JOB = audit.Actor.job("failures of sign-in, summed up")
 _COUNT = """
 INSERT INTO accounts_failurenote AS note (key, told_at, untold) VALUES (%s, clock_timestamp(), 1)
 ON CONFLICT (key) DO UPDATE SET untold = note.untold + 1
-RETURNING untold, xmax = 0 OR told_at < clock_timestamp() - %s
+RETURNING untold, xmax = 0 OR told_at < clock_timestamp() - make_interval(secs => %s)
 """
 _TOLD = "UPDATE accounts_failurenote SET untold = 0, told_at = clock_timestamp() WHERE key = %s"
 _LEFT = """
-SELECT key, untold FROM accounts_failurenote WHERE untold > 0 AND told_at < clock_timestamp() - %s
+SELECT key, untold FROM accounts_failurenote WHERE untold > 0 AND told_at < clock_timestamp() - make_interval(secs => %s)
 ORDER BY told_at LIMIT 1 FOR UPDATE SKIP LOCKED
 """
-_FORGET = "DELETE FROM accounts_failurenote WHERE untold = 0 AND told_at < clock_timestamp() - %s"
+_FORGET = "DELETE FROM accounts_failurenote WHERE untold = 0 AND told_at < clock_timestamp() - make_interval(secs => %s)"
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +56,7 @@ def failed(target: tuple[str, UUID], action: str, method: str, *, via: str = "se
 
     def write() -> None:
         with transaction.atomic(using="engine"), connections["engine"].cursor() as cursor:
-            cursor.execute(_COUNT, [key, SUM_OVER])
+            cursor.execute(_COUNT, [key, SUM_OVER_SECONDS])
             tries, due = cursor.fetchone()
             if due:
                 cursor.execute(_TOLD, [key])
@@ -72,13 +71,13 @@ def tell_the_rest() -> int:
     while told < MAX_TOLD and _tell_one():
         told += 1
     with connections["engine"].cursor() as cursor:
-        cursor.execute(_FORGET, [KEPT])
+        cursor.execute(_FORGET, [KEPT_SECONDS])
     return told
 
 
 def _tell_one() -> bool:
     with transaction.atomic(using="engine"), connections["engine"].cursor() as cursor:
-        cursor.execute(_LEFT, [SUM_OVER])
+        cursor.execute(_LEFT, [SUM_OVER_SECONDS])
         row = cursor.fetchone()
         if row is None:
             return False
