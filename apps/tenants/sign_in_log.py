@@ -29,10 +29,13 @@ RETURNING untold, xmax = 0 OR told_at < clock_timestamp() - make_interval(secs =
 """
 _TOLD = "UPDATE accounts_failurenote SET untold = 0, told_at = clock_timestamp() WHERE key = %s"
 _LEFT = """
-SELECT key, untold FROM accounts_failurenote WHERE untold > 0 AND told_at < clock_timestamp() - make_interval(secs => %s)
+SELECT key, untold FROM accounts_failurenote
+WHERE untold > 0 AND told_at < clock_timestamp() - make_interval(secs => %s)
 ORDER BY told_at LIMIT 1 FOR UPDATE SKIP LOCKED
 """
-_FORGET = "DELETE FROM accounts_failurenote WHERE untold = 0 AND told_at < clock_timestamp() - make_interval(secs => %s)"
+_FORGET = """
+DELETE FROM accounts_failurenote WHERE untold = 0 AND told_at < clock_timestamp() - make_interval(secs => %s)
+"""
 
 log = structlog.get_logger(__name__)
 
