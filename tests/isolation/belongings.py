@@ -62,6 +62,11 @@ def _membership(side: Side, _: Ids) -> Ids:
     return {"membership_id": str(row.id)}
 
 
+def _second_owner(side: Side, _: Ids) -> Ids:
+    """Somebody beside whom an owner may go."""
+    return {"second_owner": str(new_member(side.principal, f"{side.canary}heir", "owner").user_id)}
+
+
 def _suspended(side: Side, ids: Ids) -> Ids:
     found = _membership(side, ids)["membership_id"]
     Membership.objects.using("engine").filter(id=found).update(suspended_at="2026-01-01T00:00:00Z")
@@ -180,6 +185,7 @@ MAKERS: dict[str, Callable[[Side, Ids], Ids]] = {
     "deleted_id": _deleted,
     "waiting_id": _waiting,
     "membership_id": _membership,
+    "second_owner": _second_owner,
     "suspended_id": _suspended,
     "team_id": _team,
     "team_member_id": _team_member,
