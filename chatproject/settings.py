@@ -288,7 +288,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["apps.tenants.edge.parsers.BoundedJSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "apps.tenants.edge.openapi.PublishedSchema",
     "EXCEPTION_HANDLER": "apps.tenants.edge.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,
 }
@@ -306,7 +306,9 @@ SPECTACULAR_SETTINGS = {
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "apps.routing.edge.schema.add_openai_doors",
         "apps.conversations.edge.schema.add_streaming_doors",
+        "apps.tenants.edge.openapi.add_refusals",
     ],
 }
 SIMPLE_JWT = {

@@ -20,6 +20,13 @@ class MethodNotAllowed(Problem):
     status = 405
 
 
+class UnsupportedMediaType(Problem):
+    """The body is not JSON by what its sender says."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
 def door(method: str) -> Callable[[Door], Door]:
     """Wrap an async view `(request, principal, ...)`, so that only known callers reach it, by one method."""
 
@@ -42,7 +49,12 @@ def door(method: str) -> Callable[[Door], Door]:
 
 
 def json_object(request: HttpRequest) -> dict[str, Any]:
-    """The request's body as a JSON object. Raises `Invalid` with what is wrong, or `PayloadTooLarge`."""
+    """The request's body as a JSON object; a sender that does not say what it sends is believed.
+
+    Raises `Invalid` with what is wrong, `UnsupportedMediaType`, `PayloadTooLarge`.
+    """
+    if (request.content_type or "").lower() not in ("", "application/json"):
+        raise UnsupportedMediaType("Send the body as application/json.")
     body = parse_json(request.body)
     if not isinstance(body, dict):
         raise Invalid("Send a JSON object.")

@@ -19,6 +19,7 @@ from apps.tenants.contracts import Principal
 from apps.tenants.policy import Action
 
 PAGE = 30
+_SEQ = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
 
 
 class ConversationOut(serializers.Serializer[Any]):
@@ -135,7 +136,7 @@ class Messages(APIView):
 
     @extend_schema(
         operation_id="conversations_messages",
-        parameters=[OpenApiParameter("before", int, description="Turns before this number.")],
+        parameters=[OpenApiParameter("before", _SEQ, description="Turns before this number.")],
         responses=TurnPage,
     )
     def get(self, request: Request, conversation_id: UUID) -> Response:

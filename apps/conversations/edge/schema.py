@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from apps.conversations.requests import MAX_LANES, MAX_MESSAGE_BYTES
+from apps.conversations.requests import MAX_IDEMPOTENCY_KEY, MAX_LANES, MAX_MESSAGE_BYTES, MAX_MODEL_NAME
+from apps.tenants.edge.openapi import REFUSALS, roles_of
+from apps.tenants.policy import Action
 
 Schema = dict[str, Any]
 
@@ -112,26 +114,27 @@ EVENTS: dict[str, Schema] = {
     ),
 }
 
-_PROBLEM: Schema = _object(
-    "A problem (RFC 9457).",
+_SENT: Schema = _object(
+    "A server-sent event. Those that derive from another (`block.*`) have no id of their own.",
     {
-        "type": _TEXT,
-        "title": _TEXT,
-        "status": _WHOLE,
-        "detail": _TEXT,
-        "code": _TEXT,
-        "retryable": {"type": "boolean"},
-        "errors": {"type": "object", "additionalProperties": {"type": "array", "items": _TEXT}},
+        "event": {"enum": [event["properties"]["type"]["const"] for event in EVENTS.values()]},
+        "id": {"type": "string", "description": "What to resume after: an event id, on a turn's stream a cursor."},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/StreamEvent"},
+        },
     },
-    optional=("errors",),
+    optional=("id",),
 )
+_SLUG: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_MODEL_NAME}
 _ASK: Schema = _object(
     "A question. Without a model it goes to the conversation's own, or to the first on offer.",
     {
-        "message": {"type": "string", "description": f"At most {MAX_MESSAGE_BYTES:,} bytes of UTF-8."},
+        "message": {"type": "string", "minLength": 1, "description": f"At most {MAX_MESSAGE_BYTES:,} bytes of UTF-8."},
         "conversation_id": {"type": ["string", "null"], "format": "uuid"},
-        "models": {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": MAX_LANES},
-        "model": _TEXT,
+        "models": {"type": "array", "items": _SLUG, "minItems": 1, "maxItems": MAX_LANES},
+        "model": {**_SLUG, "description": "One model; instead of `models`."},
         "stream": {"type": "boolean", "default": False},
     },
     optional=("conversation_id", "models", "model", "stream"),
@@ -166,11 +169,8 @@ def _parameter(name: str, place: str, schema: Schema, *, required: bool = False)
 
 
 def _answers(**by_status: Schema) -> Schema:
-    """Answers by status (`_200`), and the problem body for everything else."""
-    found = {status.lstrip("_"): answer for status, answer in by_status.items()}
-    problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    found["default"] = {"description": "A problem.", "content": {"application/problem+json": problem}}
-    return found
+    """Answers by status (`_200`); the refusals are told for all operations alike."""
+    return {status.lstrip("_"): answer for status, answer in by_status.items()}
 
 
 def _json(description: str, schema: str) -> Schema:
@@ -181,64 +181,84 @@ def _json(description: str, schema: str) -> Schema:
 
 
 _STREAM: Schema = {
-    "description": "Server-sent events; each event's data is one of `StreamEvent`.",
-    "content": {"text/event-stream": {"schema": {"$ref": "#/components/schemas/StreamEvent"}}},
+    "description": "Server-sent events. The schema is that of each: its `data` is one of `StreamEvent`, as JSON.",
+    "content": {"text/event-stream": {"schema": {"$ref": "#/components/schemas/SentEvent"}}},
 }
+_IDEMPOTENCY_KEY: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY}
+# Preferences that a server does not know are passed over (RFC 7240).
+_PREFER: Schema = {"type": "string", "examples": ["respond-async"]}
 _GENERATION = _parameter("generation_id", "path", _ID, required=True)
 
 
-def _paths() -> dict[str, Schema]:
-    ask_answer = dict(_json("The finished turn; with stream=true an event stream.", "TurnOut"))
-    ask_answer["content"] = ask_answer["content"] | _STREAM["content"]
+def _door(operation_id: str, action: Action, description: str, responses: Schema, **more: Any) -> Schema:
+    """An operation; `refusals` are those beyond what all operations know."""
     return {
-        "/v1/chat/messages": {
-            "post": {
-                "operationId": "chat_ask",
-                "tags": ["chat"],
-                "description": "Ask one question of 1 to 8 models.",
-                "parameters": [
-                    _parameter("Idempotency-Key", "header", {"type": "string", "maxLength": 255}),
-                    _parameter("Prefer", "header", {"type": "string", "enum": ["respond-async"]}),
-                ],
-                "requestBody": {
-                    "required": True,
-                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Ask"}}},
-                },
-                "responses": _answers(_200=ask_answer, _202=_json("Accepted; follow the streams.", "AcceptedTurn")),
-            }
+        "operationId": operation_id,
+        "tags": ["chat"],
+        "description": description,
+        "security": [{scheme: []} for scheme in ("bearer", "apiKey", "session")],
+        "responses": responses,
+        REFUSALS: more.pop("refusals", []),
+        **roles_of(action),
+        **more,
+    }
+
+
+def _ask_door() -> Schema:
+    answer = dict(_json("The finished turn; with stream=true an event stream.", "TurnOut"))
+    answer["content"] = answer["content"] | _STREAM["content"]
+    key = {"type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY}
+    return _door(
+        "chat_ask",
+        Action.CHAT_ASK,
+        "Ask one question of 1 to 8 models.",
+        _answers(_200=answer, _202=_json("Accepted; follow the streams.", "AcceptedTurn")),
+        parameters=[_parameter("Idempotency-Key", "header", key), _parameter("Prefer", "header", _PREFER)],
+        requestBody={
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Ask"}}},
         },
-        "/v1/chat/streams/{stream_id}": {
-            "get": {
-                "operationId": "chat_stream",
-                "tags": ["chat"],
-                "description": "Resume a lane (a generation's id) or a turn, exactly after an id.",
-                "parameters": [
-                    _parameter("stream_id", "path", _ID, required=True),
-                    _parameter("Last-Event-ID", "header", _TEXT),
-                    _parameter("last_event_id", "query", _TEXT),
-                    _parameter("render", "query", {"type": "string", "enum": ["html"]}),
-                ],
-                "responses": _answers(_200=_STREAM, _204={"description": "Nothing is left after that id."}),
-            }
-        },
-        "/v1/chat/generations/{generation_id}/cancel": {
-            "post": {
-                "operationId": "chat_cancel",
-                "tags": ["chat"],
-                "description": "Stop an answer; what was received is kept.",
-                "parameters": [_GENERATION],
-                "responses": _answers(_202=_json("Where it stands now.", "Cancelled")),
-            }
-        },
-        "/v1/chat/generations/{generation_id}/retry": {
-            "post": {
-                "operationId": "chat_retry",
-                "tags": ["chat"],
-                "description": "Ask the same lane the same question again.",
-                "parameters": [_GENERATION],
-                "responses": _answers(_202=_json("The new generation.", "AcceptedLane")),
-            }
-        },
+        refusals=[404, 422, 429],
+    )
+
+
+def _stream_door() -> Schema:
+    return _door(
+        "chat_stream",
+        Action.CHAT_READ,
+        "Resume a lane (a generation's id) or a turn, exactly after an id.",
+        _answers(_200=_STREAM, _204={"description": "Nothing is left after that id."}),
+        parameters=[
+            _parameter("stream_id", "path", _ID, required=True),
+            _parameter("Last-Event-ID", "header", _TEXT),
+            _parameter("last_event_id", "query", _TEXT),
+            _parameter("render", "query", {"type": "string", "enum": ["html"]}),
+        ],
+        refusals=[429],
+    )
+
+
+def _paths() -> dict[str, Schema]:
+    cancel = _door(
+        "chat_cancel",
+        Action.CHAT_ASK,
+        "Stop an answer; what was received is kept.",
+        _answers(_202=_json("Where it stands now.", "Cancelled")),
+        parameters=[_GENERATION],
+    )
+    retry = _door(
+        "chat_retry",
+        Action.CHAT_ASK,
+        "Ask the same lane the same question again.",
+        _answers(_202=_json("The new generation.", "AcceptedLane")),
+        parameters=[_GENERATION],
+        refusals=[429],
+    )
+    return {
+        "/v1/chat/messages": {"post": _ask_door()},
+        "/v1/chat/streams/{stream_id}": {"get": _stream_door()},
+        "/v1/chat/generations/{generation_id}/cancel": {"post": cancel},
+        "/v1/chat/generations/{generation_id}/retry": {"post": retry},
     }
 
 
@@ -247,16 +267,12 @@ def add_streaming_doors(result: Schema, generator: Any, request: Any, public: bo
     schemas: dict[str, Schema] = result.setdefault("components", {}).setdefault("schemas", {})
     schemas |= EVENTS
     schemas |= {
+        "SentEvent": _SENT,
         "StreamEvent": {"oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in EVENTS]},
-        "Problem": _PROBLEM,
         "Ask": _ASK,
         "AcceptedLane": _LANE,
         "AcceptedTurn": _ACCEPTED,
         "Cancelled": _object("A generation's state.", {"generation_id": _ID, "state": _TEXT}),
     }
-    paths = _paths()
-    for path in paths.values():
-        for operation in path.values():
-            operation["security"] = [{"bearer": []}]
-    result["paths"] |= paths
+    result["paths"] |= _paths()
     return result

@@ -66,7 +66,7 @@ async def _finished(principal: Principal, turn: TurnAccepted, identities: list[S
 async def stream(request: HttpRequest, principal: Principal, stream_id: UUID) -> HttpResponseBase:
     """Resume a lane (a generation's id) or a whole turn exactly after `Last-Event-ID`; 204 where nothing is left."""
     last = request.headers.get("Last-Event-ID") or request.GET.get("last_event_id") or ""
-    html = request.GET.get("render") == "html"
+    html = wants_html(request.GET.get("render"))
     identities = await identities_of(principal, stream_id)
     lane_stream = identities[0].generation_id == stream_id
     after = position(last, identities[0].lane if lane_stream else None)
@@ -91,6 +91,13 @@ async def _resumed(
         if not unread:
             return HttpResponse(status=204)
     return _event_stream(request, principal, identities, after, lane_stream=lane_stream, html=html)
+
+
+def wants_html(render: object) -> bool:
+    """Whether a reader asked for the answer's blocks; raises `InvalidMessage` for what nobody can be shown."""
+    if render not in (None, "html"):
+        raise InvalidMessage('render: Send "html", or leave it out.', fields={"render": ["Unknown."]})
+    return render == "html"
 
 
 def position(last_event_id: str, lane: int | None) -> dict[int, EventId]:

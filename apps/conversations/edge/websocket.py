@@ -17,7 +17,7 @@ from apps.conversations.contracts import StreamIdentity
 from apps.conversations.edge.follow import follow_all, identities_of, identities_of_turn
 from apps.conversations.edge.process import Person, Places, process
 from apps.conversations.edge.replies import accepted_json
-from apps.conversations.edge.sse import position
+from apps.conversations.edge.sse import position, wants_html
 from apps.conversations.errors import InvalidMessage
 from apps.problems import Problem, Unauthenticated
 from apps.streaming import hints
@@ -192,11 +192,11 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
         client_id = message.get("client_id")
         if not isinstance(client_id, str):
             raise InvalidMessage("client_id: Send a text that is new for each question.")
-        wanted = requests.turn_request(message, client_id)
+        wanted, html = requests.turn_request(message, client_id), wants_html(message.get("render"))
         turn = await database_step(services.start_turn, principal, wanted)
         await self._send({"type": "message.accepted", "client_id": client_id, **accepted_json(turn)})
         for identity in await identities_of_turn(principal, turn):
-            self._follow(principal, str(identity.generation_id), [identity], {}, _html(message))
+            self._follow(principal, str(identity.generation_id), [identity], {}, html)
 
     async def _cancel(self, principal: Principal, message: dict[str, Any]) -> None:
         generation_id = _id(message, "generation_id")
@@ -212,7 +212,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
         if after is not None and not isinstance(after, str):
             raise InvalidMessage("after: Send an event id, a cursor or null.")
         lane = identities[0].lane if identities[0].generation_id == stream else None
-        self._follow(principal, str(stream), identities, position(after or "", lane), _html(message))
+        self._follow(principal, str(stream), identities, position(after or "", lane), wants_html(message.get("render")))
 
     def _follow(
         self, principal: Principal, stream: str, identities: list[StreamIdentity], after: dict[int, Any], html: bool
@@ -312,7 +312,3 @@ def _id(message: dict[str, Any], name: str) -> UUID:
     except ValueError:
         pass
     raise InvalidMessage(f"{name}: This is not an id.", fields={name: ["Not an id."]})
-
-
-def _html(message: dict[str, Any]) -> bool:
-    return message.get("render") == "html"

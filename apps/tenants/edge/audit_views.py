@@ -100,6 +100,10 @@ class AuditPageSerializer(serializers.Serializer[Any]):
     next = serializers.IntegerField(allow_null=True, help_text="Pass as `before` to read on; null at the end.")
 
 
+def _whole(maximum: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": 1, "maximum": maximum}
+
+
 _FILTERS = [
     OpenApiParameter("action", str, description="`member.role_changed`, or all that begin with `member.`"),
     OpenApiParameter("actor", str, description="An id, or a part of the name."),
@@ -118,13 +122,13 @@ class AuditView(APIView):
         operation_id="audit_list",
         parameters=[
             *_FILTERS,
-            OpenApiParameter("before", int, description="Cursor from `next`."),
-            OpenApiParameter("limit", int, description="At most 100; 50 without it."),
+            OpenApiParameter("before", _whole(2**63 - 1), description="Cursor from `next`."),
+            OpenApiParameter("limit", _whole(audit_log.MAX_PAGE), description=f"{_PAGE} without it."),
         ],
         responses=AuditPageSerializer,
     )
     def get(self, request: Request) -> Response:
-        given = FiltersSerializer(data=request.query_params)
+        given = FiltersSerializer(data=request.query_params.dict())
         given.is_valid(raise_exception=True)
         page = audit_log.page(
             principal_of(request),
@@ -150,7 +154,7 @@ class AuditExportView(APIView):
         responses={(200, "application/jsonl"): OpenApiTypes.STR, (200, "text/csv"): OpenApiTypes.STR},
     )
     def get(self, request: Request) -> HttpResponseBase:
-        given = FiltersSerializer(data=request.query_params)
+        given = FiltersSerializer(data=request.query_params.dict())
         given.is_valid(raise_exception=True)
         return _export(principal_of(request), given.wanted(), given.validated_data["file"])
 

@@ -23,6 +23,7 @@ from rest_framework.views import APIView
 from apps.problems import Problem
 from apps.tenants import features, identity_providers
 from apps.tenants.contracts import Principal
+from apps.tenants.edge.fields import Text, Truth
 from apps.tenants.edge.pages import person_required, show_problem
 from apps.tenants.edge.rest import principal_of
 from apps.tenants.errors import NotFound
@@ -56,15 +57,13 @@ class IdentityProviderSerializer(serializers.Serializer[Any]):
 class ProviderInput(serializers.Serializer[Any]):
     """What may be changed later, too."""
 
-    name = serializers.CharField(max_length=120)
-    issuer = serializers.CharField(
-        max_length=400, required=False, allow_blank=True, default="", help_text="Not needed for Entra."
-    )
-    directory_id = serializers.CharField(
+    name = Text(max_length=120)
+    issuer = Text(max_length=400, required=False, allow_blank=True, default="", help_text="Not needed for Entra.")
+    directory_id = Text(
         max_length=64, required=False, allow_blank=True, default="", help_text="Entra's directory (tenant) id."
     )
-    client_id = serializers.CharField(max_length=200)
-    secret = serializers.CharField(
+    client_id = Text(max_length=200)
+    secret = Text(
         max_length=MAX_SECRET,
         required=False,
         allow_blank=True,
@@ -74,7 +73,7 @@ class ProviderInput(serializers.Serializer[Any]):
         help_text="Empty keeps the one there is. Needed again with another issuer, directory or client.",
     )
     default_role = serializers.ChoiceField(ROLES, required=False, default=Membership.Role.MEMBER.value)
-    enabled = serializers.BooleanField(required=False, default=True)
+    enabled = Truth(required=False, default=True)
 
 
 class IdentityProvidersView(APIView):
@@ -84,7 +83,7 @@ class IdentityProvidersView(APIView):
 
     @extend_schema_serializer(component_name="NewIdentityProvider")
     class Input(ProviderInput):
-        slug = serializers.CharField(max_length=60, help_text="The sign-in name; it stays.")
+        slug = Text(max_length=60, help_text="The sign-in name; it stays.")
         kind = serializers.ChoiceField(Kind.choices, required=False, default=Kind.OIDC.value)
 
     @extend_schema(responses=IdentityProviderSerializer(many=True), operation_id="identity_providers_list")

@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 from apps.problems import Invalid
 from apps.tenants import membership, teams
 from apps.tenants.contracts import NewInvitation
+from apps.tenants.edge.fields import Text, Truth
 from apps.tenants.edge.invitations import invitation_address, send
 from apps.tenants.edge.rest import principal_of
 from apps.tenants.policy import Action, Role
@@ -49,7 +50,7 @@ class MemberView(APIView):
     @extend_schema_serializer(component_name="MemberChange")
     class Input(serializers.Serializer[Any]):
         role = serializers.ChoiceField(choices=_ROLES, required=False)
-        suspended = serializers.BooleanField(required=False)
+        suspended = Truth(required=False)
 
     @extend_schema(request=Input, responses={204: None}, operation_id="members_change")
     def patch(self, request: Request, membership_id: UUID) -> Response:
@@ -96,7 +97,7 @@ class TransferView(APIView):
 
     @extend_schema_serializer(component_name="Transfer")
     class Input(serializers.Serializer[Any]):
-        confirmation = serializers.CharField(max_length=200, help_text="The workspace's name, typed again.")
+        confirmation = Text(max_length=200, help_text="The workspace's name, typed again.")
 
     @extend_schema(request=Input, responses={204: None}, operation_id="members_transfer")
     def post(self, request: Request, membership_id: UUID) -> Response:
@@ -188,7 +189,7 @@ class TeamSerializer(serializers.Serializer[Any]):
 
 
 class TeamInput(serializers.Serializer[Any]):
-    name = serializers.CharField(max_length=teams.MAX_NAME)
+    name = Text(max_length=teams.MAX_NAME)
 
 
 class TeamMade(serializers.Serializer[Any]):
@@ -302,8 +303,8 @@ class TenantView(APIView):
 
     @extend_schema_serializer(component_name="TenantChange")
     class Input(serializers.Serializer[Any]):
-        name = serializers.CharField(max_length=teams.MAX_NAME, required=False)
-        requires_second_factor = serializers.BooleanField(required=False)
+        name = Text(max_length=teams.MAX_NAME, required=False)
+        requires_second_factor = Truth(required=False)
 
     @extend_schema(responses=TenantSerializer, operation_id="tenant_read")
     def get(self, request: Request) -> Response:

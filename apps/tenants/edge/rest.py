@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 
 from apps.tenants import selectors, services
 from apps.tenants.contracts import Principal, Scope, Via
+from apps.tenants.edge.fields import Text
 from apps.tenants.policy import Action
 
 
@@ -35,6 +36,7 @@ class MeView(APIView):
     actions = {"GET": Action.SELF}
 
     @extend_schema(
+        operation_id="accounts_me",
         responses=inline_serializer(
             "Me",
             {
@@ -47,7 +49,7 @@ class MeView(APIView):
                 "scopes": serializers.ListField(child=serializers.CharField()),
                 "tenants": MembershipSerializer(many=True),
             },
-        )
+        ),
     )
     def get(self, request: Request) -> Response:
         principal = principal_of(request)
@@ -94,7 +96,7 @@ class ApiKeysView(APIView):
 
     @extend_schema_serializer(component_name="NewApiKeyInput")
     class Input(serializers.Serializer[Any]):
-        name = serializers.CharField(max_length=services.MAX_NAME)
+        name = Text(max_length=services.MAX_NAME)
         scopes = serializers.ListField(
             child=serializers.ChoiceField(choices=[scope.value for scope in Scope]), required=False, default=list
         )

@@ -18,7 +18,8 @@ from apps.accounts.contracts import MAX_PASSWORD
 from apps.accounts.errors import SecondFactorRefused
 from apps.tenants import selectors, token_families
 from apps.tenants.contracts import Principal, Via
-from apps.tenants.edge import sign_in_events, tokens
+from apps.tenants.edge import openapi, sign_in_events, tokens
+from apps.tenants.edge.fields import Text
 from apps.tenants.edge.rest import principal_of
 from apps.tenants.edge.throttle import SIGN_IN
 from apps.tenants.errors import CredentialRefused
@@ -57,17 +58,21 @@ class TokenView(APIView):
     @extend_schema_serializer(component_name="SignIn")
     class Input(serializers.Serializer[Any]):
         email = serializers.EmailField(max_length=254)
-        password = serializers.CharField(max_length=MAX_PASSWORD, trim_whitespace=False)
-        otp = serializers.CharField(
+        password = Text(max_length=MAX_PASSWORD, trim_whitespace=False)
+        otp = Text(
             required=False,
             max_length=second_factor.MAX_CODE,
             help_text="A code of the second factor, or a recovery code, where the account has one.",
         )
-        tenant = serializers.CharField(
-            required=False, max_length=60, help_text="Slug or id; without it, the tenant joined first."
-        )
+        tenant = Text(required=False, max_length=60, help_text="Slug or id; without it, the tenant joined first.")
 
-    @extend_schema(request=Input, responses=TokenPairSerializer, auth=[])
+    @extend_schema(
+        request=Input,
+        responses=TokenPairSerializer,
+        auth=[],
+        operation_id="accounts_token_create",
+        extensions={openapi.REFUSALS: [429]},
+    )
     def post(self, request: Request) -> Response:
         given = self.Input(data=request.data)
         given.is_valid(raise_exception=True)
@@ -104,7 +109,7 @@ def _principal_in(user_id: UUID, tenant: str | None) -> Principal:
 
 
 class RefreshInput(serializers.Serializer[Any]):
-    refresh = serializers.CharField(max_length=tokens.MAX_TOKEN)
+    refresh = Text(max_length=tokens.MAX_TOKEN)
 
 
 @public("the refresh token in the body is the credential")
@@ -114,7 +119,7 @@ class TokenRefreshView(APIView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
-    @extend_schema(request=RefreshInput, responses=TokenPairSerializer, auth=[])
+    @extend_schema(request=RefreshInput, responses=TokenPairSerializer, auth=[], operation_id="accounts_token_refresh")
     def post(self, request: Request) -> Response:
         given = RefreshInput(data=request.data)
         given.is_valid(raise_exception=True)
@@ -131,7 +136,7 @@ class TokenRevokeView(APIView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
-    @extend_schema(request=RefreshInput, responses={204: None}, auth=[])
+    @extend_schema(request=RefreshInput, responses={204: None}, auth=[], operation_id="accounts_token_revoke")
     def post(self, request: Request) -> Response:
         given = RefreshInput(data=request.data)
         given.is_valid(raise_exception=True)

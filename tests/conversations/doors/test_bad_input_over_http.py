@@ -147,9 +147,47 @@ def test_a_door_names_the_methods_it_knows(caller: Caller, method: str, path: st
     assert response.headers["Allow"]
 
 
-def test_rest_takes_json_alone(caller: Caller) -> None:
-    refused = caller.http.post("/api/v1/api-keys/", content=b"name=x", headers={"Content-Type": "text/plain"})
-    problem(refused, 415, "unsupported_media_type")
+@pytest.mark.parametrize("path", [ASK, "/api/v1/api-keys/"])
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/xml", "nonsense"])
+def test_doors_take_json_alone(caller: Caller, path: str, kind: str) -> None:
+    problem(caller.http.post(path, content=b"name=x", headers={"Content-Type": kind}), 415, "unsupported_media_type")
+
+
+def test_rest_answers_with_json_alone(caller: Caller) -> None:
+    problem(caller.http.get("/api/v1/conversations/", headers={"Accept": "application/xml"}), 406, "not_acceptable")
+
+
+def test_the_openai_door_names_its_methods_in_its_own_form(caller: Caller) -> None:
+    refused = caller.http.post("/v1/models", json={})
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, HEAD")
+    assert refused.json()["error"]["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field"),
+    [
+        ("POST", "/api/v1/api-keys/", {"name": 7}, "name"),
+        ("POST", "/api/v1/teams/", {"name": True}, "name"),
+        ("PATCH", "/api/v1/tenant/", {"requires_second_factor": 0}, "requires_second_factor"),
+        ("PATCH", "/api/v1/tenant/", {"requires_second_factor": "yes"}, "requires_second_factor"),
+        ("POST", "/api/v1/accounts/token/revoke/", {"refresh": 0}, "refresh"),
+    ],
+)
+def test_what_merely_resembles_a_text_or_a_yes_is_refused(
+    caller: Caller, method: str, path: str, body: dict[str, Any], field: str
+) -> None:
+    assert list(problem(caller.http.request(method, path, json=body), 400)["errors"]) == [field]
+
+
+@pytest.mark.parametrize("filter", ["since=", "until=x", "before=", "before=0", "limit=101"])
+def test_an_unusable_filter_of_the_log_is_refused(caller: Caller, filter: str) -> None:
+    body = problem(caller.http.get(f"/api/v1/audit/?{filter}"), 400)
+    assert list(body["errors"]) == [filter.partition("=")[0]]
+
+
+def test_an_unknown_form_of_an_answer_is_refused(caller: Caller) -> None:
+    body = problem(caller.http.get(f"/v1/chat/streams/{uuid4()}?render=pdf"), 400, "invalid_message")
+    assert list(body["errors"]) == ["render"]
 
 
 @pytest.mark.parametrize("path", [ASK, "/api/v1/conversations/", "/api/v1/accounts/me/"])

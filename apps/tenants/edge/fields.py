@@ -1,0 +1,28 @@
+"""Fields of REST bodies that take what the document says and nothing that merely resembles it.
+
+REST framework makes the text "0" of the number 0, and a yes of "on": a caller's slip would pass in silence.
+"""
+
+from typing import Any
+
+from rest_framework import serializers
+
+
+class Text(serializers.CharField):
+    """A JSON string. Its length is that of what was sent, before blanks around it are dropped."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        if self.max_length is not None and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
+        return super().to_internal_value(data)
+
+
+class Truth(serializers.BooleanField):
+    """`true` or `false`."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
