@@ -22,7 +22,7 @@ _account: list[URLPattern | URLResolver] = [
     path("password/reset/done/", allauth.password_reset_done, name="account_reset_password_done"),
     re_path(
         r"^password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
-        allauth.password_reset_from_key,
+        views.reset_password,
         name="account_reset_password_from_key",
     ),
     path(
