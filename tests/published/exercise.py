@@ -44,11 +44,12 @@ class Caller:
 
 @dataclass(slots=True)
 class Report:
-    """What one run saw. `statuses` counts the answers by operation and status."""
+    """What one run saw: `statuses` counts the answers by operation and status, `done` are operations that succeeded."""
 
     caller: Caller
     failures: list[str] = field(default_factory=list)
     statuses: dict[str, Counter[int]] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
     well_formed: Counter[bool] = field(default_factory=Counter)
     seconds: float = 0.0
 
@@ -135,6 +136,8 @@ class Exercise:
                 _give_back_connections()
         if coverage_scenario(case) in REQUEST_SHAPE_PROBES:
             return
+        if 200 <= status < 300:
+            self._report.done.add(operation_id)
         wanted = self._refusal(case.path, operation)
         if wanted is None:
             if not any(_wrong_at(case, place) for place in ParameterLocation):

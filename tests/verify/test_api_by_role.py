@@ -31,6 +31,8 @@ BRIEF: dict[str, Any] = {
     "coverage": {"generation": {"mode": "positive"}, "unexpected-methods": []},
     "fuzzing": {"generation": {"max-examples": max(1, EXAMPLES // 2)}},
 }
+# What succeeds with these ends the caller's own membership; they are given no name to confirm it with.
+ENDS_THE_RUN = {"members_leave"}
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +80,10 @@ def test_the_api_is_as_published_for(role: Role, document: dict[str, Any], web: 
     workspace = Workspace(role.value, model)
     headers = {"Authorization": f"Bearer {workspace.sign_in().access}"}
     report = exercised(document, web, Caller(role.value, headers, role.value), workspace)
-    never = [
-        operation["operationId"]
-        for path in document["paths"].values()
-        for operation in path.values()
-        if role.value in operation.get("x-roles", list(Role))
-        and not any(200 <= status < 300 for status in report.statuses.get(operation["operationId"], ()))
-    ]
-    assert never == []
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    open_to_all = list(Role)
+    mine = {one["operationId"] for one in operations if role.value in one.get("x-roles", open_to_all)}
+    assert mine - report.done == ENDS_THE_RUN
     assert report.share_of_success() > 0.6
 
 

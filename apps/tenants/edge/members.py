@@ -79,7 +79,7 @@ class LeaveView(APIView):
 
     @extend_schema_serializer(component_name="Leave")
     class Input(serializers.Serializer[Any]):
-        confirmation = serializers.CharField(max_length=200, help_text="The workspace's name, typed again.")
+        confirmation = Text(max_length=200, help_text="The workspace's name, typed again.")
 
     @extend_schema(request=Input, responses={204: None}, operation_id="members_leave")
     def post(self, request: Request) -> Response:
