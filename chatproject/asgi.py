@@ -10,7 +10,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatproject.settings")
 django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
+from channels.security.websocket import AllowedHostsOriginValidator, WebsocketDenier
 from django.conf import settings
 
 from apps.tenants.edge.client_address import ForwardedByProxies
@@ -33,7 +33,14 @@ _from_known_pages = AllowedHostsOriginValidator(_routes)
 
 
 async def websocket(scope: Any, receive: Any, send: Any) -> None:
-    """A page must be one of ours. A program sends no Origin, and has to send a token: no cookie counts without one."""
+    """A page must be one of ours. A program sends no Origin, and has to send a token: no cookie counts without one.
+
+    Where people come over HTTPS, both come over it.
+    """
+    if settings.SECURE_SSL_REDIRECT and scope.get("scheme", "ws") == "ws":
+        # Its token or cookie has crossed the network in the open; a redirect would only hide that.
+        await WebsocketDenier()(scope, receive, send)
+        return
     from_a_page = any(name == b"origin" for name, _ in scope["headers"])
     await (_from_known_pages if from_a_page else _routes)(scope, receive, send)
 

@@ -9,7 +9,7 @@ the link it adds belongs to a family that is revoked already.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
 from uuid import UUID
@@ -31,6 +31,7 @@ from apps.tenants.scope import tenant_scope
 from apps.vault import keyed_digest
 
 MAX_CLIENT = 200
+LONGEST = timedelta(days=90)  # from signing in; a program that renews all the time asks its person again then
 _LISTED = 100
 
 _USE_UP = """
@@ -89,7 +90,13 @@ def begin(principal: Principal, family: UUID, link: Link, client: str) -> None:
 
 
 def renew(principal: Principal, family: UUID, used: bytes, following: Link) -> Outcome:
-    """Use up the link with the digest `used` and write the next, both or neither. Of uses at once, one succeeds."""
+    """Use up the link with the digest `used` and write the next, both or neither. Of uses at once, one succeeds.
+
+    A family that began too long ago ends instead.
+    """
+    if datetime.now(UTC) - _began(family) > LONGEST:
+        revoke(principal, family, "age")
+        return Outcome.UNKNOWN
     with tenant_scope(principal.tenant_id):
         with connections["default"].cursor() as cursor:
             # Whoever comes second waits here for the first one's commit, and then finds the link used.
@@ -106,6 +113,11 @@ def renew(principal: Principal, family: UUID, used: bytes, following: Link) -> O
         _revoke(principal, family, "reuse")
     _tell(principal)
     return Outcome.REUSED
+
+
+def _began(family: UUID) -> datetime:
+    """A family's id is a UUIDv7: its first 48 bits are the milliseconds since 1970 at which it was made."""
+    return datetime.fromtimestamp((family.int >> 80) / 1000, UTC)
 
 
 def revoke(principal: Principal, family: UUID, reason: str) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -154,3 +155,28 @@ def test_a_page_that_fails_tells_no_details(alice: Principal, monkeypatch: pytes
 def test_metrics_are_not_for_the_internet() -> None:
     for address, status in (("127.0.0.1", 200), ("10.1.2.3", 200), ("8.8.8.8", 404), ("2a00:1450::1", 404)):
         assert Client(REMOTE_ADDR=address).get("/metrics").status_code == status, address
+
+
+@pytest.fixture
+def application() -> Any:
+    """The whole product, with its doors for sockets."""
+    from chatproject.asgi import application
+
+    return application
+
+
+@pytest.mark.parametrize(
+    ("scheme", "secure", "denied"), [("ws", True, True), ("wss", True, False), ("ws", False, False)]
+)
+async def test_sockets_over_plain_http_are_refused_too(
+    application: Any, scheme: str, secure: bool, denied: bool
+) -> None:
+    from channels.testing import WebsocketCommunicator
+
+    headers = [(b"host", b"127.0.0.1"), (b"origin", b"https://127.0.0.1")]
+    with override_settings(SECURE_SSL_REDIRECT=secure):
+        talk = WebsocketCommunicator(application, "/ws/chat/", headers=headers)
+        talk.scope["scheme"] = scheme
+        accepted, _code = await talk.connect()
+        assert accepted is not denied
+        await talk.disconnect()

@@ -181,3 +181,13 @@ def test_a_refused_credential_is_logged_without_it(alice: Principal, logged: lis
         Client(REMOTE_ADDR=new_address(), headers=sent).get("/api/v1/accounts/me/")
         assert ("door.credential_refused", {"code": code}) in logged
         assert credential not in str(logged)
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "x.exe", "a\r\nX-Injected: 1", 'csv"; filename="evil.html', ""])
+def test_no_file_is_named_by_a_request(alice: Principal, name: str) -> None:
+    browser = session_of(alice)
+    refused = browser.get("/api/v1/audit/export/", {"file": name})
+    assert "X-Injected" not in refused.headers
+    assert refused.status_code == 400 or 'filename="' in refused.headers["Content-Disposition"]
+    told = browser.get("/api/v1/audit/export/", {"file": "csv", "filename": name, "name": name})
+    assert re.fullmatch(r'attachment; filename="[a-z0-9-]+\.csv"', told.headers["Content-Disposition"])

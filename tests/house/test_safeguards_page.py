@@ -16,6 +16,7 @@ from apps.billing import counters
 from apps.conversations import requests, services
 from apps.conversations.edge import websocket
 from apps.routing import repeating
+from apps.tenants import token_families
 from apps.tenants.edge import forms, parsers, scim, throttle
 from chatproject.environment import Environment
 
@@ -48,6 +49,7 @@ def test_lifetimes() -> None:
     assert told["access token"][1] == f"{settings.IDP_OIDC_ACCESS_TOKEN_EXPIRES_IN} s"
     assert told["refresh token, each good for one use"][0] == seconds(jwt["REFRESH_TOKEN_LIFETIME"])
     assert told["refresh token, each good for one use"][0] == f"{settings.IDP_OIDC_REFRESH_TOKEN_EXPIRES_IN} s"
+    assert told["refresh token, each good for one use"][1] == seconds(token_families.LONGEST)
     assert told["mailed link for a new password"][1] == f"{settings.PASSWORD_RESET_TIMEOUT} s"
 
 
@@ -209,3 +211,13 @@ def test_packages_are_locked_with_hashes_and_reasons() -> None:
     assert not re.search(
         r"^(--(extra-)?index-url|-i|git\+|.* @ https?:)", (ROOT / "requirements.txt").read_text(), re.M
     )
+
+
+def test_logs_go_to_standard_error_alone() -> None:
+    from apps.observability import logging
+
+    document = logging.settings(level="INFO", format="json")
+    assert {name: handler["()"] for name, handler in document["handlers"].items()} == {"stderr": logging.StderrHandler}
+    assert document["root"]["handlers"] == ["stderr"]
+    assert not any("handlers" in logger for logger in document["loggers"].values())
+    assert {path for path, module in imports() if module.startswith("logging.handlers")} == set()

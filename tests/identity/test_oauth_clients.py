@@ -1,6 +1,7 @@
 """Programs that keep a secret must show it; people read whom they let in, and what to."""
 
 import time
+from datetime import timedelta
 
 import pytest
 from allauth.idp.oidc import app_settings
@@ -8,6 +9,7 @@ from allauth.idp.oidc.models import Client as OAuthClient
 from django.conf import settings
 from django.test import Client
 
+from apps.tenants import token_families
 from apps.tenants.contracts import Principal
 from apps.tenants.oauth_keys import read_keys
 from tests.identity.programs import Program, signing_key
@@ -74,3 +76,13 @@ def test_a_visit_alone_opens_no_session(bob: Principal) -> None:
     for path in ("/login/", "/signup/", "/sso/", Program().request()):
         visitor.get(path)
         assert visitor.get("/api/v1/accounts/me/").status_code == 401
+
+
+def test_programs_that_people_let_in_end_alike(bob: Principal, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Program()
+    given = program.sign_in(session_of(bob))
+    renewed = program.renew(given["refresh_token"])
+    assert renewed.status_code == 200
+    monkeypatch.setattr(token_families, "LONGEST", timedelta(seconds=-1))
+    assert program.renew(renewed.json()["refresh_token"]).status_code == 400
+    assert not program.opens(renewed.json()["access_token"])
