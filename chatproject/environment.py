@@ -56,6 +56,12 @@ class Environment(BaseSettings):
     email_url: SecretStr | None = None
     email_from: str = "Switchboard <switchboard@localhost>"
 
+    captcha_verify_url: str = ""
+    captcha_script_url: str = ""
+    captcha_class: Literal["cf-turnstile", "h-captcha"] = "cf-turnstile"
+    captcha_site_key: str = ""
+    captcha_secret: SecretStr | None = None
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "json"
 

@@ -283,6 +283,20 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+CAPTCHA_VERIFY_URL = ENV.captcha_verify_url
+CAPTCHA_SCRIPT_URL = ENV.captcha_script_url
+CAPTCHA_CLASS = ENV.captcha_class
+if CAPTCHA_SCRIPT_URL:
+    _captcha = urlsplit(CAPTCHA_SCRIPT_URL)
+    _captcha_sources = [f"{_captcha.scheme}://{_captcha.netloc}"]
+    if CAPTCHA_CLASS == "h-captcha":  # it sends people on to hosts of its own
+        _captcha_sources.append("https://*.hcaptcha.com")
+    CONTENT_SECURITY_POLICY["DIRECTIVES"] |= {
+        "script-src": ["'self'", *_captcha_sources],
+        "frame-src": _captcha_sources,
+        "connect-src": ["'self'", *_captcha_sources],
+    }
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["apps.tenants.edge.authentication.PrincipalAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

@@ -7,8 +7,9 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
 
+from apps.accounts import known_devices
 from apps.vault import SealedColumn, Vault, register
 
 
@@ -21,6 +22,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
     def get_client_ip(self, request: HttpRequest) -> str:
         """The peer; a server on a socket file names none."""
         return request.META.get("REMOTE_ADDR") or "0.0.0.0"  # noqa: S104 - nobody's address, not one to listen on
+
+    def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponseBase:
+        """Whichever way somebody came in, this device is one of theirs from now on."""
+        response: HttpResponseBase = super().post_login(request, user, **kwargs)
+        known_devices.remember(request, response, user.pk)
+        return response
 
     def set_password(self, user: Any, password: str) -> None:
         """An operator's is changed in the administration alone."""

@@ -7,12 +7,19 @@ Problem
 │   ├── SecondFactorRequired     the password is right; a code of the second factor has to come with it
 │   └── SecondFactorRefused      that code is wrong
 └── Forbidden
+    ├── StepUpRequired           too many sign-ins have failed; a solved puzzle has to come with the next
     └── SecondFactorSetupRequired  the workspace demands a second factor, and this person has none
 """
 
 from apps.problems import Forbidden, Invalid, Unauthenticated
 
-__all__ = ["InvalidAccount", "SecondFactorRefused", "SecondFactorRequired", "SecondFactorSetupRequired"]
+__all__ = [
+    "InvalidAccount",
+    "SecondFactorRefused",
+    "SecondFactorRequired",
+    "SecondFactorSetupRequired",
+    "StepUpRequired",
+]
 
 
 class InvalidAccount(Invalid):
@@ -37,3 +44,9 @@ class SecondFactorSetupRequired(Forbidden):
     """The workspace demands a second factor of everybody; set one up under /account/second-factor/."""
 
     code = "second_factor_setup_required"
+
+
+class StepUpRequired(Forbidden):
+    """Too many sign-ins have failed. `fields["proof"]` is to be solved; send the same again with the answer."""
+
+    code = "step_up_required"

@@ -31,7 +31,7 @@ from apps.accounts.oidc_errors import SignInRefused
 from apps.problems import Forbidden
 from apps.tenants import features, identity_providers, sign_in_log
 from apps.tenants.contracts import SESSION_ARRIVING, SESSION_COMPANY, SESSION_TENANT, Principal
-from apps.tenants.edge import sign_in_events
+from apps.tenants.edge import sign_in_events, sign_in_guard
 from apps.tenants.edge.middleware import _BothWays
 from apps.tenants.edge.pages import person_required
 from apps.tenants.edge.problems import answer
@@ -142,8 +142,10 @@ def connect(request: HttpRequest, principal: Principal, provider_id: UUID) -> Ht
     if provider is None or not provider.enabled:
         raise NotFound("There is no such sign-in.")
     SIGN_IN.count(request, principal.user_email)
+    tried = sign_in_guard.begin(request, principal.user_email)
     if auth.authenticate(request, username=principal.user_email, password=request.POST.get("password", "")) is None:
         return _connections_page(request, principal, fault="This is not your password.", status=400)
+    tried.succeeded()
     client, target = _client(request, provider), reverse("company_connections")
     answer = client.begin(request, _CONNECT, target, user_id=str(principal.user_id))
     return _onward(request, answer["Location"], provider)

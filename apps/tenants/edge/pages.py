@@ -17,10 +17,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
+from apps.accounts import captcha
 from apps.accounts.edge.forms import SignInForm, SignUpForm
+from apps.accounts.errors import StepUpRequired
 from apps.problems import Forbidden, Problem
 from apps.tenants import selectors, services
 from apps.tenants.contracts import Principal, Via
+from apps.tenants.edge import sign_in_guard
 from apps.tenants.edge.entering import enter
 from apps.tenants.edge.forms import ApiKeyForm
 from apps.tenants.edge.problems import headers_of
@@ -63,14 +66,18 @@ def sign_in(request: HttpRequest) -> HttpResponseBase:
     form = SignInForm(request.POST)
     try:
         SIGN_IN.count(request, request.POST.get("email", ""))
+        if not form.is_valid():
+            return _form_page(request, "accounts/login.html", form, status=400)
+        tried = sign_in_guard.begin(request, form.cleaned_data["email"], _proof(request))
+    except StepUpRequired as problem:
+        return _stepping_up(request, form, problem)
     except Problem as problem:
         return _refused(request, "accounts/login.html", form, problem)
-    if not form.is_valid():
-        return _form_page(request, "accounts/login.html", form, status=400)
     user = auth.authenticate(request, username=form.cleaned_data["email"], password=form.cleaned_data["password"])
     if user is None:
         form.add_error(None, "E-mail address and password do not belong together. Check both.")
         return _form_page(request, "accounts/login.html", form, status=400)
+    tried.succeeded()
     principal = selectors.principal_for(user.pk)
     if principal is None:
         form.add_error(None, "You are not a member of an active workspace. Ask its owner to add you.")
@@ -157,6 +164,7 @@ def _form_page(
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
+    **more: object,
 ) -> HttpResponse:
     target = _target(request)
     context = {
@@ -164,11 +172,29 @@ def _form_page(
         "next": target if target != settings.LOGIN_REDIRECT_URL else "",
         "redirect_field": format_html('<input type="hidden" name="next" value="{}">', target),
         "mails": settings.MAIL_IS_CONFIGURED,
+        **more,
     }
     page = render(request, template, context, status=status)
     for header, value in (headers or {}).items():
         page[header] = value
     return page
+
+
+def _proof(request: HttpRequest) -> str:
+    """What the browser solved, under our name or that of a CAPTCHA's script."""
+    names = ("proof", "cf-turnstile-response", "h-captcha-response", "g-recaptcha-response")
+    return next((found for name in names if (found := request.POST.get(name, ""))), "")
+
+
+def _stepping_up(request: HttpRequest, form: forms.Form, problem: StepUpRequired) -> HttpResponse:
+    form.add_error(None, problem.detail)
+    asked = {
+        "kind": captcha.captcha().kind,
+        "challenge": (problem.fields or {})["proof"][0],
+        "script": settings.CAPTCHA_SCRIPT_URL,
+        "css_class": settings.CAPTCHA_CLASS,
+    }
+    return _form_page(request, "accounts/login.html", form, status=problem.status, step_up=asked)
 
 
 def _refused(request: HttpRequest, template: str, form: forms.Form, problem: Problem) -> HttpResponse:

@@ -15,7 +15,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Throttle:
-    """Tries per period ("30/m"), by network address and by e-mail address. Every call of `count` is one try."""
+    """Tries per period ("30/m"), by network address and by e-mail address ("" for any number).
+
+    Every call of `count` is one try.
+    """
 
     group: str
     per_address: str
@@ -24,7 +27,7 @@ class Throttle:
     def count(self, request: HttpRequest, email: str) -> None:
         """Raises `TooManyTries`. A cache that does not answer stops nobody: passwords are still checked."""
         keys: list[tuple[str, str | Callable[[str, HttpRequest], str]]] = []
-        if email:
+        if email and self.per_email:
             keys.append((self.per_email, lambda group, request: email.strip().lower()[:254]))
         if request.META.get("REMOTE_ADDR"):
             keys.append((self.per_address, "ip"))
@@ -46,5 +49,6 @@ class Throttle:
                 )
 
 
-SIGN_IN = Throttle("sign-in", per_address="30/m", per_email="10/m")
+# Guesses at one account are for `sign_in_guard`: a count by address alone would let strangers lock people out.
+SIGN_IN = Throttle("sign-in", per_address="30/m", per_email="")
 SIGN_UP = Throttle("sign-up", per_address="60/h", per_email="10/h")

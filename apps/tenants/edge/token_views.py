@@ -13,12 +13,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.accounts import second_factor
+from apps.accounts import captcha, second_factor
 from apps.accounts.contracts import MAX_PASSWORD
 from apps.accounts.errors import SecondFactorRefused
 from apps.tenants import selectors, token_families
 from apps.tenants.contracts import Principal, Via
-from apps.tenants.edge import openapi, sign_in_events, tokens
+from apps.tenants.edge import openapi, sign_in_events, sign_in_guard, tokens
 from apps.tenants.edge.fields import Text
 from apps.tenants.edge.rest import principal_of
 from apps.tenants.edge.throttle import SIGN_IN
@@ -64,6 +64,12 @@ class TokenView(APIView):
             max_length=second_factor.MAX_CODE,
             help_text="A code of the second factor, or a recovery code, where the account has one.",
         )
+        proof = Text(
+            required=False,
+            max_length=captcha.MAX_ANSWER,
+            help_text="What solves the puzzle of an answer `step_up_required`: the puzzle, `|` and a number, so that "
+            "the SHA-256 of it all begins with as many zero bits as the puzzle says first.",
+        )
         tenant = Text(required=False, max_length=60, help_text="Slug or id; without it, the tenant joined first.")
 
     @extend_schema(
@@ -71,18 +77,22 @@ class TokenView(APIView):
         responses=TokenPairSerializer,
         auth=[],
         operation_id="accounts_token_create",
-        extensions={openapi.REFUSALS: [429]},
+        extensions={openapi.REFUSALS: [403, 429]},
     )
     def post(self, request: Request) -> Response:
         given = self.Input(data=request.data)
         given.is_valid(raise_exception=True)
         SIGN_IN.count(request._request, given.validated_data["email"])
+        tried = sign_in_guard.begin(
+            request._request, given.validated_data["email"], given.validated_data.get("proof", "")
+        )
         user = auth.authenticate(
             request._request, username=given.validated_data["email"], password=given.validated_data["password"]
         )
         if user is None:
             raise CredentialRefused("E-mail address and password do not belong together.")
         _second_factor(request._request, user, given.validated_data.get("otp", ""))
+        tried.succeeded()
         principal = _principal_in(user.pk, given.validated_data.get("tenant"))
         return _pair(tokens.issue(principal, request.headers.get("User-Agent", "")))
 
