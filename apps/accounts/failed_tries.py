@@ -12,11 +12,11 @@ from django.db import connections
 from apps.vault import keyed_digest
 
 FREE = 5  # tries without a wait
-MAX_WAIT_SECONDS = 300
+FIRST_WAIT_SECONDS, MAX_WAIT_SECONDS = 5, 300
 KEPT_SECONDS = 86_400
 _WAIT = f"""
 make_interval(secs => CASE WHEN tries.failures < {FREE} THEN 0
-ELSE least({MAX_WAIT_SECONDS}, power(2, least(tries.failures, 30) - {FREE})) END)
+ELSE least({MAX_WAIT_SECONDS}, {FIRST_WAIT_SECONDS} * power(2, least(tries.failures, 30) - {FREE})) END)
 """
 _OLD = f"tries.last_at < clock_timestamp() - interval '{KEPT_SECONDS} seconds'"
 # Constants of this module alone; what comes from outside is a parameter.

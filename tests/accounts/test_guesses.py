@@ -70,8 +70,10 @@ def test_an_attack_from_everywhere_waits_and_its_target_comes_in_where_they_were
     assert guess(alice.user_email, PASSWORD, home).status_code == 302
     home.post("/logout/")
     answers = [guess(alice.user_email) for _ in range(30)]
-    assert [one.status_code for one in answers] == [400] * 5 + [429] * 25
-    assert 1 <= int(answers[-1]["Retry-After"]) <= 2
+    assert [one.status_code for one in answers[:6]] == [400] * 5 + [429]
+    assert 1 <= int(answers[5]["Retry-After"]) <= 5
+    assert [one.status_code for one in answers].count(400) <= 8, "whatever time they took"
+    after(alice.user_email, failures=9, seconds=0)
     assert guess(alice.user_email, PASSWORD).status_code == 429, "not even with the right one"
     assert ask(alice.user_email, PASSWORD).status_code == 429
     assert guess(alice.user_email, PASSWORD, home).status_code == 302, "their own device is not locked out"
@@ -79,11 +81,11 @@ def test_an_attack_from_everywhere_waits_and_its_target_comes_in_where_they_were
 
 def test_waits_grow_up_to_five_minutes_and_end(alice: Principal) -> None:
     waits = []
-    for failures in (4, 5, 6, 7, 12, 13, 14, 1000):
+    for failures in (4, 5, 6, 7, 10, 11, 12, 1000):
         after(alice.user_email, failures=failures, seconds=0)
         waits.append(failed_tries.state(failed_tries.subject("password", alice.user_email)).wait_seconds)
-    assert waits == [0, 1, 2, 4, 128, 256, 300, 300]
-    after(alice.user_email, failures=9, seconds=17)
+    assert waits == [0, 5, 10, 20, 160, 300, 300, 300]
+    after(alice.user_email, failures=9, seconds=81)
     assert guess(alice.user_email, PASSWORD).status_code == 302
     assert failed_tries.state(failed_tries.subject("password", alice.user_email)).failures == 0
     after(alice.user_email, failures=1000, seconds=86_401)

@@ -19,6 +19,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
+from apps.accounts import known_devices
 from apps.accounts.models import User
 
 SECOND_FACTOR = "mfa"  # how allauth calls it in a session's records
@@ -51,8 +52,12 @@ def shown_lately(request: HttpRequest) -> bool:
     return bool(is_mfa_enabled(user))
 
 
-def note_password(request: HttpRequest) -> None:
-    """Somebody signed in on the administration's own page: what follows need not ask for the password once more."""
+def note_password(request: HttpRequest, response: HttpResponse) -> None:
+    """Somebody signed in on the administration's own page: what follows need not ask for the password once more.
+
+    The device is one of theirs, which strangers' guesses do not lock out.
+    """
+    known_devices.remember(request, response, cast(User, request.user).pk)
     record_authentication(request, cast(User, request.user), method="password", reauthenticated=True)
 
 

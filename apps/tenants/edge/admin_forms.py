@@ -7,6 +7,7 @@ from django.db import transaction
 
 from apps.accounts.models import User
 from apps.tenants import audit
+from apps.tenants.edge import sign_in_guard
 from apps.tenants.edge.throttle import SIGN_IN
 from apps.tenants.errors import TooManyTries
 
@@ -22,12 +23,16 @@ class ThrottledSignInForm(_SignInForm):
     """Counts a try as the other sign-ins do, into the same count, before the password is looked at."""
 
     def clean(self) -> dict[str, Any]:
-        if self.request is not None:
-            try:
-                SIGN_IN.count(self.request, self.cleaned_data.get("username", ""))
-            except TooManyTries as refused:
-                raise ValidationError(refused.detail, code=refused.code) from refused
-        return super().clean()
+        if self.request is None:
+            return super().clean()
+        try:
+            SIGN_IN.count(self.request, "")
+            tried = sign_in_guard.begin(self.request, self.cleaned_data.get("username", ""), puzzles=False)
+        except TooManyTries as refused:
+            raise ValidationError(refused.detail, code=refused.code) from refused
+        cleaned = super().clean()
+        tried.succeeded()
+        return cleaned
 
 
 class OperatorsPasswordForm(_PasswordForm):

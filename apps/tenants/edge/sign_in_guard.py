@@ -40,8 +40,10 @@ class Try:
         failed_tries.clear(self.subject)
 
 
-def begin(request: HttpRequest, email: str, answer: str = "") -> Try:
+def begin(request: HttpRequest, email: str, answer: str = "", *, puzzles: bool = True) -> Try:
     """Count a try at an account. `answer` is what solves the puzzle of `puzzle`, where one was asked for.
+
+    A page that can show none says so (`puzzles`): there, tries wait and no more.
 
     Raises `TooManyTries` while it has to wait, `StepUpRequired` where it has to prove itself first.
     """
@@ -56,7 +58,7 @@ def begin(request: HttpRequest, email: str, answer: str = "") -> Try:
     state = failed_tries.state(subject)
     if state.wait_seconds:
         raise _waits(user_id, state.wait_seconds)
-    if state.failures >= STEP_UP and not _is_solved(request, name, answer):
+    if puzzles and state.failures >= STEP_UP and not _is_solved(request, name, answer):
         _tell(user_id, "step_up")
         raise StepUpRequired(
             "Too many sign-ins have failed. Solve what this page asks, then try again.",
