@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,23 +15,12 @@ ARGUMENTS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
-HERE = Path(__file__).parent
 DEFAULT_TIMEOUT_MS = 30_000  # how long is too long depends on the machine; what is promised is measured elsewhere
 
 expect.set_options(timeout=15_000)
 
 BrowserOf = Callable[..., BrowserContext]
 OpenTab = Callable[[BrowserContext], Chat]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Killed processes take their measured coverage with them, so they are killed before the others use them."""
-    journeys = [item for item in items if item.path.parent == HERE]
-    if journeys:
-        first = items.index(journeys[0])
-        items[first : first + len(journeys)] = sorted(
-            journeys, key=lambda item: item.path.name != "test_killed_processes.py"
-        )
 
 
 # Of the package, not of the session: both must be gone before another folder starts a browser in this process.
