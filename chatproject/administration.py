@@ -98,6 +98,7 @@ OPERATORS = _site(
             ("Invitations", "mail", "tenants_invitation"),
             ("Model rules", "rule", "tenants_modelrule"),
             ("API keys", "key", "tenants_apikey"),
+            ("Flags", "flag", "tenants_flag"),
         ),
         _group(
             "People and signing in",
@@ -119,7 +120,6 @@ OPERATORS = _site(
             ("Models", "smart_toy", "routing_languagemodel"),
             ("Deployments", "hub", "routing_deployment"),
             ("Prices", "sell", "routing_price"),
-            ("Flags", "flag", "tenants_flag"),
         ),
         _group(
             "Money and records",

@@ -146,14 +146,19 @@ class ProviderForm(forms.Form):
         help_text="Kept encrypted and never shown. Empty keeps the one there is.",
     )
     default_role = forms.ChoiceField(
-        label="New people become", choices=[(role, Membership.Role(role).label) for role in ROLES], initial="member"
+        label="New people become",
+        choices=[(role, Membership.Role(role).label) for role in ROLES],
+        initial="member",
+        widget=forms.Select(attrs={"class": "input"}),
     )
     enabled = forms.BooleanField(label="People may sign in with it", required=False, initial=True)
 
 
 class NewProviderForm(ProviderForm):
     slug = forms.CharField(label="Sign-in name", max_length=60, help_text="a-z, 0-9 and hyphens; it stays.")
-    kind = forms.ChoiceField(label="Kind", choices=Kind.choices, initial=Kind.OIDC)
+    kind = forms.ChoiceField(
+        label="Kind", choices=Kind.choices, initial=Kind.OIDC, widget=forms.Select(attrs={"class": "input"})
+    )
 
 
 @opens(GET=Action.IDENTITY_MANAGE, POST=Action.IDENTITY_MANAGE)
