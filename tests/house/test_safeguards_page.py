@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
+from apps.accounts import failed_tries
 from apps.accounts.contracts import MAX_PASSWORD
 from apps.accounts.passwords import PASSWORD_MIN
 from apps.billing import counters
@@ -17,7 +18,7 @@ from apps.conversations import requests, services
 from apps.conversations.edge import websocket
 from apps.routing import repeating
 from apps.tenants import token_families
-from apps.tenants.edge import forms, parsers, scim, throttle
+from apps.tenants.edge import forms, parsers, scim, sign_in_guard, throttle
 from chatproject.environment import Environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +58,10 @@ def test_throttles_and_passwords() -> None:
     told = table("Signing in")
     assert told["sign in"] == [throttle.SIGN_IN.per_address, throttle.SIGN_IN.per_email]
     assert told["sign up"] == [throttle.SIGN_UP.per_address, throttle.SIGN_UP.per_email]
+    free, first, longest = failed_tries.FREE, failed_tries.FIRST_WAIT_SECONDS, failed_tries.MAX_WAIT_SECONDS
+    assert f"{free} are free, then each failure waits, from {first} up to {longest} seconds" in PAGE
+    assert f"after {sign_in_guard.STEP_UP} a puzzle" in PAGE
+    assert f"has {sign_in_guard.DEVICE_TRIES} tries of its own" in PAGE
     assert f"At least {PASSWORD_MIN} characters, at most {MAX_PASSWORD}, of any kind" in PAGE
 
 
@@ -96,7 +101,7 @@ def test_every_setting_that_is_named_exists() -> None:
     secret = {"vault_keys", "jwt_keys", "oauth_signing_keys", "api_key_pepper", "secret_key", "audit_signing_key"}
     assert {name.upper() for name in secret} <= table("Keys").keys()
     kinds = {name for name, field in Environment.model_fields.items() if "SecretStr" in str(field.annotation)}
-    assert kinds - secret == {"openai_api_key", "email_url"}, "keys of others, used with them alone"
+    assert kinds - secret == {"openai_api_key", "email_url", "captcha_secret"}, "keys of others, used with them alone"
 
 
 def imports() -> Iterator[tuple[str, str]]:
