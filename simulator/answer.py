@@ -34,12 +34,13 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One choice of an answer, in tokens."""
+    """One choice of an answer, in tokens. `stopped_by` is the caller's text that would have come next."""
 
     reasoning_tokens: list[str]
     content_tokens: list[str]
     tool_calls: tuple[ToolCall, ...]
     finish_reason: str
+    stopped_by: str | None = None
 
     @property
     def total_tokens(self) -> int:
@@ -54,7 +55,7 @@ def compose(model: Model, request: ChatRequest, options: Options, index: int) ->
     asked = question.read(request.messages)
     dice = random.Random(digest)
     answer = _unlimited(model, request, options, asked, dice, digest)
-    answer = _stopped(answer, request.stop)
+    answer = _stopped(_continued(answer, request.prefill), request.stop)
     return _limited(answer, min(request.max_tokens or model.max_output_tokens, model.max_output_tokens))
 
 
@@ -76,7 +77,7 @@ def _unlimited(
         length = _BENCH_TOKENS if options.tokens is None else options.tokens
         return Answer(thoughts, filler.tokens(asked.topic, digest, length), (), "stop")
     reasoning, content = voices.speak(model.voice, asked, dice)
-    if options.reasoning is None:
+    if options.reasoning is None and request.thinks:
         thoughts = tokenize(reasoning)
     return Answer(thoughts, tokenize(content), (), "stop")
 
@@ -116,14 +117,23 @@ def _json_text(schema: dict[str, Any], asked: question.Question) -> str:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
 
 
+def _continued(answer: Answer, prefill: str) -> Answer:
+    """What follows the beginning that the caller wrote, or all, where the model would have begun otherwise."""
+    text = "".join(answer.content_tokens)
+    if not prefill or not text.startswith(prefill):
+        return answer
+    return replace(answer, content_tokens=tokenize(text[len(prefill) :]))
+
+
 def _stopped(answer: Answer, stops: tuple[str, ...]) -> Answer:
     if not stops:
         return answer
     text = "".join(answer.content_tokens)
-    places = [place for stop in stops if (place := text.find(stop)) >= 0]
+    places = [(place, stop) for stop in stops if (place := text.find(stop)) >= 0]
     if not places:
         return answer
-    return replace(answer, content_tokens=tokenize(text[: min(places)]), finish_reason="stop")
+    place, stop = min(places)
+    return replace(answer, content_tokens=tokenize(text[:place]), finish_reason="stop", stopped_by=stop)
 
 
 def _limited(answer: Answer, limit_tokens: int) -> Answer:

@@ -18,11 +18,12 @@ class Entry:
 
     `tokens_sent` counts every output token handed to the connection, reasoning and tool arguments included; `text`
     is the answer of choice 0 without its reasoning, as far as it was sent; `completed` says that the finish reason was
-    sent and the response ended as it should.
+    sent and the response ended as it should. `cached_tokens` is the part of the prompt that was read from a cache.
     """
 
     __slots__ = (
         "attempt_id",
+        "cached_tokens",
         "call",
         "chunks_sent",
         "closed_by_caller",
@@ -58,6 +59,7 @@ class Entry:
         self.first_token_at: float | None = None
         self.ended_at: float | None = None
         self.prompt_tokens = 0
+        self.cached_tokens = 0
         self.tokens_sent = 0
         self.reasoning_sent = 0
         self.chunks_sent = 0
@@ -88,6 +90,7 @@ class Entry:
             "first_token_at": self.first_token_at,
             "ended_at": self.ended_at,
             "prompt_tokens": self.prompt_tokens,
+            "cached_tokens": self.cached_tokens,
             "tokens_sent": self.tokens_sent,
             "reasoning_tokens_sent": self.reasoning_sent,
             "chunks_sent": self.chunks_sent,

@@ -8,7 +8,7 @@ from typing import Any
 
 from simulator.errors import UnknownModel
 
-_CREATED_UNIX = 1_763_596_800
+CREATED_UNIX = 1_763_596_800
 _BENCH_MODEL = re.compile(r"bench(-[a-z0-9]+)*\Z")
 
 
@@ -30,23 +30,17 @@ class Model:
     is_reasoning: bool = False
     dimensions: int = 0
 
-    def card(self) -> dict[str, Any]:
-        """The entry in `GET /v1/models`: OpenAI's four fields and one of ours."""
+    def facts(self) -> dict[str, Any]:
+        """What `GET /v1/models` says of it beside the fields that the wire format asks for."""
         return {
-            "id": self.slug,
-            "object": "model",
-            "created": _CREATED_UNIX,
-            "owned_by": "simulator",
-            "switchboard": {
-                "name": self.name,
-                "description": self.description,
-                "input_usd_per_mtok": self.input_usd_per_mtok,
-                "output_usd_per_mtok": self.output_usd_per_mtok,
-                "context_tokens": self.context_tokens,
-                "max_output_tokens": self.max_output_tokens,
-                "reasoning": self.is_reasoning,
-                "kind": "embedding" if self.dimensions else "chat",
-            },
+            "name": self.name,
+            "description": self.description,
+            "input_usd_per_mtok": self.input_usd_per_mtok,
+            "output_usd_per_mtok": self.output_usd_per_mtok,
+            "context_tokens": self.context_tokens,
+            "max_output_tokens": self.max_output_tokens,
+            "reasoning": self.is_reasoning,
+            "kind": "embedding" if self.dimensions else "chat",
         }
 
 

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from simulator.calls import Simulator
 from simulator.errors import ApiError, InvalidRequest
+from simulator.openai_wire import OPENAI
 from simulator.options import parse_options
 from simulator.request import parse_body
 
@@ -28,11 +29,11 @@ def _json(body: Any, status: int = 200) -> web.Response:
 
 def _not_json() -> web.Response:
     """A page of another origin may send text or a form without asking first, but not JSON."""
-    return _json(InvalidRequest("Send the body as application/json.").body(), 415)
+    return _json(OPENAI.refusal(InvalidRequest("Send the body as application/json.")), 415)
 
 
 def _refuse(message: str, param: str | None = None) -> web.Response:
-    return _json(InvalidRequest(message, param=param).body(), 400)
+    return _json(OPENAI.refusal(InvalidRequest(message, param=param)), 400)
 
 
 class Control:

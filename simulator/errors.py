@@ -1,4 +1,4 @@
-"""What the simulator refuses, in OpenAI's error shape.
+"""What the simulator refuses. Its wire formats say it each in their own shape.
 
 ApiError
 ├── InvalidRequest       400  the body is wrong; sending it again will not help
@@ -9,11 +9,9 @@ ApiError
 
 from __future__ import annotations
 
-from typing import Any
-
 
 class ApiError(Exception):
-    """One refusal: HTTP status and the fields of `{"error": {...}}`. None of these is worth a retry."""
+    """One refusal: HTTP status and what OpenAI says of it; others say part of that. None of these is worth a retry."""
 
     status = 400
     kind = "invalid_request_error"
@@ -23,9 +21,6 @@ class ApiError(Exception):
         self.message = message
         self.param = param
         self.code = code
-
-    def body(self) -> dict[str, Any]:
-        return error_body(self.message, self.kind, self.param, self.code)
 
 
 class InvalidRequest(ApiError):
@@ -41,6 +36,8 @@ class ContextLength(ApiError):
             param="messages",
             code="context_length_exceeded",
         )
+        self.limit_tokens = limit_tokens
+        self.asked_tokens = asked_tokens
 
 
 class Unauthenticated(ApiError):
@@ -51,6 +48,7 @@ class Unauthenticated(ApiError):
             super().__init__("Incorrect API key provided: invalid.", code="invalid_api_key")
         else:
             super().__init__("You didn't provide an API key. Send it as `Authorization: Bearer KEY`.")
+        self.key_given = key_given
 
 
 class UnknownModel(ApiError):
@@ -58,8 +56,4 @@ class UnknownModel(ApiError):
 
     def __init__(self, model: str) -> None:
         super().__init__(f"The model `{model}` does not exist or you do not have access to it.", code="model_not_found")
-
-
-def error_body(message: str, kind: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
-    """`{"error": {...}}` as OpenAI writes it."""
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+        self.model = model

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import orjson
+
 # Every character belongs to exactly one token, so joining the tokens of a text gives the text back, and any
 # prefix of the token list is itself tokenised into that same prefix.
 _TOKEN = re.compile(r" ?\w{1,10}| ?[^\w\s]{1,3}|\s+")
@@ -34,6 +36,15 @@ def text_of(content: Any) -> str:
             str(part.get("text") or part.get("refusal") or "") for part in content if isinstance(part, Mapping)
         )
     return ""
+
+
+def count_part(part: Mapping[str, Any]) -> int:
+    """Input tokens of one part of a message: text, an image, a call of a tool or its result."""
+    if "image" in str(part.get("type")):
+        return _IMAGE_TOKENS
+    if part.get("type") == "tool_use":
+        return count(str(part.get("name"))) + count(orjson.dumps(part.get("input")).decode())
+    return count(str(part.get("text") or "")) + count(text_of(part.get("content")))
 
 
 def count_prompt(messages: Iterable[Mapping[str, Any]]) -> int:
