@@ -23,6 +23,8 @@ from chaos.trial import Drill, Trial
 
 APP = "switchboard_app"
 TENANTS_OWN = "tenants_tenant"  # its id is the tenant
+# Of these tables the role may write a part of a tenant's rows only; the drill takes one of that part.
+WRITABLE_PART = {"billing_quota": "user_id IS NOT NULL"}
 COMMANDS = ("SELECT", "INSERT", "UPDATE", "MOVE", "DELETE")
 
 
@@ -82,6 +84,8 @@ async def _rows_everywhere(trial: Trial) -> None:
             if table == "routing_deployment":
                 row["upstream_model"] = f"{caller.tenant_id}"
             _insert(trial.cluster.admin, table, row)
+        quota = {"id": str(uuid4()), "tenant_id": str(caller.tenant_id), "user_id": str(caller.user_id)}
+        _insert(trial.cluster.admin, "billing_quota", quota)
 
 
 def _fill(trial: Trial) -> None:
@@ -188,7 +192,8 @@ def _cases(tables: list[Table], callers: list[Caller]) -> Iterator[Case]:
 def _reached(cluster: Cluster, app: "psycopg.Connection[Any]", case: Case) -> int | str:
     """Run the statement in a transaction that is rolled back: rows reached, or who refused."""
     row = cluster.value(
-        f"SELECT to_jsonb(r) FROM {case.table.name} r WHERE {case.table.tenant_column} = %s LIMIT 1",
+        f"SELECT to_jsonb(r) FROM {case.table.name} r WHERE {case.table.tenant_column} = %s "
+        f"AND {WRITABLE_PART.get(case.table.name, 'true')} LIMIT 1",
         case.owner.tenant_id,
     )
     scope = None if case.scope is None else str(case.scope.tenant_id)
