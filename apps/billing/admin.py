@@ -152,7 +152,7 @@ class OwnLedgerAdmin(_InDollars, ScopedReadOnly[LedgerEntry]):
     list_select_related = ("user",)
     search_fields = ("user__email", "model")
     ordering = ("-created_at", "-id")
-    fields = (*list_display, "cached_tokens", "reasoning_tokens", "call_id")
+    fields = (*list_display, "cached_tokens", "cache_write_tokens", "reasoning_tokens", "call_id")
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).filter(kind=LedgerEntry.Kind.CHARGE)

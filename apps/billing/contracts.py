@@ -42,12 +42,13 @@ class LedgerLine:
     provider: str
     model: str
     price_id: UUID | None
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    amount_nanousd: int
-    estimated: bool
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    amount_nanousd: int = 0
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

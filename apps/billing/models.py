@@ -86,6 +86,7 @@ class LedgerEntry(models.Model):
     price_id = models.UUIDField(null=True)
     input_tokens = models.BigIntegerField()
     cached_tokens = models.BigIntegerField(default=0)
+    cache_write_tokens = models.BigIntegerField(default=0)
     output_tokens = models.BigIntegerField()
     reasoning_tokens = models.BigIntegerField(default=0)
     amount_nanousd = models.BigIntegerField()
@@ -104,6 +105,7 @@ class LedgerEntry(models.Model):
                 condition=Q(amount_nanousd__gte=0)
                 & Q(input_tokens__gte=0)
                 & Q(cached_tokens__gte=0)
+                & Q(cache_write_tokens__gte=0)
                 & Q(output_tokens__gte=0)
                 & Q(reasoning_tokens__gte=0),
                 name="billing_ledger_not_negative",

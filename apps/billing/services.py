@@ -91,6 +91,7 @@ def append_lines(
                 price_id=line.price_id,
                 input_tokens=line.input_tokens,
                 cached_tokens=line.cached_tokens,
+                cache_write_tokens=line.cache_write_tokens,
                 output_tokens=line.output_tokens,
                 reasoning_tokens=line.reasoning_tokens,
                 amount_nanousd=line.amount_nanousd,

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import structlog
 from django.db import IntegrityError, connections
+from uuid6 import uuid7
 
 from apps.billing import services as billing
 from apps.billing.contracts import Admission, CallCost
@@ -19,6 +20,7 @@ from apps.conversations.generation import hints
 from apps.conversations.models import Conversation, Generation, Lane, Message
 from apps.conversations.requests import TurnRequest
 from apps.conversations.ring import ring
+from apps.conversations.turns import Weight
 from apps.routing import selectors as routing_selectors
 from apps.routing import services as routing
 from apps.routing.contracts import Call, Plan
@@ -48,17 +50,18 @@ def start_turn(principal: Principal, request: TurnRequest) -> TurnAccepted:
         if earlier is not None:
             still_stands(principal)
             return earlier
-        prompt_bytes = turns.prompt_bytes(principal, request)
+        weight = turns.weigh(principal, request)
         chosen = request.models or turns.models_chosen(principal, request)
     request = replace(request, models=chosen or _first_on_offer(principal))
-    lanes = [turns.new_lane(plan) for plan in _plans(principal, request.models, prompt_bytes)]
+    conversation_id = request.conversation_id or uuid7()
+    lanes = [turns.new_lane(plan) for plan in _plans(principal, request, weight, conversation_id)]
     costs = [CallCost(lane.generation_id, lane.plan.amount_bound_nanousd) for lane in lanes]
 
     def write(admissions: tuple[Admission, ...]) -> TurnAccepted:
         with tenant_scope(principal.tenant_id):
             still_stands(principal)
             billing.reserve(admissions)
-            return turns.write_turn(principal, request, lanes)
+            return turns.write_turn(principal, request, lanes, conversation_id)
 
     try:
         turn = _admitted(principal, costs, write)
@@ -80,11 +83,22 @@ def _first_on_offer(principal: Principal) -> tuple[str, ...]:
     return (cards[0].slug,)
 
 
-def _plans(principal: Principal, models: tuple[str, ...], prompt_bytes: int) -> list[Plan]:
+def _plans(principal: Principal, request: TurnRequest, weight: Weight, conversation_id: UUID) -> list[Plan]:
+    """A plan for each lane. The conversation's id is settled before it exists: its first answer chooses its place."""
     catalogue = routing_selectors.catalogue_for(principal)
+    hard = routing.difficulty(request.message, turns_before=weight.turns_before)
     return [
-        routing.plan(Call(tenant_id=principal.tenant_id, model=model, prompt_bytes=prompt_bytes), catalogue)
-        for model in models
+        routing.plan(
+            Call(
+                tenant_id=principal.tenant_id,
+                model=model,
+                prompt_bytes=weight.prompt_bytes,
+                difficulty=hard,
+                conversation_id=conversation_id,
+            ),
+            catalogue,
+        )
+        for model in request.models
     ]
 
 
@@ -172,8 +186,8 @@ def retry(principal: Principal, generation_id: UUID) -> GenerationAccepted:
             raise NotFound("There is no such answer.")
         question = Message.objects.get(turn_id=earlier.turn_id, role=Message.Role.USER)
         request = TurnRequest(question.text, (earlier.model_slug,), earlier.conversation_id, None)
-        prompt_bytes = turns.prompt_bytes(principal, request)
-    (plan,) = _plans(principal, request.models, prompt_bytes)
+        weight = turns.weigh(principal, request)
+    (plan,) = _plans(principal, request, weight, earlier.conversation_id)
     lane = turns.new_lane(plan)
 
     def write(admissions: tuple[Admission, ...]) -> Generation:

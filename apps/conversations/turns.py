@@ -67,12 +67,14 @@ def accepted(row: Generation, plan: Plan) -> GenerationAccepted:
     return GenerationAccepted(row.id, row.message_id, row.lane_position, row.model_slug, plan.model_name, plan.hue)
 
 
-def write_turn(principal: Principal, request: TurnRequest, lanes: Sequence[PlannedLane]) -> TurnAccepted:
-    """Write the turn. Demands the tenant's transaction.
+def write_turn(
+    principal: Principal, request: TurnRequest, lanes: Sequence[PlannedLane], new_conversation_id: UUID
+) -> TurnAccepted:
+    """Write the turn; a new conversation gets the id it was planned with. Demands the tenant's transaction.
 
     Raises `NotFound`, `StillAnswering`, or `IntegrityError` where another request won the idempotency key.
     """
-    conversation, created = _conversation(principal, request)
+    conversation, created = _conversation(principal, request, new_conversation_id)
     turn = Turn.objects.create(
         tenant_id=principal.tenant_id,
         conversation_id=conversation.id,
@@ -147,11 +149,12 @@ def write_generations(
     return generations
 
 
-def _conversation(principal: Principal, request: TurnRequest) -> tuple[Conversation, bool]:
+def _conversation(principal: Principal, request: TurnRequest, new_id: UUID) -> tuple[Conversation, bool]:
     """Open a conversation, or lock the one asked for and count the new turn."""
     if request.conversation_id is None:
         return (
             Conversation.objects.create(
+                id=new_id,
                 tenant_id=principal.tenant_id,
                 user_id=principal.user_id,
                 title=title_of(request.message),
@@ -222,25 +225,33 @@ def title_of(message: str) -> str:
     return (cut.rsplit(" ", 1)[0] if " " in cut[20:] else cut) + "…"
 
 
-def prompt_bytes(principal: Principal, request: TurnRequest) -> int:
-    """An upper bound of what any lane's prompt may weigh: the question and all texts of the conversation so far.
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """How much a lane would read: at most `prompt_bytes`, with the new question; and how many turns came before it."""
+
+    prompt_bytes: int
+    turns_before: int
+
+
+def weigh(principal: Principal, request: TurnRequest) -> Weight:
+    """An upper bound over all lanes: the question and all texts of the conversation so far.
 
     Demands the tenant's transaction. Raises `NotFound`.
     """
     size = len(request.message.encode()) + MESSAGE_FRAME_BYTES
     if request.conversation_id is None:
-        return size
+        return Weight(size, 0)
     with connections["default"].cursor() as cursor:
         cursor.execute(
             "SELECT (SELECT coalesce(sum(octet_length(m.text) + %s), 0) FROM conversations_message m "
-            "WHERE m.conversation_id = c.id AND m.deleted_at IS NULL) FROM conversations_conversation c "
+            "WHERE m.conversation_id = c.id AND m.deleted_at IS NULL), c.turn_count FROM conversations_conversation c "
             "WHERE c.id = %s AND c.user_id = %s AND c.deleted_at IS NULL",
             [MESSAGE_FRAME_BYTES, request.conversation_id, principal.user_id],
         )
         row = cursor.fetchone()
     if row is None:
         raise NotFound("There is no such conversation.")
-    return size + int(row[0])
+    return Weight(size + int(row[0]), row[1])
 
 
 def models_chosen(principal: Principal, request: TurnRequest) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import Model
 
-from apps.routing.models import Deployment, LanguageModel, Price, Provider
+from apps.routing.models import Deployment, LanguageModel, Price, Provider, RoutingPolicy
 from apps.tenants import audit
 
 COMMAND_LINE = audit.Actor(None, "command line", "command")
@@ -15,6 +15,7 @@ _KINDS: Mapping[type[Model], str] = {
     LanguageModel: "model",
     Deployment: "deployment",
     Price: "price",
+    RoutingPolicy: "policy",
 }
 
 
@@ -28,7 +29,7 @@ def state(row: Model) -> dict[str, Any]:
 
 
 def note(
-    row: Provider | LanguageModel | Deployment | Price,
+    row: Provider | LanguageModel | Deployment | Price | RoutingPolicy,
     before: Mapping[str, Any] | None,
     actor: audit.Actor,
     *,

@@ -10,7 +10,10 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """A model as lists show it. Prices are US dollars per million tokens, of its first deployment; None if unpriced."""
+    """A model as lists show it. Prices are US dollars per million tokens, of its first deployment; None if unpriced.
+
+    `policy`: it is not a model but chooses one for each question, so it has no price of its own.
+    """
 
     slug: str
     name: str
@@ -22,17 +25,57 @@ class ModelCard:
     max_output_tokens: int
     input_usd_per_mtok: Decimal | None
     output_usd_per_mtok: Decimal | None
+    policy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the provider counted them.
+
+    `cached_tokens` (read from the provider's prompt cache) and `cache_write_tokens` (written into it) are disjoint
+    parts of input, `reasoning_tokens` are part of output.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+    cache_write_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class PriceVersion:
-    """A price in force, in nano-dollars per million tokens. `free` says that two zeros are meant."""
+    """A price in force, in nano-dollars per million tokens. `free` says that zeros are meant."""
 
     id: UUID
     input_nanousd_per_mtok: int
     cached_input_nanousd_per_mtok: int
+    cache_write_nanousd_per_mtok: int
     output_nanousd_per_mtok: int
+    reasoning_nanousd_per_mtok: int
     free: bool
+
+    def amount_nanousd(self, usage: Usage) -> int:
+        """Cost of that usage, rounded up to a whole nano-dollar. Each token is charged once."""
+        fresh = max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens)
+        spoken = max(0, usage.output_tokens - usage.reasoning_tokens)
+        total = (
+            fresh * self.input_nanousd_per_mtok
+            + usage.cached_tokens * self.cached_input_nanousd_per_mtok
+            + usage.cache_write_tokens * self.cache_write_nanousd_per_mtok
+            + spoken * self.output_nanousd_per_mtok
+            + usage.reasoning_tokens * self.reasoning_nanousd_per_mtok
+        )
+        return -(-total // 1_000_000)
+
+    def amount_bound_nanousd(self, input_tokens: int, output_tokens: int) -> int:
+        """The most that so many tokens can cost, whatever kind each turns out to be."""
+        dearest_input = max(
+            self.input_nanousd_per_mtok, self.cached_input_nanousd_per_mtok, self.cache_write_nanousd_per_mtok
+        )
+        dearest_output = max(self.output_nanousd_per_mtok, self.reasoning_nanousd_per_mtok)
+        return -(-(input_tokens * dearest_input + output_tokens * dearest_output) // 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +91,33 @@ class OfferedDeployment:
     priority: int
     enabled: bool
     price: PriceVersion | None
+    region: str = ""
+    residency: str = ""
+    weight: int = 100
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+
+
+class FallbackKind(StrEnum):
+    """What must have gone wrong before a model turns to another one."""
+
+    ANY = "any"
+    CONTEXT = "context"
+    OVERLOADED = "overloaded"
+    CONTENT_FILTER = "content_filter"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a model can do, wherever it runs. No `languages` means any; `strength` 0 to 100, None where nobody knows."""
+
+    tools: bool = False
+    vision: bool = False
+    json_schema: bool = False
+    prefill: bool = False
+    languages: frozenset[str] = frozenset()
+    safety_class: int = 1
+    strength: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +134,62 @@ class OfferedModel:
     created_at: int
     tier: str
     deployments: tuple[OfferedDeployment, ...]
+    profile: Profile = Profile()
+    fallbacks: Mapping[FallbackKind, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def first_deployment(self) -> OfferedDeployment | None:
         return next((one for one in self.deployments if one.enabled), None)
 
 
+class PolicyKind(StrEnum):
+    """How a routing policy orders its models."""
+
+    FIXED = "fixed"
+    CHEAPEST = "cheapest"
+    FASTEST = "fastest"
+    WEIGHTED = "weighted"
+    AUTO = "auto"
+    LEADERBOARD = "leaderboard"
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedPolicy:
+    """A name that is chosen like a model's and chooses among `models` (none: all that the caller may use).
+
+    `weights` are shares by slug; from the difficulty `hard_from` (0 to 100) on `auto` prefers strength to price;
+    models below `safety_class`, or likely to cost more than `max_cost_nanousd`, are left out, and those measured slower
+    than `max_first_token_ms` come last.
+    """
+
+    slug: str
+    name: str
+    hue: int
+    description: str
+    kind: PolicyKind
+    models: tuple[str, ...] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)
+    hard_from: int = 50
+    safety_class: int = 0
+    max_first_token_ms: int | None = None
+    max_cost_nanousd: int | None = None
+    created_at: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """What one tenant, or one caller in it, may use, as it was at one moment: models by slug, in the order of lists.
 
-    `withheld` names the models that the tenant may use and this caller may not, each with its tier.
+    `withheld` names the models that the tenant may use and this caller may not, each with its tier. `residency` names
+    where the tenant's prompts may be processed (none: anywhere). `ratings` are the tenant's own votes, by slug.
     """
 
     tenant_id: UUID
     models: Mapping[str, OfferedModel]
     withheld: Mapping[str, str] = field(default_factory=dict)
+    policies: Mapping[str, OfferedPolicy] = field(default_factory=dict)
+    residency: frozenset[str] = frozenset()
+    ratings: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +212,8 @@ class NewPrice:
     output_nanousd_per_mtok: int
     cached_input_nanousd_per_mtok: int | None = None
     free: bool = False
+    cache_write_nanousd_per_mtok: int | None = None
+    reasoning_nanousd_per_mtok: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +227,57 @@ class RegisteredModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Needs:
+    """What the answering model must be able to do. `language` is an ISO 639-1 code, None where it was not made out."""
+
+    tools: bool = False
+    vision: bool = False
+    json_schema: bool = False
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Difficulty:
+    """How hard a question looks, 0 to 100, and the parts of that sum, each with its name."""
+
+    score: int
+    parts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """What is asked of a model, as far as planning needs to know: `prompt_bytes` bounds the input tokens."""
+    """What is asked of a model or policy, as far as planning needs to know: `prompt_bytes` bounds the input tokens.
+
+    Calls of one `conversation_id` go to the same place while it serves, so that the provider's prompt cache is of use.
+    `max_cost_nanousd` and `max_first_token_ms` tighten what the policy says.
+    """
 
     tenant_id: UUID
     model: str
     prompt_bytes: int
     max_output_tokens: int | None = None
+    needs: Needs = Needs()
+    difficulty: Difficulty | None = None
+    conversation_id: UUID | None = None
+    max_cost_nanousd: int | None = None
+    max_first_token_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What was measured of a deployment lately: seconds to the first token, tokens per second, calls in flight here."""
+
+    first_token_seconds: float | None = None
+    tokens_per_second: float | None = None
+    in_flight: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A deployment that could answer, with its price fixed and the most that one attempt on it can cost."""
+    """A deployment that could answer, with its price fixed and the most that one attempt on it can cost.
+
+    `after` says that it answers only once something of that kind went wrong with those before it.
+    """
 
     deployment_id: UUID
     provider: str
@@ -135,64 +286,75 @@ class Candidate:
     model: str
     upstream_model: str
     simulated: bool
-    price_id: UUID | None
-    input_nanousd_per_mtok: int
-    cached_input_nanousd_per_mtok: int
-    output_nanousd_per_mtok: int
+    price: PriceVersion
     input_tokens_bound: int
     output_tokens_bound: int
-
-    def amount_nanousd(self, *, input_tokens: int, cached_tokens: int, output_tokens: int) -> int:
-        """Cost of that usage, rounded up to a whole nano-dollar. `cached_tokens` are part of `input_tokens`."""
-        fresh = max(0, input_tokens - cached_tokens)
-        total = (
-            fresh * self.input_nanousd_per_mtok
-            + cached_tokens * self.cached_input_nanousd_per_mtok
-            + output_tokens * self.output_nanousd_per_mtok
-        )
-        return -(-total // 1_000_000)
+    model_name: str = ""
+    hue: int = 1
+    region: str = ""
+    context_tokens: int = 0
+    prefill: bool = False
+    after: FallbackKind | None = None
 
     @property
     def amount_bound_nanousd(self) -> int:
-        return self.amount_nanousd(
-            input_tokens=self.input_tokens_bound, cached_tokens=0, output_tokens=self.output_tokens_bound
-        )
+        return self.price.amount_bound_nanousd(self.input_tokens_bound, self.output_tokens_bound)
 
 
 @dataclass(frozen=True, slots=True)
 class Excluded:
-    """A deployment that was considered and ruled out, and the reason in one word."""
+    """A deployment that was considered and ruled out, and the reason in one word. `model` is the slug."""
 
     provider: str
     upstream_model: str
     reason: str
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One model in a policy's order, and the figures that put it there: what an answer is likely to cost, what was
+    measured, what is known. None where a figure does not exist."""
+
+    model: str
+    likely_cost_nanousd: int
+    first_token_ms: int | None = None
+    tokens_per_second: float | None = None
+    strength: int | None = None
+    rating: float | None = None
+    share: float | None = None
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Why a policy put its models in this order. `rule` says which of its rules applied, in one sentence."""
+
+    kind: PolicyKind
+    rule: str
+    ranking: tuple[Ranked, ...]
+    difficulty: Difficulty | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Candidates in the order they will be tried, and what ruled the others out. Stored with the generation."""
+    """Candidates in the order they will be tried, and what ruled the others out. Stored with the generation.
+
+    `model` is the name that was asked for, a model's or a policy's; each candidate names its own. `choice` is None
+    where a model was asked for.
+    """
 
     model: str
     model_name: str
     hue: int
     candidates: tuple[Candidate, ...]
     excluded: tuple[Excluded, ...] = ()
+    choice: Choice | None = None
 
     @property
     def amount_bound_nanousd(self) -> int:
         """What must be set aside: the dearest candidate's bound."""
         return max(candidate.amount_bound_nanousd for candidate in self.candidates)
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens as the provider counted them; `cached_tokens` is part of input, `reasoning_tokens` part of output."""
-
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
-    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ Problem
 ├── UnknownModel                  no model of that name is offered to the tenant
 ├── ModelNotAllowed               a rule of the workspace keeps the model from this caller
 ├── Unpriced                      every deployment of the model lacks a price
+├── NotCapable                    what was asked for cannot do what the call needs, or not where it may
+├── TooDear                       every answer is likely to cost more than the ceiling
 ├── NoCandidates                  nothing is left that could answer
 ├── ProviderAddressRefused        a provider's address or key may not be stored like this
 ├── AllAttemptsFailed             providers were tried and failed; carries the last cause
@@ -58,6 +60,19 @@ class Unpriced(Problem):
     """The model has no price, and is not marked free, so nobody could say what a call costs."""
 
     code = "model_unpriced"
+    status = 409
+
+
+class NotCapable(Invalid):
+    """No model that was asked for can do what the call needs (tools, pictures, a schema, a language, a place)."""
+
+    code = "model_not_capable"
+
+
+class TooDear(Problem):
+    """Every model that was asked for is likely to cost more than the policy's or the call's ceiling."""
+
+    code = "cost_ceiling"
     status = 409
 
 

@@ -1,10 +1,21 @@
 """A plan as JSON, for the row that carries it from admission to the worker."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from apps.routing.contracts import Candidate, Excluded, Plan
+from apps.routing.contracts import (
+    Candidate,
+    Choice,
+    Difficulty,
+    Excluded,
+    FallbackKind,
+    Plan,
+    PolicyKind,
+    PriceVersion,
+    Ranked,
+)
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
@@ -14,10 +25,8 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "model_name": plan.model_name,
         "hue": plan.hue,
         "candidates": [_candidate_to_json(candidate) for candidate in plan.candidates],
-        "excluded": [
-            {"provider": one.provider, "upstream_model": one.upstream_model, "reason": one.reason}
-            for one in plan.excluded
-        ],
+        "excluded": [asdict(one) for one in plan.excluded],
+        "choice": None if plan.choice is None else asdict(plan.choice),
     }
 
 
@@ -29,31 +38,53 @@ def plan_from_json(document: Mapping[str, Any]) -> Plan:
         hue=document["hue"],
         candidates=tuple(_candidate_from_json(one) for one in document["candidates"]),
         excluded=tuple(Excluded(**one) for one in document["excluded"]),
+        choice=_choice_from_json(document.get("choice")),
     )
 
 
 def _candidate_to_json(candidate: Candidate) -> dict[str, Any]:
-    return {
-        "deployment_id": str(candidate.deployment_id),
-        "provider": candidate.provider,
-        "provider_name": candidate.provider_name,
-        "adapter": candidate.adapter,
-        "model": candidate.model,
-        "upstream_model": candidate.upstream_model,
-        "simulated": candidate.simulated,
-        "price_id": None if candidate.price_id is None else str(candidate.price_id),
-        "input_nanousd_per_mtok": candidate.input_nanousd_per_mtok,
-        "cached_input_nanousd_per_mtok": candidate.cached_input_nanousd_per_mtok,
-        "output_nanousd_per_mtok": candidate.output_nanousd_per_mtok,
-        "input_tokens_bound": candidate.input_tokens_bound,
-        "output_tokens_bound": candidate.output_tokens_bound,
-    }
+    price = {**asdict(candidate.price), "id": str(candidate.price.id)}
+    return {**asdict(candidate), "deployment_id": str(candidate.deployment_id), "price": price}
 
 
 def _candidate_from_json(document: Mapping[str, Any]) -> Candidate:
-    price_id = document["price_id"]
-    ids = {
+    fields = {name: value for name, value in document.items() if not _is_old(name)}
+    after = document.get("after")
+    typed = {
         "deployment_id": UUID(document["deployment_id"]),
-        "price_id": None if price_id is None else UUID(price_id),
+        "price": _price_from_json(document),
+        "after": None if after is None else FallbackKind(after),
     }
-    return Candidate(**{**document, **ids})
+    return Candidate(**{**fields, **typed})
+
+
+def _choice_from_json(document: Mapping[str, Any] | None) -> Choice | None:
+    if document is None:
+        return None
+    hard = document["difficulty"]
+    return Choice(
+        kind=PolicyKind(document["kind"]),
+        rule=document["rule"],
+        ranking=tuple(Ranked(**one) for one in document["ranking"]),
+        difficulty=None if hard is None else Difficulty(**hard),
+    )
+
+
+def _price_from_json(document: Mapping[str, Any]) -> PriceVersion:
+    if price := document.get("price"):
+        return PriceVersion(**{**price, "id": UUID(price["id"])})
+    # Rows of an earlier version: three rates, beside the other fields.
+    fresh, spoken = document["input_nanousd_per_mtok"], document["output_nanousd_per_mtok"]
+    return PriceVersion(
+        id=UUID(document["price_id"]),
+        input_nanousd_per_mtok=fresh,
+        cached_input_nanousd_per_mtok=document["cached_input_nanousd_per_mtok"],
+        cache_write_nanousd_per_mtok=fresh,
+        output_nanousd_per_mtok=spoken,
+        reasoning_nanousd_per_mtok=spoken,
+        free=not (fresh or spoken),
+    )
+
+
+def _is_old(name: str) -> bool:
+    return name == "price_id" or name.endswith("_nanousd_per_mtok")

@@ -1,103 +1,244 @@
-"""Which deployments could answer a call, in which order, and what each could cost at most. CPU only."""
+"""Which deployments could answer a call, in which order, and what each could cost at most. CPU only.
 
-from apps.routing import tokens
+Three steps: what was asked for names models (one, or those of a policy, put in order by `ranking`); each of their
+deployments passes every filter or is excluded with the reason; what is left is put in order by `spreading`.
+"""
+
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+from apps.routing import ranking, tokens
 from apps.routing.contracts import (
     Call,
-    Candidate,
     Catalogue,
     Excluded,
+    FallbackKind,
     OfferedDeployment,
     OfferedModel,
+    OfferedPolicy,
     Plan,
     PriceVersion,
+    Speed,
 )
-from apps.routing.errors import ContextExceeded, ModelNotAllowed, NoCandidates, UnknownModel, Unpriced
+from apps.routing.errors import (
+    ContextExceeded,
+    ModelNotAllowed,
+    NoCandidates,
+    NotCapable,
+    TooDear,
+    UnknownModel,
+    Unpriced,
+)
+from apps.routing.places import Place
+from apps.routing.spreading import spread
 
 # Room for an answer when the caller named none; a reasoning model's thoughts come out of the same room.
 DEFAULT_OUTPUT_TOKENS = 8_192
 DEFAULT_REASONING_OUTPUT_TOKENS = 32_768
+# More are never tried, and each is stored with the generation.
+MOST_CANDIDATES = 12
 
 DISABLED = "disabled"
 UNPRICED = "unpriced"
 CONTEXT = "context"
+RESIDENCY = "residency"
+TOOLS = "tools"
+VISION = "vision"
+JSON_SCHEMA = "json_schema"
+LANGUAGE = "language"
+SAFETY_CLASS = "safety_class"
+COST = "cost"
+NOT_OFFERED = "not_offered"
+
+SpeedOf = Callable[[UUID], Speed]
 
 
-def plan(call: Call, catalogue: Catalogue) -> Plan:
-    """The call's candidates, by priority and then by the most they can cost.
+def unmeasured(deployment_id: UUID) -> Speed:
+    """Nothing is known of any deployment."""
+    return Speed()
 
-    Raises `UnknownModel`, `ModelNotAllowed`, and where every deployment was ruled out `Unpriced`, `ContextExceeded` or
-    `NoCandidates`.
+
+def plan(call: Call, catalogue: Catalogue, speed_of: SpeedOf = unmeasured) -> Plan:
+    """The call's candidates in the order they will be tried: the models in the policy's order, then their fallbacks.
+
+    Raises `UnknownModel`, `ModelNotAllowed`, and where every deployment was ruled out `Unpriced`, `ContextExceeded`,
+    `NotCapable`, `TooDear` or `NoCandidates`.
     """
-    model = catalogue.models.get(call.model)
-    if tier := catalogue.withheld.get(call.model):
-        raise ModelNotAllowed(
-            f"“{call.model}” is of the tier “{tier}”, which this workspace opens to other roles or teams. "
-            "An administrator of the workspace can change that."
-        )
-    if model is None:
-        raise UnknownModel(f"There is no model “{call.model}” here. Choose one of the list.")
-    candidates: list[tuple[int, Candidate]] = []
     excluded: list[Excluded] = []
-    for deployment in model.deployments:
-        outcome = _consider(call, model, deployment)
-        if isinstance(outcome, Candidate):
-            candidates.append((deployment.priority, outcome))
-        else:
-            excluded.append(Excluded(deployment.provider, deployment.upstream_model, outcome))
-    if not candidates:
-        raise _nothing_left(model, excluded)
-    candidates.sort(key=lambda entry: (entry[0], entry[1].amount_bound_nanousd))
+    if (model := catalogue.models.get(call.model)) is not None:
+        wanted = [model]
+        named: OfferedModel | OfferedPolicy = model
+        policy = None
+    elif (policy := catalogue.policies.get(call.model)) is not None:
+        wanted = _of_policy(policy, catalogue, excluded)
+        named = policy
+    else:
+        raise _not_offered(call.model, catalogue)
+    considered = _Considered(call, catalogue, policy, speed_of, excluded)
+    able = {model.slug: found for model in wanted if (found := considered.places(model, None))}
+    choice = None
+    order = list(able)
+    if policy is not None:
+        firsts = [found[0] for found in able.values()]
+        order, choice = ranking.choose(policy, call, firsts, catalogue, speed_of)
+    places = [place for slug in order for place in able[slug]]
+    if not places:
+        raise _nothing_left(named, wanted, excluded)
+    places += considered.fallbacks([catalogue.models[slug] for slug in order], taken=set(order))
     return Plan(
-        model=model.slug,
-        model_name=model.name,
-        hue=model.hue,
-        candidates=tuple(candidate for _, candidate in candidates),
+        model=named.slug,
+        model_name=named.name,
+        hue=named.hue,
+        candidates=tuple(place.candidate() for place in places[:MOST_CANDIDATES]),
         excluded=tuple(excluded),
+        choice=choice,
     )
 
 
-def _consider(call: Call, model: OfferedModel, deployment: OfferedDeployment) -> Candidate | str:
-    """The candidate, or the word for what rules the deployment out."""
-    if not deployment.enabled:
-        return DISABLED
-    price = deployment.price
-    if price is None or not _is_a_price(price):
-        return UNPRICED
-    # Ruled out by the likely size, not by the bound: the bound is several times too high for most texts, and a prompt
-    # that does not fit after all is refused by the provider for nothing.
-    room = model.context_tokens - tokens.likely_input(call.prompt_bytes)
-    if room < 1:
-        return CONTEXT
-    default = DEFAULT_REASONING_OUTPUT_TOKENS if model.reasoning else DEFAULT_OUTPUT_TOKENS
-    asked = default if call.max_output_tokens is None else max(1, call.max_output_tokens)
-    return Candidate(
-        deployment_id=deployment.id,
-        provider=deployment.provider,
-        provider_name=deployment.provider_name,
-        adapter=deployment.adapter,
-        model=model.slug,
-        upstream_model=deployment.upstream_model,
-        simulated=deployment.simulated,
-        price_id=price.id,
-        input_nanousd_per_mtok=price.input_nanousd_per_mtok,
-        cached_input_nanousd_per_mtok=price.cached_input_nanousd_per_mtok,
-        output_nanousd_per_mtok=price.output_nanousd_per_mtok,
-        input_tokens_bound=tokens.input_bound(call.prompt_bytes, model.context_tokens),
-        output_tokens_bound=min(asked, model.max_output_tokens, room),
-    )
+class _Considered:
+    """The filters that every deployment passes, whether first choice or fallback."""
+
+    def __init__(
+        self,
+        call: Call,
+        catalogue: Catalogue,
+        policy: OfferedPolicy | None,
+        speed_of: SpeedOf,
+        excluded: list[Excluded],
+    ) -> None:
+        self._call = call
+        self._catalogue = catalogue
+        self._safety_class = policy.safety_class if policy else 0
+        ceilings = (call.max_cost_nanousd, policy.max_cost_nanousd if policy else None)
+        self._max_cost_nanousd = min((one for one in ceilings if one is not None), default=None)
+        self._speed_of = speed_of
+        self._excluded = excluded
+        self._likely = tokens.likely_usage(call.prompt_bytes, call.max_output_tokens)
+
+    def places(self, model: OfferedModel, after: FallbackKind | None) -> list[Place]:
+        """The model's deployments that passed, in the order they will be tried."""
+        incapable = self._incapable(model)
+        passed: list[Place] = []
+        for deployment in model.deployments:
+            outcome = incapable or self._outcome(model, deployment, after)
+            if isinstance(outcome, Place):
+                passed.append(outcome)
+            else:
+                self._excluded.append(Excluded(deployment.provider, deployment.upstream_model, outcome, model.slug))
+        return spread(passed, self._call.conversation_id, self._speed_of)
+
+    def fallbacks(self, models: Iterable[OfferedModel], taken: set[str]) -> list[Place]:
+        """Places of the models that these turn to, each once, after the first choices."""
+        found: list[Place] = []
+        for kind in FallbackKind:
+            for model in models:
+                for slug in model.fallbacks.get(kind, ()):
+                    if slug in taken and kind is not FallbackKind.CONTENT_FILTER:
+                        continue
+                    target = self._catalogue.models.get(slug)
+                    if target is None:
+                        self._excluded.append(Excluded("", slug, NOT_OFFERED, slug))
+                    else:
+                        found += self.places(target, kind)
+                    taken.add(slug)
+        return found
+
+    def _incapable(self, model: OfferedModel) -> str | None:
+        """What the call needs and the model lacks, in one word."""
+        needs, profile = self._call.needs, model.profile
+        if needs.tools and not profile.tools:
+            return TOOLS
+        if needs.vision and not profile.vision:
+            return VISION
+        if needs.json_schema and not profile.json_schema:
+            return JSON_SCHEMA
+        if needs.language and profile.languages and needs.language not in profile.languages:
+            return LANGUAGE
+        return SAFETY_CLASS if profile.safety_class < self._safety_class else None
+
+    def _outcome(self, model: OfferedModel, deployment: OfferedDeployment, after: FallbackKind | None) -> Place | str:
+        """The place, or the word for what rules the deployment out."""
+        if not deployment.enabled:
+            return DISABLED
+        if self._catalogue.residency and deployment.residency not in self._catalogue.residency:
+            return RESIDENCY
+        price = deployment.price
+        if price is None or not _is_a_price(price):
+            return UNPRICED
+        call = self._call
+        # Ruled out by the likely size, not by the bound: the bound is several times too high for most texts, and a
+        # prompt that does not fit after all is refused by the provider for nothing.
+        context_tokens = deployment.context_tokens or model.context_tokens
+        room = context_tokens - self._likely.input_tokens
+        if room < 1:
+            return CONTEXT
+        likely_nanousd = price.amount_nanousd(self._likely)
+        if self._max_cost_nanousd is not None and likely_nanousd > self._max_cost_nanousd:
+            return COST
+        default = DEFAULT_REASONING_OUTPUT_TOKENS if model.reasoning else DEFAULT_OUTPUT_TOKENS
+        asked = default if call.max_output_tokens is None else max(1, call.max_output_tokens)
+        input_bound = tokens.input_bound(call.prompt_bytes, context_tokens)
+        output_bound = min(asked, deployment.max_output_tokens or model.max_output_tokens, room)
+        return Place(
+            model,
+            deployment,
+            price,
+            likely_nanousd,
+            price.amount_bound_nanousd(input_bound, output_bound),
+            input_bound,
+            output_bound,
+            context_tokens,
+            after,
+        )
+
+
+def _of_policy(policy: OfferedPolicy, catalogue: Catalogue, excluded: list[Excluded]) -> list[OfferedModel]:
+    """The models a policy chooses from; those that the caller may not use are noted."""
+    if not policy.models:
+        return list(catalogue.models.values())
+    excluded += [Excluded("", slug, NOT_OFFERED, slug) for slug in policy.models if slug not in catalogue.models]
+    return [catalogue.models[slug] for slug in policy.models if slug in catalogue.models]
 
 
 def _is_a_price(price: PriceVersion) -> bool:
     return price.free or price.input_nanousd_per_mtok > 0 or price.output_nanousd_per_mtok > 0
 
 
-def _nothing_left(model: OfferedModel, excluded: list[Excluded]) -> Exception:
+def _not_offered(slug: str, catalogue: Catalogue) -> Exception:
+    if tier := catalogue.withheld.get(slug):
+        return ModelNotAllowed(
+            f"“{slug}” is of the tier “{tier}”, which this workspace opens to other roles or teams. "
+            "An administrator of the workspace can change that."
+        )
+    return UnknownModel(f"There is no model “{slug}” here. Choose one of the list.")
+
+
+_LACKS = {
+    TOOLS: "cannot call tools",
+    VISION: "cannot look at pictures",
+    JSON_SCHEMA: "cannot be held to a JSON schema",
+    LANGUAGE: "does not answer well in this language",
+    SAFETY_CLASS: "is not of the safety class that is asked for",
+    RESIDENCY: "is not offered where this workspace's prompts may be processed",
+}
+
+
+def _nothing_left(
+    named: OfferedModel | OfferedPolicy, wanted: list[OfferedModel], excluded: list[Excluded]
+) -> Exception:
     reasons = {one.reason for one in excluded}
     if CONTEXT in reasons:
+        longest = max((model.context_tokens for model in wanted), default=0)
         return ContextExceeded(
-            f"The conversation is longer than {model.name} can read ({model.context_tokens:,} tokens). "
+            f"The conversation is longer than {named.name} can read ({longest:,} tokens). "
             "Shorten it, or choose a model with a larger context."
         )
     if UNPRICED in reasons:
-        return Unpriced(f"{model.name} has no price. An administrator must set one, or mark the model as free.")
-    return NoCandidates(f"{model.name} is switched off everywhere. Choose another model.")
+        return Unpriced(f"{named.name} has no price. An administrator must set one, or mark the model as free.")
+    if COST in reasons:
+        return TooDear(
+            f"An answer of {named.name} is likely to cost more than the ceiling allows. Raise it, or ask less."
+        )
+    if lacks := next((text for reason, text in _LACKS.items() if reason in reasons), None):
+        return NotCapable(f"{named.name} {lacks}. Choose another model.")
+    return NoCandidates(f"{named.name} is switched off everywhere. Choose another model.")

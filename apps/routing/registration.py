@@ -4,6 +4,7 @@ Everything is an upsert, so that a command or a seeding may run again. A price i
 differs from the one in force, and never changed.
 """
 
+from dataclasses import asdict
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -197,26 +198,9 @@ def _reprice(deployment: Deployment, price: NewPrice, actor: Actor) -> bool:
         .order_by("-valid_from", "-id")
         .first()
     )
-    wanted = (
-        price.input_nanousd_per_mtok,
-        price.cached_input_nanousd_per_mtok,
-        price.output_nanousd_per_mtok,
-        price.free,
-    )
-    if current is not None and wanted == (
-        current.input_nanousd_per_mtok,
-        current.cached_input_nanousd_per_mtok,
-        current.output_nanousd_per_mtok,
-        current.free,
-    ):
+    wanted = asdict(price)
+    if current is not None and all(getattr(current, name) == value for name, value in wanted.items()):
         return False
-    version = Price.objects.using("engine").create(
-        tenant_id=deployment.tenant_id,
-        deployment=deployment,
-        input_nanousd_per_mtok=wanted[0],
-        cached_input_nanousd_per_mtok=wanted[1],
-        output_nanousd_per_mtok=wanted[2],
-        free=wanted[3],
-    )
+    version = Price.objects.using("engine").create(tenant_id=deployment.tenant_id, deployment=deployment, **wanted)
     note(version, None, actor)
     return True

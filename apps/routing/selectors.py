@@ -7,7 +7,7 @@ import threading
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import MappingProxyType
 from uuid import UUID
@@ -18,13 +18,17 @@ from django.db.models.functions import Now
 from apps.routing import provider_keys
 from apps.routing.contracts import (
     Catalogue,
+    FallbackKind,
     ModelCard,
     OfferedDeployment,
     OfferedModel,
+    OfferedPolicy,
+    PolicyKind,
     PriceVersion,
+    Profile,
     ProviderAccess,
 )
-from apps.routing.models import Deployment, LanguageModel, Price
+from apps.routing.models import Deployment, LanguageModel, Price, RoutingPolicy
 from apps.tenants.contracts import Principal
 from apps.tenants.models import ModelRule, TeamMember, Tenant
 from apps.tenants.scope import tenant_scope
@@ -53,7 +57,7 @@ class Snapshot:
             return self.catalogue
         models = {slug: model for slug, model in self.catalogue.models.items() if model.tier not in closed}
         withheld = {slug: model.tier for slug, model in self.catalogue.models.items() if model.tier in closed}
-        return Catalogue(self.catalogue.tenant_id, MappingProxyType(models), MappingProxyType(withheld))
+        return replace(self.catalogue, models=MappingProxyType(models), withheld=MappingProxyType(withheld))
 
     def access(self, deployment_id: UUID) -> ProviderAccess | None:
         """Where and with which key to call the deployment; None where it is switched off or no longer there.
@@ -99,8 +103,8 @@ def catalogue_for(principal: Principal) -> Catalogue:
 
 
 def models_for(principal: Principal) -> list[ModelCard]:
-    """Cards of the models this caller may use, in the order lists show them."""
-    return [card(model) for model in catalogue_for(principal).models.values()]
+    """Cards of the models this caller may use, in the order lists show them, and then of the policies."""
+    return cards_of(catalogue_for(principal))
 
 
 def models_by_tier(tenant_id: UUID) -> dict[str, list[str]]:
@@ -112,8 +116,8 @@ def models_by_tier(tenant_id: UUID) -> dict[str, list[str]]:
 
 
 def cards(tenant_id: UUID) -> dict[str, ModelCard]:
-    """Cards of all models the tenant may use, by slug: for what was answered, whoever reads it."""
-    return {slug: card(model) for slug, model in catalogue(tenant_id).models.items()}
+    """Cards of all models and policies of the tenant, by slug: for what was answered, whoever reads it."""
+    return {card.slug: card for card in cards_of(catalogue(tenant_id))}
 
 
 def provider_access(tenant_id: UUID, deployment_id: UUID) -> ProviderAccess | None:
@@ -174,6 +178,32 @@ def card(model: OfferedModel) -> ModelCard:
     )
 
 
+def policy_card(policy: OfferedPolicy, offered: Catalogue) -> ModelCard | None:
+    """The policy as lists show it; None where the caller may use none of its models."""
+    models = [offered.models[slug] for slug in policy.models or offered.models if slug in offered.models]
+    if not models:
+        return None
+    return ModelCard(
+        slug=policy.slug,
+        name=policy.name,
+        hue=policy.hue,
+        description=policy.description,
+        simulated=all(card(model).simulated for model in models),
+        reasoning=False,
+        context_tokens=max(model.context_tokens for model in models),
+        max_output_tokens=max(model.max_output_tokens for model in models),
+        input_usd_per_mtok=None,
+        output_usd_per_mtok=None,
+        policy=True,
+    )
+
+
+def cards_of(offered: Catalogue) -> list[ModelCard]:
+    """Cards of everything that can be asked for by name."""
+    policies = (policy_card(policy, offered) for policy in offered.policies.values())
+    return [*(card(model) for model in offered.models.values()), *(one for one in policies if one is not None)]
+
+
 def _usd(nanousd: int) -> Decimal:
     return Decimal(nanousd) / _NANOUSD_PER_USD
 
@@ -182,7 +212,8 @@ def _read(tenant_id: UUID) -> Snapshot:
     """One transaction: the tenant's allowance, its models (its own hide global ones of that name), and their routes."""
     expires_at = time.monotonic() + SNAPSHOT_TTL_SECONDS
     with tenant_scope(tenant_id):
-        allowed = Tenant.objects.values_list("allowed_models", flat=True).filter(id=tenant_id).first()
+        tenant = Tenant.objects.only("allowed_models", "residency").filter(id=tenant_id).first()
+        allowed, residency = (tenant.allowed_models, tenant.residency) if tenant else (None, [])
         rows = LanguageModel.objects.order_by(F("tenant").asc(nulls_last=True))
         # A switched-off model of the tenant's own hides the global one too: its traffic must not go elsewhere unasked.
         by_slug: dict[str, LanguageModel] = {}
@@ -192,6 +223,7 @@ def _read(tenant_id: UUID) -> Snapshot:
         deployments = list(Deployment.objects.filter(model__in=[row.id for row in models]).select_related("provider"))
         prices = _prices(row.id for row in deployments)
         rules = _rules(tenant_id)
+        policies = list(RoutingPolicy.objects.order_by(F("tenant").asc(nulls_last=True)))
     of_model: dict[UUID, list[OfferedDeployment]] = defaultdict(list)
     for deployment in deployments:
         of_model[deployment.model_id].append(_offered(deployment, prices.get(deployment.id)))
@@ -205,7 +237,13 @@ def _read(tenant_id: UUID) -> Snapshot:
         for row in deployments
         if row.enabled and row.provider.enabled
     }
-    return Snapshot(Catalogue(tenant_id, MappingProxyType(offered)), expires_at, routes, rules)
+    read = Catalogue(
+        tenant_id,
+        MappingProxyType(offered),
+        policies=MappingProxyType(_policies(policies, offered)),
+        residency=frozenset(residency),
+    )
+    return Snapshot(read, expires_at, routes, rules)
 
 
 def _rules(tenant_id: UUID) -> dict[str, _TierRule]:
@@ -234,12 +272,16 @@ def _prices(deployment_ids: Iterable[UUID]) -> dict[UUID, PriceVersion]:
 
 
 def _version(row: Price) -> PriceVersion:
-    cached = row.cached_input_nanousd_per_mtok
+    def or_else(amount: int | None, otherwise: int) -> int:
+        return otherwise if amount is None else amount
+
     return PriceVersion(
         id=row.id,
         input_nanousd_per_mtok=row.input_nanousd_per_mtok,
-        cached_input_nanousd_per_mtok=row.input_nanousd_per_mtok if cached is None else cached,
+        cached_input_nanousd_per_mtok=or_else(row.cached_input_nanousd_per_mtok, row.input_nanousd_per_mtok),
+        cache_write_nanousd_per_mtok=or_else(row.cache_write_nanousd_per_mtok, row.input_nanousd_per_mtok),
         output_nanousd_per_mtok=row.output_nanousd_per_mtok,
+        reasoning_nanousd_per_mtok=or_else(row.reasoning_nanousd_per_mtok, row.output_nanousd_per_mtok),
         free=row.free,
     )
 
@@ -255,6 +297,11 @@ def _offered(row: Deployment, price: PriceVersion | None) -> OfferedDeployment:
         priority=row.priority,
         enabled=row.enabled and row.provider.enabled,
         price=price,
+        region=row.region,
+        residency=row.residency,
+        weight=row.weight,
+        context_tokens=row.context_tokens,
+        max_output_tokens=row.max_output_tokens,
     )
 
 
@@ -270,7 +317,45 @@ def _model(row: LanguageModel, deployments: list[OfferedDeployment]) -> OfferedM
         created_at=int(row.created_at.timestamp()),
         tier=row.tier,
         deployments=tuple(sorted(deployments, key=_preference)),
+        profile=Profile(
+            tools=row.tools,
+            vision=row.vision,
+            json_schema=row.json_schema,
+            prefill=row.prefill,
+            languages=frozenset(row.languages),
+            safety_class=row.safety_class,
+            strength=row.strength,
+        ),
+        fallbacks={FallbackKind(kind): tuple(slugs) for kind, slugs in row.fallbacks.items()},
     )
+
+
+def _policies(rows: Iterable[RoutingPolicy], models: Mapping[str, OfferedModel]) -> dict[str, OfferedPolicy]:
+    """The policies on offer, from rows of which the tenant's own come first: those hide a general one of that name.
+
+    A model's name is never taken over.
+    """
+    by_slug: dict[str, RoutingPolicy] = {}
+    for row in rows:
+        by_slug.setdefault(row.slug, row)
+    return {
+        row.slug: OfferedPolicy(
+            slug=row.slug,
+            name=row.name,
+            hue=row.hue,
+            description=row.description,
+            kind=PolicyKind(row.kind),
+            models=tuple(row.models_chosen_from),
+            weights=row.weights,
+            hard_from=row.hard_from,
+            safety_class=row.safety_class,
+            max_first_token_ms=row.max_first_token_ms,
+            max_cost_nanousd=row.max_cost_nanousd,
+            created_at=int(row.created_at.timestamp()),
+        )
+        for row in sorted(by_slug.values(), key=lambda row: (row.position, row.name, row.slug))
+        if row.enabled and row.slug not in models
+    }
 
 
 def _preference(deployment: OfferedDeployment) -> tuple[int, bool, int, str]:

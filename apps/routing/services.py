@@ -1,10 +1,12 @@
 """Routing's public face for what acts: plan a call, stream its answer, change the catalogue."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from uuid import UUID
 
 from apps.billing.contracts import Admission
 from apps.routing import attempts, planning
-from apps.routing.contracts import Call, Catalogue, Chunk, Deadlines, Gate, Plan, Prompt
+from apps.routing.contracts import Call, Catalogue, Chunk, Deadlines, Gate, Plan, Prompt, Speed
+from apps.routing.difficulty import difficulty
 from apps.routing.plan_json import plan_from_json, plan_to_json
 from apps.routing.providers.sessions import close as close_connections
 from apps.routing.registration import add_provider, register_model
@@ -14,6 +16,7 @@ from apps.routing.tokens import prompt_bytes
 __all__ = [
     "add_provider",
     "close_connections",
+    "difficulty",
     "invalidate",
     "plan",
     "plan_from_json",
@@ -24,12 +27,13 @@ __all__ = [
 ]
 
 
-def plan(call: Call, catalogue: Catalogue) -> Plan:
+def plan(call: Call, catalogue: Catalogue, speed_of: Callable[[UUID], Speed] = planning.unmeasured) -> Plan:
     """Which deployments could answer, in which order, each with the most it can cost. CPU only.
 
-    Raises `UnknownModel`, `ModelNotAllowed`, `Unpriced`, `ContextExceeded` or `NoCandidates`.
+    `speed_of` tells what was measured of a deployment. Raises `UnknownModel`, `ModelNotAllowed`, `Unpriced`,
+    `ContextExceeded`, `NotCapable`, `TooDear` or `NoCandidates`.
     """
-    return planning.plan(call, catalogue)
+    return planning.plan(call, catalogue, speed_of)
 
 
 def stream(

@@ -13,10 +13,14 @@ from typing import Any
 
 import orjson
 
+from apps.routing.contracts import Usage
+
 # A template's own preamble, such as a default system prompt or today's date.
 TEMPLATE_TOKENS = 256
 # English prose has about four bytes per token, other text fewer.
 _BYTES_PER_TOKEN = 4
+# What an answer has, where only a guess is needed to compare models by.
+_TYPICAL_OUTPUT_TOKENS = 600
 # Used where money was already spent and nobody told how much: rather a little too high than too low.
 _BYTES_PER_RECEIVED_TOKEN = 3
 
@@ -34,6 +38,12 @@ def input_bound(prompt_bytes: int, context_tokens: int) -> int:
 def likely_input(prompt_bytes: int) -> int:
     """About how many tokens the prompt has."""
     return -(-prompt_bytes // _BYTES_PER_TOKEN)
+
+
+def likely_usage(prompt_bytes: int, max_output_tokens: int | None) -> Usage:
+    """A guess to compare models by: the likely prompt, and an answer of common length where no shorter one is asked."""
+    output_tokens = min(max_output_tokens or _TYPICAL_OUTPUT_TOKENS, _TYPICAL_OUTPUT_TOKENS)
+    return Usage(likely_input(prompt_bytes), output_tokens, estimated=True)
 
 
 def likely_output(received_bytes: int, deltas: int, output_tokens_bound: int) -> int:

@@ -33,6 +33,12 @@ class Tenant(models.Model):
         blank=True,
         help_text="Slugs of the models this tenant may use; empty means every model offered to it.",
     )
+    residency = ArrayField(
+        models.CharField(max_length=8),
+        default=list,
+        blank=True,
+        help_text="Where this tenant's prompts may be processed (eu, us, ch, own ...); empty means anywhere.",
+    )
     requires_second_factor = models.BooleanField(
         default=False, help_text="Members without a second factor are asked to set one up before anything else."
     )

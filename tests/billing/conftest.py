@@ -31,7 +31,10 @@ def open_call(principal: Principal, amount_nanousd: int) -> UUID:
 def write_end(principal: Principal, call_id: UUID, *costs_nanousd: int, absorbed_nanousd: int = 0) -> None:
     """Commit a call's end, as ledger lines and a settled reservation, and tell the counters nothing."""
     kinds = [(LineKind.CHARGE, cost) for cost in costs_nanousd] + [(LineKind.ABSORBED, absorbed_nanousd)]
-    lines = [LedgerLine(uuid7(), kind, "test", "m", None, 10, 0, 20, 0, cost, False) for kind, cost in kinds]
+    lines = [
+        LedgerLine(uuid7(), kind, "test", "m", None, input_tokens=10, output_tokens=20, amount_nanousd=cost)
+        for kind, cost in kinds
+    ]
     with tenant_scope(principal.tenant_id):
         services.append_lines(
             tenant_id=principal.tenant_id, user_id=principal.user_id, api_key_id=None, call_id=call_id, lines=lines

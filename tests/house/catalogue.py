@@ -53,6 +53,7 @@ FURTHER_APP_POLICIES = {
     ("routing_deployment", "offered"): ("SELECT", "the installation's catalogue is offered to everybody"),
     ("routing_languagemodel", "offered"): ("SELECT", "the installation's catalogue is offered to everybody"),
     ("routing_price", "offered"): ("SELECT", "the installation's catalogue is offered to everybody"),
+    ("routing_routingpolicy", "offered"): ("SELECT", "the installation's catalogue is offered to everybody"),
     ("routing_provider", "offered"): ("SELECT", "the installation's catalogue is offered to everybody"),
     ("tenants_membership", "own"): ("SELECT", "which tenants may I enter"),
     ("tenants_tenant", "own"): ("SELECT", "and what are they called"),
@@ -128,6 +129,7 @@ ENGINE_GRANTS = {
     "routing_deployment": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
     "routing_languagemodel": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
     "routing_price": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
+    "routing_routingpolicy": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
     "routing_provider": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
     "tenants_apikey": (
         "SELECT, INSERT, UPDATE (last_used_at, revoked_at)",

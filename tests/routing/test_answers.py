@@ -37,9 +37,7 @@ async def test_an_answer_is_exactly_what_the_provider_sent_and_billed(
     assert (end.usage, end.candidate) == (finished.usage, plan.candidates[0])
     assert end.first_token_seconds is not None
     assert 0 < end.first_token_seconds <= end.duration_seconds <= exchange.seconds
-    amount = end.candidate.amount_nanousd(
-        input_tokens=end.usage.input_tokens, cached_tokens=4, output_tokens=end.usage.output_tokens
-    )
+    amount = end.candidate.price.amount_nanousd(end.usage)
     # 0.15, 0.075 and 0.60 dollars per million tokens.
     assert amount == (line["prompt_tokens"] - 4) * 150 + 4 * 75 + line["tokens_sent"] * 600
 

@@ -97,6 +97,7 @@ def test_model_deployment_and_price_are_made_by_hand(desk: Client, alice: Princi
         "context_tokens": 100,
         "max_output_tokens": 10,
         "tier": "standard",
+        "safety_class": 1,
     }
     made = desk.post("/admin/routing/languagemodel/add/", {**model, "position": 1, "enabled": "on"})
     assert made.status_code == 302
@@ -109,6 +110,8 @@ def test_model_deployment_and_price_are_made_by_hand(desk: Client, alice: Princi
             "provider": str(_provider(alice).id),
             "upstream_model": "up",
             "priority": 1,
+            "weight": 100,
+            "max_waiting": 0,
             "enabled": "on",
         },
     )

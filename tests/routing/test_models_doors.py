@@ -78,6 +78,7 @@ def test_rest_list(alice: Principal, mallory: Principal, client_of: Callable[[Pr
         "slug": "model-a",
         "name": "The model-a",
         "description": "",
+        "policy": False,
         "hue": 4,
         "simulated": False,
         "reasoning": False,

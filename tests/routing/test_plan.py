@@ -19,6 +19,7 @@ from apps.routing.contracts import (
     OfferedModel,
     Plan,
     PriceVersion,
+    Usage,
 )
 from apps.routing.errors import ContextExceeded, NoCandidates, UnknownModel, Unpriced
 
@@ -26,7 +27,8 @@ TENANT = uuid4()
 
 
 def _price(input_usd: int, output_usd: int, *, free: bool = False) -> PriceVersion:
-    return PriceVersion(uuid4(), input_usd * 10**9, input_usd * 10**9, output_usd * 10**9, free)
+    fresh, spoken = input_usd * 10**9, output_usd * 10**9
+    return PriceVersion(uuid4(), fresh, fresh, fresh, spoken, spoken, free)
 
 
 def _deployment(name: str, *, priority: int = 1, enabled: bool = True, **fields: Any) -> OfferedDeployment:
@@ -57,7 +59,7 @@ def test_the_order_is_priority_and_then_price() -> None:
 
 
 def test_a_candidate_carries_price_and_bounds() -> None:
-    price = PriceVersion(uuid4(), 3_000_000_000, 300_000_000, 15_000_000_000, False)
+    price = PriceVersion(uuid4(), 3_000_000_000, 300_000_000, 3_750_000_000, 15_000_000_000, 15_000_000_000, False)
     deployment = _deployment("up", price=price)
     (candidate,) = _plan(_catalogue(deployment), prompt_bytes=1_000, asked=500).candidates
     assert candidate == Candidate(
@@ -68,14 +70,14 @@ def test_a_candidate_carries_price_and_bounds() -> None:
         model="m",
         upstream_model="up",
         simulated=True,
-        price_id=price.id,
-        input_nanousd_per_mtok=3_000_000_000,
-        cached_input_nanousd_per_mtok=300_000_000,
-        output_nanousd_per_mtok=15_000_000_000,
+        price=price,
         input_tokens_bound=1_256,
         output_tokens_bound=500,
+        model_name="Em",
+        hue=3,
+        context_tokens=10_000,
     )
-    assert candidate.amount_bound_nanousd == 1_256 * 3_000 + 500 * 15_000
+    assert candidate.amount_bound_nanousd == 1_256 * 3_750 + 500 * 15_000
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_no_more_input_is_reserved_than_the_model_can_read() -> None:
 def test_what_is_ruled_out_is_named_with_its_reason() -> None:
     plan = _plan(_catalogue(_deployment("off", enabled=False), _deployment("on"), _deployment("unpriced", price=None)))
     assert [one.upstream_model for one in plan.candidates] == ["on"]
-    assert plan.excluded == (Excluded("sim", "off", "disabled"), Excluded("sim", "unpriced", "unpriced"))
+    assert plan.excluded == (Excluded("sim", "off", "disabled", "m"), Excluded("sim", "unpriced", "unpriced", "m"))
 
 
 @pytest.mark.parametrize(
@@ -130,6 +132,8 @@ def test_an_unknown_model() -> None:
     assert (caught.value.status, caught.value.code) == (404, "model_not_found")
 
 
+_AMOUNTS = st.integers(0, 2**62)
+_PRICES = st.builds(PriceVersion, st.uuids(), _AMOUNTS, _AMOUNTS, _AMOUNTS, _AMOUNTS, _AMOUNTS, st.booleans())
 _CANDIDATES = st.builds(
     Candidate,
     deployment_id=st.uuids(),
@@ -139,10 +143,7 @@ _CANDIDATES = st.builds(
     model=st.text(),
     upstream_model=st.text(),
     simulated=st.booleans(),
-    price_id=st.none() | st.uuids(),
-    input_nanousd_per_mtok=st.integers(0, 2**62),
-    cached_input_nanousd_per_mtok=st.integers(0, 2**62),
-    output_nanousd_per_mtok=st.integers(0, 2**62),
+    price=_PRICES,
     input_tokens_bound=st.integers(0, 2**40),
     output_tokens_bound=st.integers(0, 2**40),
 )
@@ -160,6 +161,35 @@ _CANDIDATES = st.builds(
 )
 def test_a_plan_survives_its_row(plan: Plan) -> None:
     assert services.plan_from_json(json.loads(json.dumps(services.plan_to_json(plan)))) == plan
+
+
+def test_a_plan_written_before_prices_had_five_parts_is_still_read() -> None:
+    plan = _plan(_catalogue(_deployment("up", price=_price(3, 15))))
+    document = services.plan_to_json(plan)
+    (candidate,) = document["candidates"]
+    price = candidate.pop("price")
+    rates = ("input_nanousd_per_mtok", "cached_input_nanousd_per_mtok", "output_nanousd_per_mtok")
+    candidate |= {"price_id": price["id"], **{name: price[name] for name in rates}}
+    assert services.plan_from_json(document) == plan
+
+
+@given(
+    st.builds(PriceVersion, st.uuids(), *[st.integers(0, 10**11)] * 5, st.just(False)),
+    st.lists(st.integers(0, 10**6), min_size=5, max_size=5),
+)
+def test_no_kind_of_token_costs_more_than_the_bound_and_each_is_charged_once(price: PriceVersion, n: list[int]) -> None:
+    fresh, read, written, spoken, thought = n
+    used = Usage(fresh + read + written, spoken + thought, read, thought, cache_write_tokens=written)
+    rates = (
+        price.input_nanousd_per_mtok,
+        price.cached_input_nanousd_per_mtok,
+        price.cache_write_nanousd_per_mtok,
+        price.output_nanousd_per_mtok,
+        price.reasoning_nanousd_per_mtok,
+    )
+    exact = sum(tokens * rate for tokens, rate in zip(n, rates, strict=True))
+    assert price.amount_nanousd(used) == -(-exact // 1_000_000)
+    assert price.amount_nanousd(used) <= price.amount_bound_nanousd(used.input_tokens, used.output_tokens)
 
 
 @given(st.lists(st.text(max_size=60), max_size=5))

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from apps.routing.contracts import Candidate
+from apps.routing.contracts import Candidate, PriceVersion
 from apps.routing.errors import (
     ConnectFailed,
     ContextExceeded,
@@ -22,7 +22,8 @@ from apps.routing.repeating import Failure, Step, next_step
 
 
 def _candidate(model: str) -> Candidate:
-    return Candidate(uuid4(), "p", "P", "openai_compatible", model, "up", True, None, 1, 1, 1, 1, 1)
+    price = PriceVersion(uuid4(), 1, 1, 1, 1, 1, False)
+    return Candidate(uuid4(), "p", "P", "openai_compatible", model, "up", True, price, 1, 1)
 
 
 def _after(models: str, *failed: tuple[int, ProviderFailed], now: float = 100.0) -> Step | None:

@@ -27,6 +27,20 @@ EXCLUSIONS = {
     "disabled": "Left out: switched off",
     "unpriced": "Left out: it has no price",
     "context": "Left out: the chat is longer than it can read",
+    "residency": "Left out: prompts may not be processed there",
+    "tools": "Left out: it cannot call tools",
+    "vision": "Left out: it cannot look at pictures",
+    "json_schema": "Left out: it cannot be held to a schema",
+    "language": "Left out: it does not answer well in this language",
+    "safety_class": "Left out: of a lower safety class",
+    "cost": "Left out: likely above the cost ceiling",
+    "not_offered": "Left out: not offered to you",
+}
+FALLBACKS = {
+    "any": "Held back, in case the others fail",
+    "context": "Held back, in case the chat is too long for the others",
+    "overloaded": "Held back, in case the others are overloaded",
+    "content_filter": "Held back, in case the others refuse the question",
 }
 
 
@@ -112,8 +126,10 @@ def _outcome(row: AnswerRow) -> tuple[str, str, str]:
 
 
 def _facts(row: AnswerRow) -> tuple[str, ...]:
-    """The figures under an answer."""
+    """The figures under an answer, behind the name of the model where that is not the one on top."""
     facts = []
+    if (by := row.route.get("answered_by")) and by["slug"] != row.route.get("model"):
+        facts.append(by["name"])
     if row.first_token_ms is not None:
         facts.append(f"{_seconds(row.first_token_ms)} to first token")
     if row.usage.get("input_tokens"):
@@ -130,16 +146,31 @@ def _why(row: AnswerRow) -> dict[str, Any]:
     told = [{**one, "name": one["model"], "price": _candidate_price(one)} for one in row.route.get("candidates", [])]
     for candidate in told:
         tries = [one for one in attempts if _place(one) == _place(candidate)]
-        candidate["outcome"] = "; ".join(_tried(one) for one in tries) or "Not needed"
+        candidate["outcome"] = "; ".join(_tried(one) for one in tries) or _not_tried(candidate)
+        candidate["cost"] = _would_cost(candidate) if row.usage.get("input_tokens") else ""
     for one in row.route.get("excluded", []):
         reason = EXCLUSIONS.get(one["reason"], f"Left out: {one['reason']}")
-        told.append({"name": one["model"], "provider": one["provider"], "outcome": reason, "price": ""})
+        told.append({"name": one["model"], "provider": one["provider"], "outcome": reason, "price": "", "cost": ""})
     count = len(attempts)
-    return {
-        "summary": f"You asked for {row.model_name} by name, so no other model was considered.",
-        "candidates": told,
-        "facts": (("Attempts", f"{count} {'call' if count == 1 else 'calls'} to a provider"),),
-    }
+    facts = [("Attempts", f"{count} {'call' if count == 1 else 'calls'} to a provider")]
+    choice = row.route.get("choice")
+    if choice and (hard := choice.get("difficulty")):
+        parts = ", ".join(f"{name} {points}" for name, points in hard["parts"].items())
+        facts.append(("Difficulty", f"{hard['score']} of 100" + (f": {parts}" if parts else "")))
+    if (by := row.route.get("answered_by")) and by["slug"] != row.route.get("model"):
+        facts.insert(0, ("Answered by", by["name"]))
+    asked = f"You asked for {row.model_name} by name, so no other model was considered."
+    return {"summary": choice["rule"] if choice else asked, "candidates": told, "facts": tuple(facts)}
+
+
+def _not_tried(candidate: dict[str, Any]) -> str:
+    kind = candidate.get("after")
+    return FALLBACKS.get(kind, "Not needed") if kind else "Not needed"
+
+
+def _would_cost(candidate: dict[str, Any]) -> str:
+    usd = candidate.get("would_cost_usd")
+    return _cost(round(float(usd) * NANOUSD_PER_USD)) if usd is not None else ""
 
 
 def _place(one: dict[str, Any]) -> tuple[str, str]:

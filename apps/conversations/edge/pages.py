@@ -188,6 +188,8 @@ def _shell(
 def _offer(card: ModelCard) -> dict[str, Any]:
     free = card.input_usd_per_mtok == 0 and card.output_usd_per_mtok == 0
     cost = "free" if free else f"{price(card.input_usd_per_mtok, card.output_usd_per_mtok)} per million"
+    if card.policy:
+        cost = "chooses a model for each question"
     words = [f"{card.context_tokens // 1000}k context", cost]
     return {
         "slug": card.slug,

@@ -39,11 +39,12 @@ def _event(type: str, description: str, body: dict[str, Schema]) -> Schema:
 
 _STATE = {"enum": ["completed", "partial", "cancelled"]}
 _USAGE = _object(
-    "Tokens; `cached_tokens` are part of input, `reasoning_tokens` part of output.",
+    "Tokens; `cached_tokens` and `cache_write_tokens` are parts of input, `reasoning_tokens` part of output.",
     {
         "input_tokens": _WHOLE,
         "output_tokens": _WHOLE,
         "cached_tokens": _WHOLE,
+        "cache_write_tokens": _WHOLE,
         "reasoning_tokens": _WHOLE,
         "estimated": {"type": "boolean"},
     },

@@ -52,7 +52,7 @@ def begin(claimed: Claimed, candidate: Candidate, number: int, attempt_id: UUID)
                 "deployment": candidate.deployment_id,
                 "provider": candidate.provider,
                 "model": candidate.model,
-                "price": candidate.price_id,
+                "price": candidate.price.id,
                 "input": candidate.input_tokens_bound,
                 "output": candidate.output_tokens_bound,
                 "amount": candidate.amount_bound_nanousd,
@@ -73,16 +73,13 @@ def ledger_line(end: AttemptEnd, kind: LineKind) -> LedgerLine:
         kind=kind,
         provider=end.candidate.provider,
         model=end.candidate.model,
-        price_id=end.candidate.price_id,
+        price_id=end.candidate.price.id,
         input_tokens=usage.input_tokens,
         cached_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
         output_tokens=usage.output_tokens,
         reasoning_tokens=usage.reasoning_tokens,
-        amount_nanousd=end.candidate.amount_nanousd(
-            input_tokens=usage.input_tokens,
-            cached_tokens=usage.cached_tokens,
-            output_tokens=usage.output_tokens,
-        ),
+        amount_nanousd=end.candidate.price.amount_nanousd(usage),
         estimated=usage.estimated,
     )
 
@@ -110,7 +107,7 @@ def close_unmade(generation_id: UUID) -> list[LedgerLine]:
             [generation_id],
         )
         return [
-            LedgerLine(attempt, LineKind.ABSORBED, provider, model, price, 0, 0, 0, 0, 0, False)
+            LedgerLine(attempt, LineKind.ABSORBED, provider, model, price)
             for attempt, provider, model, price in cursor.fetchall()
         ]
 
@@ -148,12 +145,10 @@ def write_off(generation_ids: list[UUID]) -> None:
                     provider,
                     model,
                     price,
-                    tokens_in,
-                    0,
-                    tokens_out,
-                    0,
-                    amount,
-                    True,
+                    input_tokens=tokens_in,
+                    output_tokens=tokens_out,
+                    amount_nanousd=amount,
+                    estimated=True,
                 )
             ],
             using="engine",

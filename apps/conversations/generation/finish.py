@@ -14,6 +14,7 @@ from apps.conversations.contracts import GenerationState
 from apps.conversations.errors import Fenced
 from apps.conversations.generation import attempts
 from apps.conversations.generation.claim import Claimed
+from apps.conversations.generation.route import routed
 from apps.routing.contracts import AttemptEnd, AttemptState, Plan, Usage
 from apps.tenants.scope import tenant_scope
 
@@ -93,11 +94,17 @@ def lines(answer: Answer) -> list[LedgerLine]:
     person stopped it or a partial answer was kept. A call that a person stopped before its first token is paid for
     too: otherwise large prompts would be free to whoever cancels in time. Every other attempt is absorbed.
     """
+    kept = _kept(answer)
+    return [attempts.ledger_line(end, LineKind.CHARGE if end is kept else LineKind.ABSORBED) for end in answer.ends]
+
+
+def _kept(answer: Answer) -> AttemptEnd | None:
+    """The attempt that the tenant pays for."""
     held = [] if answer.state is GenerationState.FAILED else answer.ends[answer.void_ends :]
     kept = next((end for end in reversed(held) if _shown(end)), None)
     if kept is None and answer.state is GenerationState.CANCELLED:
         kept = next((end for end in reversed(held) if end.usage.input_tokens), None)
-    return [attempts.ledger_line(end, LineKind.CHARGE if end is kept else LineKind.ABSORBED) for end in answer.ends]
+    return kept
 
 
 def _shown(end: AttemptEnd) -> bool:
@@ -121,9 +128,9 @@ def finish(claimed: Claimed, plan: Plan | None, answer: Answer, last_event_id: s
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     ledger = lines(answer)
     charged = [line for line in ledger if line.kind is LineKind.CHARGE]
-    usage = _usage(charged)
+    usage = _usage_document(usage_of(charged))
     cost = sum(line.amount_nanousd for line in charged)
-    route = _route(plan, answer) if plan is not None else {}
+    route = {} if plan is None else routed(plan, answer.ends, _kept(answer), usage_of(charged))
     with tenant_scope(claimed.tenant_id), connections["default"].cursor() as cursor:
         cursor.execute(
             _FINISH,
@@ -215,49 +222,24 @@ def completed_body(
     }
 
 
-def _usage(charged: list[LedgerLine]) -> dict[str, Any]:
-    total = Usage(
+def usage_of(charged: list[LedgerLine]) -> Usage:
+    """What the tenant pays for, in one sum."""
+    return Usage(
         input_tokens=sum(line.input_tokens for line in charged),
         output_tokens=sum(line.output_tokens for line in charged),
         cached_tokens=sum(line.cached_tokens for line in charged),
+        cache_write_tokens=sum(line.cache_write_tokens for line in charged),
         reasoning_tokens=sum(line.reasoning_tokens for line in charged),
         estimated=any(line.estimated for line in charged),
     )
+
+
+def _usage_document(total: Usage) -> dict[str, Any]:
     return {
         "input_tokens": total.input_tokens,
         "output_tokens": total.output_tokens,
         "reasoning_tokens": total.reasoning_tokens,
         "cached_tokens": total.cached_tokens,
+        "cache_write_tokens": total.cache_write_tokens,
         "estimated": total.estimated,
-    }
-
-
-def _route(plan: Plan, answer: Answer) -> dict[str, Any]:
-    """Why this answer came from where it came: candidates, what ruled others out, what was tried."""
-    return {
-        "model": plan.model,
-        "candidates": [
-            {
-                "provider": candidate.provider_name,
-                "model": candidate.upstream_model,
-                "simulated": candidate.simulated,
-                "input_usd_per_mtok": billing.usd(candidate.input_nanousd_per_mtok),
-                "output_usd_per_mtok": billing.usd(candidate.output_nanousd_per_mtok),
-            }
-            for candidate in plan.candidates
-        ],
-        "excluded": [
-            {"provider": one.provider, "model": one.upstream_model, "reason": one.reason} for one in plan.excluded
-        ],
-        "attempts": [
-            {
-                "provider": end.candidate.provider_name,
-                "model": end.candidate.upstream_model,
-                "state": end.state.value,
-                "error": end.error_code,
-                "first_token_ms": None if end.first_token_seconds is None else round(end.first_token_seconds * 1000),
-                "duration_ms": round(end.duration_seconds * 1000),
-            }
-            for end in answer.ends
-        ],
     }

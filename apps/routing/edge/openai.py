@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 
 from apps.problems import Problem, Unauthenticated
 from apps.routing import selectors
-from apps.routing.contracts import Catalogue, OfferedModel
+from apps.routing.contracts import Catalogue, ModelCard
 from apps.routing.errors import UnknownModel
 from apps.tenants.contracts import Principal
 from apps.tenants.policy import Action, opens
@@ -45,10 +45,10 @@ def _reads(view: View) -> View:
 def list_models(request: HttpRequest) -> HttpResponse:
     """GET /v1/models."""
     try:
-        models = _catalogue(request).models.values()
+        offered = _catalogue(request)
     except Problem as problem:
         return error_response(problem)
-    return _json({"object": "list", "data": [_document(model) for model in models]})
+    return _json({"object": "list", "data": [_document(offered, card) for card in selectors.cards_of(offered)]})
 
 
 @opens(GET=Action.MODELS_READ)
@@ -56,12 +56,13 @@ def list_models(request: HttpRequest) -> HttpResponse:
 def show_model(request: HttpRequest, slug: str) -> HttpResponse:
     """GET /v1/models/{slug}."""
     try:
-        model = _catalogue(request).models.get(slug)
-        if model is None:
+        offered = _catalogue(request)
+        card = next((one for one in selectors.cards_of(offered) if one.slug == slug), None)
+        if card is None:
             raise UnknownModel(f"There is no model “{slug}” here. GET /v1/models lists those that are.")
     except Problem as problem:
         return error_response(problem)
-    return _json(_document(model))
+    return _json(_document(offered, card))
 
 
 def error_response(problem: Problem) -> HttpResponse:
@@ -88,18 +89,22 @@ def _catalogue(request: HttpRequest) -> Catalogue:
     return selectors.catalogue_for(principal)
 
 
-def _document(model: OfferedModel) -> dict[str, Any]:
-    card = selectors.card(model)
-    first = model.first_deployment
+def _document(offered: Catalogue, card: ModelCard) -> dict[str, Any]:
+    if card.policy:
+        created_at, owner = offered.policies[card.slug].created_at, "switchboard"
+    else:
+        model = offered.models[card.slug]
+        created_at, owner = model.created_at, model.first_deployment.provider if model.first_deployment else ""
     return {
-        "id": model.slug,
+        "id": card.slug,
         "object": "model",
-        "created": model.created_at,
-        "owned_by": first.provider if first else "",
+        "created": created_at,
+        "owned_by": owner,
         "switchboard": {
             "name": card.name,
             "description": card.description,
             "simulated": card.simulated,
+            "policy": card.policy,
             "reasoning": card.reasoning,
             "context_tokens": card.context_tokens,
             "max_output_tokens": card.max_output_tokens,

@@ -17,6 +17,7 @@ class ModelSerializer(serializers.Serializer[Any]):
     slug = serializers.CharField(help_text="What `model` and `models` take.")
     name = serializers.CharField()
     description = serializers.CharField()
+    policy = serializers.BooleanField(help_text="It is no model: it chooses one for each question.")
     hue = serializers.IntegerField(help_text="The colour that stands for the model everywhere, 1 to 8.")
     simulated = serializers.BooleanField(help_text="Answers come from the built-in simulator.")
     reasoning = serializers.BooleanField()
@@ -31,7 +32,7 @@ class ModelSerializer(serializers.Serializer[Any]):
 
 
 class ModelsView(APIView):
-    """The models the caller's tenant may use, in the order lists show them."""
+    """The models the caller's tenant may use, in the order lists show them, and the policies that choose among them."""
 
     actions = {"GET": Action.MODELS_READ}
 

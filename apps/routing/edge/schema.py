@@ -13,6 +13,7 @@ _SWITCHBOARD: dict[str, Schema] = {
     "name": _TEXT,
     "description": _TEXT,
     "simulated": {"type": "boolean", "description": "Answers come from the built-in simulator."},
+    "policy": {"type": "boolean", "description": "It is no model: it chooses one for each question."},
     "reasoning": {"type": "boolean"},
     "context_tokens": {"type": "integer"},
     "max_output_tokens": {"type": "integer"},

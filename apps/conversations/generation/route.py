@@ -1,0 +1,67 @@
+"""Why an answer came from where it came, as it is stored with the generation and shown to whoever asks."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from apps.billing import services as billing
+from apps.routing.contracts import AttemptEnd, Candidate, Choice, Plan, Usage
+
+
+def routed(plan: Plan, ends: Sequence[AttemptEnd], kept: AttemptEnd | None, usage: Usage) -> dict[str, Any]:
+    """Who could have answered and for how much, what ruled others out, how they were put in order, what was tried.
+
+    `kept` is the attempt whose answer stands, None where none does; `usage` is what it used, by which the alternatives
+    are priced.
+    """
+    return {
+        "model": plan.model,
+        "answered_by": None if kept is None else _place(kept.candidate),
+        "choice": None if plan.choice is None else _choice(plan.choice),
+        "candidates": [_candidate(one, usage) for one in plan.candidates],
+        "excluded": [
+            {"provider": one.provider, "model": one.upstream_model, "slug": one.model, "reason": one.reason}
+            for one in plan.excluded
+        ],
+        "attempts": [_attempt(end) for end in ends],
+    }
+
+
+def _place(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "slug": candidate.model,
+        "name": candidate.model_name or candidate.model,
+        "provider": candidate.provider_name,
+        "model": candidate.upstream_model,
+    }
+
+
+def _candidate(candidate: Candidate, usage: Usage) -> dict[str, Any]:
+    return _place(candidate) | {
+        "region": candidate.region,
+        "simulated": candidate.simulated,
+        "after": candidate.after,
+        "input_usd_per_mtok": billing.usd(candidate.price.input_nanousd_per_mtok),
+        "output_usd_per_mtok": billing.usd(candidate.price.output_nanousd_per_mtok),
+        # Another tokenizer would count a little differently, and its cache would have been cold.
+        "would_cost_usd": billing.usd(candidate.price.amount_nanousd(usage)),
+    }
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    return {
+        "kind": choice.kind,
+        "rule": choice.rule,
+        "difficulty": None if choice.difficulty is None else asdict(choice.difficulty),
+        "ranking": [{**asdict(one), "likely_cost_usd": billing.usd(one.likely_cost_nanousd)} for one in choice.ranking],
+    }
+
+
+def _attempt(end: AttemptEnd) -> dict[str, Any]:
+    first = end.first_token_seconds
+    return _place(end.candidate) | {
+        "state": end.state.value,
+        "error": end.error_code,
+        "first_token_ms": None if first is None else round(first * 1000),
+        "duration_ms": round(end.duration_seconds * 1000),
+    }
