@@ -143,24 +143,35 @@ def _facts(row: AnswerRow) -> tuple[str, ...]:
 def _why(row: AnswerRow) -> dict[str, Any]:
     """The route as sentences: who could have answered, who did, at what price, and what was tried."""
     attempts = row.route.get("attempts", [])
-    told = [{**one, "name": one["model"], "price": _candidate_price(one)} for one in row.route.get("candidates", [])]
+    told = [{"name": one["model"], **one, "price": _candidate_price(one)} for one in row.route.get("candidates", [])]
     for candidate in told:
+        candidate["where"] = _where(candidate)
         tries = [one for one in attempts if _place(one) == _place(candidate)]
         candidate["outcome"] = "; ".join(_tried(one) for one in tries) or _not_tried(candidate)
         candidate["cost"] = _would_cost(candidate) if row.usage.get("input_tokens") else ""
     for one in row.route.get("excluded", []):
         reason = EXCLUSIONS.get(one["reason"], f"Left out: {one['reason']}")
-        told.append({"name": one["model"], "provider": one["provider"], "outcome": reason, "price": "", "cost": ""})
+        told.append({"name": one["model"], "where": one["provider"], "outcome": reason, "price": "", "cost": ""})
     count = len(attempts)
     facts = [("Attempts", f"{count} {'call' if count == 1 else 'calls'} to a provider")]
     choice = row.route.get("choice")
     if choice and (hard := choice.get("difficulty")):
         parts = ", ".join(f"{name} {points}" for name, points in hard["parts"].items())
         facts.append(("Difficulty", f"{hard['score']} of 100" + (f": {parts}" if parts else "")))
-    if (by := row.route.get("answered_by")) and by["slug"] != row.route.get("model"):
-        facts.insert(0, ("Answered by", by["name"]))
     asked = f"You asked for {row.model_name} by name, so no other model was considered."
-    return {"summary": choice["rule"] if choice else asked, "candidates": told, "facts": tuple(facts)}
+    by = row.route.get("answered_by")
+    return {
+        "name": by["name"] if by else row.model_name,
+        "summary": f"{row.model_name}: {choice['rule']}" if choice else asked,
+        "candidates": told,
+        "facts": tuple(facts),
+    }
+
+
+def _where(candidate: dict[str, Any]) -> str:
+    """The provider, and the name it knows the model by, where that is another one."""
+    known_as = [candidate["model"]] if candidate["model"] != candidate.get("slug", candidate["model"]) else []
+    return " · ".join([candidate["provider"], *known_as])
 
 
 def _not_tried(candidate: dict[str, Any]) -> str:
