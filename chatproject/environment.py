@@ -72,6 +72,9 @@ class Environment(BaseSettings):
     connect_timeout_seconds: float = Field(10.0, gt=0)
     first_token_timeout_seconds: float = Field(60.0, gt=0)
     gap_timeout_seconds: float = Field(45.0, gt=0)
+    breaker_failures: int = Field(5, ge=1)
+    breaker_open_seconds: float = Field(2.0, gt=0)
+    breaker_open_max_seconds: float = Field(16.0, gt=0)
     answer_max_bytes: int = Field(1_000_000, ge=1_000)
     outbound_allow: str = ""
     entra_authorities: str = (

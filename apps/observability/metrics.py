@@ -45,11 +45,29 @@ LEASE_AGE_SECONDS = Gauge("switchboard_worker_lease_age_seconds", "Since the las
 ADMISSIONS = Counter("switchboard_admissions_total", "Admission decisions", ["decision"])
 ADMISSIONS_REFUSED = Counter("switchboard_admissions_refused_total", "Refusals by the limit that refused", ["limit"])
 
+DEPLOYMENT_BREAKER = Gauge(
+    "switchboard_deployment_breaker", "Breaker of a deployment: 0 closed, 1 half-open, 2 open", ["deployment"]
+)
+DEPLOYMENT_FIRST_TOKEN_SECONDS = Gauge(
+    "switchboard_deployment_first_token_seconds", "Moving mean of the time to the first token", ["deployment"]
+)
+DEPLOYMENT_TOKENS_PER_SECOND = Gauge(
+    "switchboard_deployment_tokens_per_second", "Moving mean of output tokens per second", ["deployment"]
+)
+DEPLOYMENT_IN_FLIGHT = Gauge(
+    "switchboard_deployment_calls_in_flight", "Calls that this process has open at a deployment", ["deployment"]
+)
+BREAKER_CHANGES = Counter("switchboard_breaker_changes_total", "Breakers that this process saw change", ["to"])
+BREAKER_PROBES = Counter("switchboard_breaker_probes_total", "Probes of open breakers, by who made them", ["by"])
+
 _STATES: Final = frozenset({"completed", "partial", "failed", "cancelled"})
 _LIMITS: Final = frozenset({"requests_per_minute", "parallel_calls", "budget_day", "budget_month"})
 _DECISIONS: Final = frozenset({"admitted", "refused", "cold", "stale", "unavailable"})
 _APPENDS: Final = frozenset({"appended", "skipped", "fenced", "gap", "nolog", "failed"})
 _TOKEN_KINDS: Final = frozenset({"input", "cached", "output", "reasoning"})
+
+_BREAKER: Final = frozenset({"open", "closed"})
+_PROBERS: Final = frozenset({"call", "lone", "check"})
 
 
 def _one_of(value: str, known: frozenset[str]) -> str:
@@ -112,6 +130,26 @@ def admission_refused(limit: str) -> None:
     """Counts the decision too."""
     admission("refused")
     ADMISSIONS_REFUSED.labels(_one_of(limit, _LIMITS)).inc()
+
+
+def breaker_changed(to: str) -> None:
+    BREAKER_CHANGES.labels(_one_of(to, _BREAKER)).inc()
+
+
+def breaker_probe(by: str) -> None:
+    BREAKER_PROBES.labels(_one_of(by, _PROBERS)).inc()
+
+
+def deployment(
+    name: str, breaker: int, first_token_seconds: float | None, tokens_per_second: float | None, in_flight: int
+) -> None:
+    """One deployment now. `name` must be one that an operator offers: a tenant's own would be endlessly many."""
+    DEPLOYMENT_BREAKER.labels(name).set(breaker)
+    DEPLOYMENT_IN_FLIGHT.labels(name).set(in_flight)
+    if first_token_seconds is not None:
+        DEPLOYMENT_FIRST_TOKEN_SECONDS.labels(name).set(first_token_seconds)
+    if tokens_per_second is not None:
+        DEPLOYMENT_TOKENS_PER_SECOND.labels(name).set(tokens_per_second)
 
 
 def render() -> tuple[bytes, str]:

@@ -4,7 +4,6 @@ No attempt without the gate's leave, and each one that began is told to the gate
 """
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -16,13 +15,15 @@ import structlog
 from apps.billing.contracts import Admission
 from apps.observability import metrics
 from apps.problems import Problem
-from apps.routing import selectors, tokens
+from apps.routing import breaker, chance, fleet, selectors, tokens
+from apps.routing.breaker import Ticket
 from apps.routing.contracts import (
     AttemptEnd,
     AttemptState,
     Candidate,
     Chunk,
     Deadlines,
+    Excluded,
     Finished,
     Gate,
     Plan,
@@ -31,16 +32,18 @@ from apps.routing.contracts import (
     Restarted,
     Usage,
 )
-from apps.routing.errors import AllAttemptsFailed, NoCandidates, ProviderFailed, TotalTimeout
+from apps.routing.errors import AllAttemptsFailed, BreakersOpen, NoCandidates, ProviderFailed, TotalTimeout
 from apps.routing.providers.base import Adapter, Progress, Request
 from apps.routing.providers.openai_compatible import OpenAICompatible
-from apps.routing.repeating import Failure, next_step
+from apps.routing.repeating import Failure, Step, next_step
 from apps.tenants.scope import DATABASE_AWAY, database_step
 from apps.vault import VaultError
 
 ADAPTERS: Mapping[str, Adapter] = {"openai_compatible": OpenAICompatible()}
 
 DATABASE_RETRY_SECONDS = 0.25
+# Why a candidate was passed over.
+BREAKER_OPEN = "breaker_open"
 
 log = structlog.get_logger(__name__)
 
@@ -51,22 +54,17 @@ async def stream(
     """See `services.stream`."""
     total_at = time.monotonic() + deadlines.total_seconds
     prompt_bytes = tokens.prompt_bytes(prompt.messages, prompt.parameters.get("tools") or ())
-    candidates = _affordable(plan, admission)
-    unavailable: set[int] = set()
-    failures: list[Failure] = []
+    search = _Search(plan, admission, total_at)
+    failures = search.failures
     shown = False
     while True:
-        now = time.monotonic()
-        step = next_step(candidates, failures, now=now, jitter=_jitter, unavailable=unavailable)
-        if step is None or now + step.delay_seconds >= total_at:
-            raise _outcome(plan, failures, late=now >= total_at)
-        candidate = candidates[step.index]
-        access = await _access(admission.tenant_id, candidate, total_at)
-        if access is None:
-            unavailable.add(step.index)
-            continue
-        await asyncio.sleep(step.delay_seconds)
-        attempt = _Attempt(await gate.begin(candidate, len(failures) + 1), candidate, len(failures) + 1, prompt_bytes)
+        candidate, access, ticket = await search.next()
+        try:
+            number = len(failures) + 1
+            attempt = _Attempt(await gate.begin(candidate, number), candidate, number, prompt_bytes)
+        except BaseException:
+            ticket.left()
+            raise
         error: ProviderFailed | None = None
         try:
             if shown:
@@ -78,22 +76,118 @@ async def stream(
             async with aclosing(ADAPTERS[candidate.adapter].answer(request, attempt.progress)) as deltas:
                 async for delta in deltas:
                     shown = True
+                    if ticket.probing:
+                        ticket.flowed()
                     yield delta
+            attempt.complete = True
         except ProviderFailed as failed:
             error = failed
-            failures.append(Failure(step.index, failed, time.monotonic()))
+            search.failed(failed)
         except (asyncio.CancelledError, GeneratorExit):
             gate.ended(attempt.end(AttemptState.CANCELLED))
             raise
         except BaseException:
             gate.ended(attempt.end(AttemptState.FAILED, "internal_error"))
             raise
+        finally:
+            _judge(ticket, attempt, error)
         if error is not None:
             gate.ended(attempt.end(AttemptState.FAILED, error.code))
             continue
         gate.ended(attempt.end(AttemptState.WON))
-        yield Finished(attempt.progress.finish_reason or "stop", attempt.usage(), attempt.attempt_id, candidate)
+        reason = attempt.progress.finish_reason or "stop"
+        yield Finished(reason, attempt.usage(), attempt.attempt_id, candidate, search.passed_over)
         return
+
+
+class _Search:
+    """Which candidate is next, and the leave to call it."""
+
+    def __init__(self, plan: Plan, admission: Admission, total_at: float) -> None:
+        self.failures: list[Failure] = []
+        self._plan = plan
+        self._tenant_id = admission.tenant_id
+        self._total_at = total_at
+        self._candidates = _affordable(plan, admission)
+        self._unavailable: set[int] = set()
+        self._passed_over: set[int] = set()
+        self._current = 0
+        self._fleet = fleet.current()
+
+    @property
+    def passed_over(self) -> tuple[Excluded, ...]:
+        """Candidates that were not asked because their breakers were open."""
+        return tuple(
+            Excluded(one.provider, one.upstream_model, BREAKER_OPEN)
+            for index, one in enumerate(self._candidates)
+            if index in self._passed_over
+        )
+
+    def failed(self, error: ProviderFailed) -> None:
+        """The candidate that was given last failed."""
+        self.failures.append(Failure(self._current, error, time.monotonic()))
+
+    async def next(self) -> tuple[Candidate, ProviderAccess, Ticket]:
+        """The next candidate, after its back-off, with its breaker's leave. Raises the error of the whole call.
+
+        One whose breaker is open is passed over. Where only such are left, the call asks for the leave to probe one.
+        """
+        refused: set[int] = set()
+        while True:
+            now = time.monotonic()
+            resting = breaker.resting(self._fleet, self._candidates) - self._unavailable
+            step = self._step(now, self._unavailable | resting | refused)
+            lone = step is None
+            if step is None:
+                step = self._step(now, self._unavailable | refused)
+            if step is None or now + step.delay_seconds >= self._total_at:
+                raise self._outcome(now, resting | refused)
+            candidate = self._candidates[step.index]
+            access = await _access(self._tenant_id, candidate, self._total_at)
+            if access is None:
+                self._unavailable.add(step.index)
+                continue
+            await asyncio.sleep(step.delay_seconds)
+            if access.trusted:
+                self._fleet.record(candidate.deployment_id).name = _label(candidate)
+            ticket = await breaker.enter(self._fleet, candidate, self._tenant_id, lone=lone)
+            if ticket is not None:
+                self._current = step.index
+                self._passed_over = (self._passed_over | resting | refused) - {step.index}
+                return candidate, access, ticket
+            refused.add(step.index)
+
+    def _step(self, now: float, passed: set[int]) -> Step | None:
+        left_seconds = self._total_at - now
+        return next_step(
+            self._candidates, self.failures, now=now, jitter=_jitter, unavailable=passed, left_seconds=left_seconds
+        )
+
+    def _outcome(self, now: float, resting: set[int]) -> Problem:
+        """The error of the whole call. Where trying later cannot help, it is the failure itself."""
+        if not self.failures:
+            if now >= self._total_at:
+                return TotalTimeout("The answer could not begin before its deadline. Send it again.")
+            if resting:
+                open_ones = [self._candidates[index] for index in resting]
+                return BreakersOpen(self._plan.model_name, breaker.retry_after_seconds(self._fleet, open_ones))
+            return NoCandidates(
+                f"{self._plan.model_name} was switched off, or cannot be reached. Choose another model."
+            )
+        last = self.failures[-1].error
+        if isinstance(last, TotalTimeout) or not last.retryable:
+            return last
+        return AllAttemptsFailed(last, len(self.failures))
+
+
+def _judge(ticket: Ticket, attempt: "_Attempt", error: ProviderFailed | None) -> None:
+    """Tell the breaker how it went."""
+    if error is not None:
+        ticket.failed(error)
+    elif attempt.complete:
+        ticket.won(attempt.progress.first_token_seconds, attempt.usage().output_tokens, attempt.seconds)
+    else:
+        ticket.left()
 
 
 class _Attempt:
@@ -102,6 +196,7 @@ class _Attempt:
     def __init__(self, attempt_id: UUID, candidate: Candidate, number: int, prompt_bytes: int) -> None:
         self.attempt_id = attempt_id
         self.progress = Progress()
+        self.complete = False
         self._candidate = candidate
         self._number = number
         self._prompt_bytes = prompt_bytes
@@ -118,6 +213,10 @@ class _Attempt:
             output_tokens_bound=candidate.output_tokens_bound,
             deadlines=deadlines,
         )
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began_at
 
     def usage(self) -> Usage:
         """The provider's count, where it covers all that came; nothing, where nothing was asked or it refused; else an
@@ -145,7 +244,7 @@ class _Attempt:
             usage=usage,
             error_code=error_code,
             first_token_seconds=progress.first_token_seconds,
-            duration_seconds=time.monotonic() - self._began_at,
+            duration_seconds=self.seconds,
         )
         metrics.tokens("input", usage.input_tokens)
         metrics.tokens("cached", usage.cached_tokens)
@@ -199,20 +298,12 @@ async def _access(tenant_id: UUID, candidate: Candidate, total_at: float) -> Pro
         return None
 
 
-def _outcome(plan: Plan, failures: Sequence[Failure], *, late: bool) -> Problem:
-    """The error of the whole call. Where trying later cannot help, it is the failure itself."""
-    if not failures and late:
-        return TotalTimeout("The answer could not begin before its deadline. Send it again.")
-    if not failures:
-        return NoCandidates(f"{plan.model_name} was switched off, or cannot be reached. Choose another model.")
-    last = failures[-1].error
-    if isinstance(last, TotalTimeout) or not last.retryable:
-        return last
-    return AllAttemptsFailed(last, len(failures))
+def _label(candidate: Candidate) -> str:
+    return f"{candidate.provider}/{candidate.model}/{candidate.upstream_model}"
 
 
 def _jitter(limit_seconds: float) -> float:
-    return random.uniform(0, limit_seconds)  # noqa: S311 - it spreads load and keeps no secret
+    return chance.between(0, limit_seconds)
 
 
 def _ms(seconds: float | None) -> int | None:

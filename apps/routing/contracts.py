@@ -410,12 +410,16 @@ class Restarted:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The last chunk of a stream that ended well. A stream without it did not."""
+    """The last chunk of a stream that ended well. A stream without it did not.
+
+    `passed_over`: candidates that were not asked because their breakers were open.
+    """
 
     finish_reason: str
     usage: Usage
     attempt_id: UUID
     candidate: Candidate
+    passed_over: tuple[Excluded, ...] = ()
 
 
 Chunk = TextDelta | ReasoningDelta | ToolCallStarted | ToolCallCompleted | Restarted | Finished

@@ -7,6 +7,7 @@ Problem
 ├── NotCapable                    what was asked for cannot do what the call needs, or not where it may
 ├── TooDear                       every answer is likely to cost more than the ceiling
 ├── NoCandidates                  nothing is left that could answer
+├── BreakersOpen                  all that could answer failed just now, and are being left alone
 ├── ProviderAddressRefused        a provider's address or key may not be stored like this
 ├── AllAttemptsFailed             providers were tried and failed; carries the last cause
 └── ProviderFailed                one attempt failed
@@ -28,6 +29,7 @@ Problem
 now.
 """
 
+import math
 from enum import Enum
 from typing import ClassVar
 
@@ -84,6 +86,21 @@ class NoCandidates(Problem):
     retryable = True
 
 
+class BreakersOpen(Problem):
+    """Every deployment of the model failed again and again just now; calls wait until one of them is back."""
+
+    code = "breaker_open"
+    status = 503
+    retryable = True
+
+    def __init__(self, model_name: str, seconds: float) -> None:
+        super().__init__(
+            f"The providers of {model_name} failed again and again just now. Try again in {math.ceil(seconds)} s, or "
+            "choose another model.",
+            retry_after_seconds=seconds,
+        )
+
+
 class ProviderAddressRefused(Invalid):
     """The address is not usable, or it changed and the key was not given again."""
 
@@ -106,11 +123,11 @@ class ConnectFailed(ProviderFailed):
 
 
 class FirstTokenTimeout(ProviderFailed):
-    """The provider took the call and said nothing until the deadline."""
+    """The provider took the call and said nothing until the deadline. Asking it again would cost another deadline."""
 
     code = "first_token_timeout"
     status = 504
-    repeat = Repeat.ELSEWHERE_FIRST
+    repeat = Repeat.ELSEWHERE_ONLY
 
 
 class GapTimeout(ProviderFailed):

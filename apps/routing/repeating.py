@@ -1,5 +1,6 @@
 """Which attempt comes after a failed one, and when. No clock and no dice of its own."""
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -36,10 +37,12 @@ def next_step(
     now: float,
     jitter: Callable[[float], float],
     unavailable: Collection[int] = (),
+    left_seconds: float = math.inf,
 ) -> Step | None:
     """The first candidate not tried yet, at once; else one that may be repeated, after a back-off with full jitter.
 
-    `jitter(x)` gives a number between 0 and x. None: nothing is left to try.
+    `jitter(x)` gives a number between 0 and x. `left_seconds` are left of the whole call, so that no wait is begun that
+    it cannot outlast while another candidate could be asked sooner. None: nothing is left to try.
     """
     if len(failures) >= MAX_ATTEMPTS or any(failure.error.repeat is Repeat.NOWHERE for failure in failures):
         return None
@@ -49,17 +52,16 @@ def next_step(
     for index in left:
         if index not in tried:
             return Step(index, 0.0)
-    # A silent route costs a whole deadline each time: it is tried again only where there is no other.
+    # One that fell silent costs a whole deadline each time: it is tried again only where there is no other.
     talking = [index for index in left if tried[index].error.repeat is not Repeat.ELSEWHERE_FIRST]
-    patient = [index for index in talking or left if _retry_after(tried[index]) <= LONGEST_RETRY_AFTER_SECONDS]
+    asked = {index: max(0.0, _retry_after(tried[index]) - (now - tried[index].at)) for index in talking or left}
+    patient = [index for index in asked if _retry_after(tried[index]) <= LONGEST_RETRY_AFTER_SECONDS]
     if not patient:
         return None
-    tries = {index: sum(failure.index == index for failure in failures) for index in patient}
-    index = min(patient, key=lambda index: (tries[index], index))
-    last = tried[index]
-    asked_seconds = max(0.0, _retry_after(last) - (now - last.at))
-    back_off_seconds = jitter(BACK_OFF_BASE_SECONDS * 2 ** (tries[index] - 1))
-    return Step(index, max(asked_seconds, back_off_seconds))
+    in_time = [index for index in patient if asked[index] < left_seconds] or patient
+    tries = {index: sum(failure.index == index for failure in failures) for index in in_time}
+    index = min(in_time, key=lambda index: (tries[index], asked[index], index))
+    return Step(index, max(asked[index], jitter(BACK_OFF_BASE_SECONDS * 2 ** (tries[index] - 1))))
 
 
 def _retry_after(failure: Failure) -> float:

@@ -4,9 +4,10 @@ from collections.abc import AsyncGenerator, Callable
 from uuid import UUID
 
 from apps.billing.contracts import Admission
-from apps.routing import attempts, planning
+from apps.routing import attempts, checks, fleet, planning
 from apps.routing.contracts import Call, Catalogue, Chunk, Deadlines, Gate, Plan, Prompt, Speed
 from apps.routing.difficulty import difficulty
+from apps.routing.health import health_of
 from apps.routing.plan_json import plan_from_json, plan_to_json
 from apps.routing.providers.sessions import close as close_connections
 from apps.routing.registration import add_provider, register_model
@@ -15,14 +16,17 @@ from apps.routing.tokens import prompt_bytes
 
 __all__ = [
     "add_provider",
+    "check_forever",
     "close_connections",
     "difficulty",
+    "health_of",
     "invalidate",
     "plan",
     "plan_from_json",
     "plan_to_json",
     "prompt_bytes",
     "register_model",
+    "stop_sharing",
     "stream",
 ]
 
@@ -50,3 +54,13 @@ def stream(
     `ProviderFailed` where trying again cannot help, else `AllAttemptsFailed`.
     """
     return attempts.stream(plan, admission, gate, prompt, deadlines)
+
+
+async def check_forever() -> None:
+    """Check deployments whose breakers are open until this is cancelled. One such duty per worker process."""
+    await checks.check_forever(fleet.current())
+
+
+def stop_sharing() -> None:
+    """Tell the fleet what this process counted last. For the end of a process."""
+    fleet.close()

@@ -13,8 +13,12 @@ STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: clo
 
 @dataclass(slots=True)
 class Provider:
-    """`requests` holds head and body of each request; `connections` how many connections were made, and are open."""
+    """`requests` holds head and body of each request; `connections` how many connections were made, and are open.
 
+    `script` may be changed between requests.
+    """
+
+    script: Script = ()
     base_url: str = ""
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
@@ -24,7 +28,7 @@ class Provider:
 @asynccontextmanager
 async def provider(script: Script) -> AsyncIterator[Provider]:
     """Plays the script for every request of every connection."""
-    played = Provider()
+    played = Provider(script)
 
     serving: set[asyncio.Task[None]] = set()
 
@@ -38,7 +42,7 @@ async def provider(script: Script) -> AsyncIterator[Provider]:
                     (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
                 )
                 played.requests.append(head + await reader.readexactly(length))
-                for step in script:
+                for step in played.script:
                     if step is None:
                         return
                     if isinstance(step, bytes):

@@ -34,6 +34,7 @@ def _after(models: str, *failed: tuple[int, ProviderFailed], now: float = 100.0)
 
 OVERLOADED = ProviderOverloaded("")
 SILENT = FirstTokenTimeout("")
+GAP = GapTimeout("")
 
 
 @pytest.mark.parametrize(
@@ -57,18 +58,24 @@ SILENT = FirstTokenTimeout("")
         ("aa", [(0, OVERLOADED), (1, OVERLOADED), (0, OVERLOADED)], Step(1, 0.2)),
         ("aa", [(0, OVERLOADED), (1, ProviderAuthFailed(""))], Step(0, 0.2)),
         ("a", [(0, ContextExceeded(""))], None),
-        # A silent route is tried again only where there is no other.
-        ("a", [(0, SILENT)], Step(0, 0.2)),
+        # A route that did not begin to answer is not tried again: it would cost another whole deadline.
+        ("a", [(0, SILENT)], None),
         ("aa", [(0, SILENT), (1, OVERLOADED)], Step(1, 0.2)),
         ("aa", [(0, SILENT), (1, OVERLOADED), (1, OVERLOADED)], Step(1, 0.4)),
-        ("aa", [(0, GapTimeout("")), (1, SILENT)], Step(0, 0.2)),
-        ("aa", [(0, SILENT), (1, ProviderAuthFailed(""))], Step(0, 0.2)),
+        ("aa", [(0, SILENT), (1, SILENT)], None),
+        # One that fell silent in the middle is, where there is no other.
+        ("a", [(0, GAP)], Step(0, 0.2)),
+        ("aa", [(0, GAP), (1, OVERLOADED)], Step(1, 0.2)),
+        ("aa", [(0, GAP), (1, SILENT)], Step(0, 0.2)),
+        ("aa", [(0, GAP), (1, ProviderAuthFailed(""))], Step(0, 0.2)),
         # Retry-After is honoured up to ten seconds.
         ("a", [(0, ProviderRateLimited("", retry_after_seconds=3))], Step(0, 3.0)),
         ("a", [(0, ProviderRateLimited("", retry_after_seconds=0.1))], Step(0, 0.2)),
         ("a", [(0, ProviderRateLimited("", retry_after_seconds=10))], Step(0, 10.0)),
         ("a", [(0, ProviderRateLimited("", retry_after_seconds=10.5))], None),
         ("aa", [(0, ProviderRateLimited("", retry_after_seconds=60)), (1, OVERLOADED)], Step(1, 0.2)),
+        # Of two that were tried as often, the one that asks for less patience.
+        ("aa", [(0, ProviderRateLimited("", retry_after_seconds=8)), (1, OVERLOADED)], Step(1, 0.2)),
     ],
 )
 def test_the_step_after(models: str, failed: list[tuple[int, ProviderFailed]], step: Step | None) -> None:
@@ -77,6 +84,21 @@ def test_the_step_after(models: str, failed: list[tuple[int, ProviderFailed]], s
 
 def test_time_that_passed_counts_towards_retry_after() -> None:
     assert _after("a", (0, ProviderRateLimited("", retry_after_seconds=3)), now=102.0) == Step(0, 1.0)
+
+
+def test_no_wait_is_begun_that_the_call_cannot_outlast_where_another_can_be_asked() -> None:
+    candidates = [_candidate("a"), _candidate("a")]
+    failures = [
+        Failure(0, ProviderRateLimited("", retry_after_seconds=8), 100.0),
+        Failure(1, OVERLOADED, 100.0),
+        Failure(1, OVERLOADED, 100.0),
+    ]
+
+    def step(left_seconds: float) -> Step | None:
+        return next_step(candidates, failures, now=100.0, jitter=lambda limit: limit, left_seconds=left_seconds)
+
+    assert step(20) == Step(0, 8.0)
+    assert step(5) == Step(1, 0.4)
 
 
 def test_an_unavailable_candidate_is_passed_over() -> None:

@@ -29,6 +29,7 @@ from apps.conversations.generation.pipeline import Run, answer_generation
 from apps.conversations.generation.ports import Limits, Ports
 from apps.conversations.generation.reap import write_text
 from apps.observability import metrics
+from apps.routing import services as routing
 from apps.streaming.writer import LogWriter
 from apps.tenants.scope import database_step
 
@@ -128,6 +129,7 @@ class WorkerRuntime:
         self.stopping.set()
         asyncio.run_coroutine_threadsafe(self._drain(), self.loop).result()
         self.lease.stop()
+        routing.stop_sharing()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout=5)
 
@@ -155,6 +157,7 @@ class WorkerRuntime:
             caretaker.obey_cancels(self.redis, self.cancel),
             caretaker.recheck_cancels(lambda: list(self.runs), self.cancel),
             caretaker.recover_unheld(lambda: self.lease.worker_id, lambda: list(self.runs), self.ring),
+            routing.check_forever(),
         )
         self._duties = [asyncio.create_task(duty) for duty in duties]
 
