@@ -345,6 +345,7 @@ def close() -> None:
 def _from_settings() -> Fleet:
     rules = Rules(
         failures=settings.BREAKER_FAILURES,
+        rate_calls=4 * settings.BREAKER_FAILURES,
         open_ms=math.ceil(settings.BREAKER_OPEN_SECONDS * 1000),
         open_max_ms=math.ceil(settings.BREAKER_OPEN_MAX_SECONDS * 1000),
     )
