@@ -116,6 +116,4 @@ def _judge(trial: Trial, evidence: Evidence, cancels: list[Cancel]) -> None:
 
 # Cancels between two attempts need deployments that are called again however often they fail.
 SETUP = Setup(env={"BREAKER_FAILURES": "1000000"})
-DRILLS = (
-    Drill("10", "200 cancels at random instants", run, setup=SETUP, mutations=("gate-open", "cancels-unheard")),
-)
+DRILLS = (Drill("10", "200 cancels at random instants", run, setup=SETUP, mutations=("gate-open", "cancels-unheard")),)
