@@ -51,6 +51,7 @@ class Environment(BaseSettings):
     demo: bool = False
     simulator_url: str = "http://127.0.0.1:9100"
     openai_api_key: SecretStr | None = None
+    anthropic_api_key: SecretStr | None = None
     ollama_host: str | None = None
 
     email_url: SecretStr | None = None

@@ -58,6 +58,7 @@ class Preparation:
                 env["SIMULATOR_URL"],
                 # The seed offers the models these lead to.
                 env.get("OPENAI_API_KEY", ""),
+                env.get("ANTHROPIC_API_KEY", ""),
                 env.get("OLLAMA_HOST", ""),
                 self._migration_state(env["DATABASE_OWNER_URL"]),
                 *(path.read_text() for path in sources),

@@ -70,6 +70,10 @@ _ALL = (
         "quill", 420, 56, 1, 2.00, 8.00, 64_000, 8_192,
     ),
     Model(
+        "demo-lark", "Demo Lark", "Ordered answers, over Anthropic's wire format. Simulated.",
+        "steady", 240, 90, 2, 0.60, 3.00, 128_000, 8_192,
+    ),
+    Model(
         "demo-embed", "Demo Embed", "Deterministic unit vectors, 384 dimensions. Simulated.",
         "", 0, 0, 1, 0.02, 0.0, 8_192, 0, dimensions=384,
     ),

@@ -36,7 +36,7 @@ except BaseException:
 if _own is not None:
     atexit.register(_own.stop)  # not a hook: pytest calls none after a conftest that cannot be imported
 servers.share(_addresses)
-for _name in ("DEMO", "OPENAI_API_KEY", "OLLAMA_HOST", "WEB_SERVER", "BASE_URL"):
+for _name in ("DEMO", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OLLAMA_HOST", "WEB_SERVER", "BASE_URL"):
     os.environ.pop(_name, None)
 _number = int(_WORKER.removeprefix("gw")) if _WORKER.startswith("gw") else 0
 os.environ.update(servers.environment(_addresses, _urls, _WORKER, _number))

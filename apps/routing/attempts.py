@@ -33,13 +33,14 @@ from apps.routing.contracts import (
     Usage,
 )
 from apps.routing.errors import AllAttemptsFailed, BreakersOpen, NoCandidates, ProviderFailed, TotalTimeout
+from apps.routing.providers.anthropic import Anthropic
 from apps.routing.providers.base import Adapter, Progress, Request
 from apps.routing.providers.openai_compatible import OpenAICompatible
 from apps.routing.repeating import Failure, Step, next_step
 from apps.tenants.scope import DATABASE_AWAY, database_step
 from apps.vault import VaultError
 
-ADAPTERS: Mapping[str, Adapter] = {"openai_compatible": OpenAICompatible()}
+ADAPTERS: Mapping[str, Adapter] = {"anthropic": Anthropic(), "openai_compatible": OpenAICompatible()}
 
 DATABASE_RETRY_SECONDS = 0.25
 # Why a candidate was passed over.

@@ -4,6 +4,7 @@ Only its JSON file is read: importing the package takes seconds.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -15,6 +16,7 @@ from apps.routing.contracts import NewPrice
 
 _FILE = "model_prices_and_context_window_backup.json"
 _NANOUSD_PER_MTOK = Decimal(10) ** 15  # of one US dollar per token
+_DATED = re.compile(r"-\d{8}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,17 @@ class Facts:
 
 def openai_facts(upstream_model: str) -> Facts | None:
     """OpenAI's own price and limits; None for what is no chat model of OpenAI's, or has no published price."""
+    return _facts(upstream_model, "openai")
+
+
+def anthropic_facts(upstream_model: str) -> Facts | None:
+    """The same of Anthropic's. A name with a date that is not in the table is looked for without it."""
+    return _facts(upstream_model, "anthropic") or _facts(_DATED.sub("", upstream_model), "anthropic")
+
+
+def _facts(upstream_model: str, owner: str) -> Facts | None:
     entry = _table().get(upstream_model)
-    if not isinstance(entry, dict) or entry.get("litellm_provider") != "openai" or entry.get("mode") != "chat":
+    if not isinstance(entry, dict) or entry.get("litellm_provider") != owner or entry.get("mode") != "chat":
         return None
     input_cost, output_cost = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
     context, longest = entry.get("max_input_tokens"), entry.get("max_output_tokens")

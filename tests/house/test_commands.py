@@ -207,9 +207,11 @@ def test_a_provider_of_the_environment_that_is_away_is_named_and_the_next_one_of
             raise CommandError("cannot be reached")
 
     monkeypatch.setattr(seed_demo, "call_command", add_provider)
-    promised = SimpleNamespace(openai_api_key=SecretStr("sk-nobody"), ollama_host="127.0.0.1:11434")
+    promised = SimpleNamespace(
+        openai_api_key=SecretStr("sk-nobody"), anthropic_api_key=SecretStr("sk-nobody"), ollama_host="127.0.0.1:11434"
+    )
     assert seed_demo.Command(stderr=StringIO())._offer_found(promised) == ["OpenAI: cannot be reached"]
-    assert asked == ["OpenAI", "Ollama"]
+    assert asked == ["OpenAI", "Anthropic", "Ollama"]
 
 
 def test_seeding_without_a_simulator_fails_and_says_so(manage: Run, tmp_path: Path) -> None:

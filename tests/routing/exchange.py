@@ -102,10 +102,18 @@ class Exchange:
 
 
 def offer_now(
-    principal: Principal, base_url: str, upstream_models: Sequence[str], *, key: str = "sk-test", slug: str = "m"
+    principal: Principal,
+    base_url: str,
+    upstream_models: Sequence[str],
+    *,
+    key: str = "sk-test",
+    slug: str = "m",
+    adapter: str = "openai_compatible",
 ) -> Plan:
     """Offer one model, served under these upstream names in this order of priority, and plan a call to it."""
-    provider_id = services.add_provider(name="Sim", base_url=base_url, key=key, tenant_id=principal.tenant_id)
+    provider_id = services.add_provider(
+        name="Sim", base_url=base_url, key=key, tenant_id=principal.tenant_id, adapter=adapter
+    )
     for place, upstream_model in enumerate(upstream_models):
         services.register_model(
             provider_id=provider_id,
@@ -119,10 +127,16 @@ def offer_now(
 
 
 async def offer(
-    principal: Principal, base_url: str, upstream_models: Sequence[str], *, key: str = "sk-test", slug: str = "m"
+    principal: Principal,
+    base_url: str,
+    upstream_models: Sequence[str],
+    *,
+    key: str = "sk-test",
+    slug: str = "m",
+    adapter: str = "openai_compatible",
 ) -> Plan:
     """`offer_now` from an event loop."""
-    return await database_step(offer_now, principal, base_url, upstream_models, key=key, slug=slug)
+    return await database_step(offer_now, principal, base_url, upstream_models, key=key, slug=slug, adapter=adapter)
 
 
 def admission(principal: Principal, plan: Plan) -> Admission:

@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 
 from apps.routing import provider_keys, selectors
 from apps.routing.models import Deployment, LanguageModel, Provider
-from apps.routing.price_facts import openai_facts
+from apps.routing.price_facts import anthropic_facts, openai_facts
 from apps.tenants.contracts import Principal
 from apps.tenants.models import Tenant
 from tests.processes import Simulator
@@ -113,6 +113,31 @@ def test_discover_checks_the_names_given(alice: Principal, provider_simulator: S
         _run(alice, *basis, "--model", "demo-quil")
 
 
+def test_models_behind_anthropics_format_are_discovered_and_reached_over_it(
+    alice: Principal, provider_simulator: Simulator, pipe: io.StringIO
+) -> None:
+    _fill(pipe, "sk-lab\n")
+    out = _run(
+        alice, "--adapter", "anthropic", "--base-url", provider_simulator.url, "--key-stdin",
+        "--discover", "--free",
+    )  # fmt: skip
+    assert "demo-lark" in _models(alice)
+    assert "demo-embed" not in out, "Anthropic lists what chats"
+    assert Provider.objects.using("engine").get(tenant_id=alice.tenant_id).adapter == "anthropic"
+
+
+def test_anthropics_own_models_have_an_address_and_published_prices(
+    alice: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_KEY", "sk-ant-lab")
+    out = _run(alice, "--kind", "anthropic", "--key-env", "LAB_KEY", "--model", "claude-haiku-4-5-20991231")
+    provider = Provider.objects.using("engine").get(tenant_id=alice.tenant_id)
+    assert (provider.adapter, provider.base_url) == ("anthropic", "https://api.anthropic.com/v1")
+    assert "$1 in, $5 out per million tokens" in out
+    assert anthropic_facts("gpt-4o") is None
+    assert openai_facts("claude-haiku-4-5") is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "message", "code"),
     [
@@ -131,6 +156,7 @@ def test_discover_checks_the_names_given(alice: Principal, provider_simulator: S
         (("--base-url", "http://h/v1", "--model", "m", "--free", "--key-stdin"), "holds no key", 1),
         (("--base-url", "http://h/v1", "--model", "m", "--free", "--key-env", "NOT_SET"), "NOT_SET holds no key", 1),
         (("--kind", "openai", "--model", "gpt-4o"), "asks for a key", 2),
+        (("--kind", "anthropic", "--model", "claude-haiku-4-5"), "asks for a key", 2),
         (("--base-url", "http://127.0.0.1:9/v1", "--discover", "--free"), "cannot be reached", 3),
     ],
 )

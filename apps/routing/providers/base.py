@@ -51,6 +51,26 @@ class Progress:
     finish_reason: str | None = None
     skipped_events: int = 0
 
+    def received(self, text: str) -> None:
+        """Take note of a delta. Raises where `text` is no text, before anything is counted."""
+        size_bytes = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+        if size_bytes:
+            self.received_bytes += size_bytes
+            self.began()
+
+    def began(self) -> None:
+        """Take note of a delta that has no text, such as the beginning of a tool call."""
+        self.deltas += 1
+        self.usage_is_final = False
+
+
+def token_count(value: object) -> int:
+    """A count as a provider wrote it; none is zero. Raises where it is no count."""
+    count = int(value or 0)  # type: ignore[call-overload]  # what is no number raises
+    if count < 0:
+        raise ValueError("a count is negative")
+    return int(count)
+
 
 class Adapter(Protocol):
     """Speaks one wire format."""

@@ -8,7 +8,7 @@ import orjson
 
 from apps.routing.contracts import ReasoningDelta, TextDelta, ToolCallCompleted, ToolCallStarted, Usage
 from apps.routing.errors import ProviderFailed
-from apps.routing.providers.base import Delta, Progress
+from apps.routing.providers.base import Delta, Progress, token_count
 
 DONE = b"[DONE]"
 _NOTHING: tuple[Delta, ...] = ()
@@ -24,12 +24,14 @@ class _ToolCall:
 class ChunkReader:
     """Reads the events of one answer and keeps `progress`. Only the first choice counts.
 
-    An event that cannot be read is skipped and counted. An error event is raised as `failure` makes of it.
+    An event that cannot be read is skipped and counted. An error event is raised as `failure` makes of it. `ended` says
+    that the final marker came.
     """
 
-    __slots__ = ("_calls", "_calls_by_index", "_failure", "_progress")
+    __slots__ = ("_calls", "_calls_by_index", "_failure", "_progress", "ended")
 
     def __init__(self, progress: Progress, failure: Callable[[Any], ProviderFailed]) -> None:
+        self.ended = False
         self._progress = progress
         self._failure = failure
         self._calls: list[_ToolCall] = []
@@ -37,6 +39,9 @@ class ChunkReader:
 
     def take(self, payload: bytes) -> Sequence[Delta]:
         """The deltas of one event."""
+        if payload == DONE:
+            self.ended = True
+            return _NOTHING
         deltas: Sequence[Delta] = _NOTHING
         error = None
         try:
@@ -64,16 +69,16 @@ class ChunkReader:
         reason = choice.get("finish_reason")
         # The common event first: plain text and nothing else.
         if text and reason is None and len(delta) == 1:
-            self._received(text)
+            self._progress.received(text)
             return (TextDelta(text),)
         deltas: list[Delta] = []
         thought = delta.get("reasoning_content") or delta.get("reasoning")
         if thought:
-            self._received(thought)
+            self._progress.received(thought)
             deltas.append(ReasoningDelta(thought))
         for shown in (text, delta.get("refusal")):
             if shown:
-                self._received(shown)
+                self._progress.received(shown)
                 deltas.append(TextDelta(shown))
         for fragment in delta.get("tool_calls") or ():
             deltas += self._tool_call(fragment)
@@ -82,13 +87,6 @@ class ChunkReader:
             deltas += [ToolCallCompleted(call.call_id, call.name, "".join(call.arguments)) for call in self._calls]
             self._calls.clear()
         return deltas
-
-    def _received(self, text: str) -> None:
-        progress = self._progress
-        # Text of another type than str raises here, before it is counted.
-        progress.received_bytes += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-        progress.deltas += 1
-        progress.usage_is_final = False
 
     def _tool_call(self, fragment: dict[str, Any]) -> list[Delta]:
         """Calls come in fragments, told apart by index; some providers repeat index 0 and change the id instead."""
@@ -101,34 +99,26 @@ class ChunkReader:
             self._calls.append(call)
             self._calls_by_index[index] = call
             started = [ToolCallStarted(call.call_id, call.name)]
-            self._progress.deltas += 1
-            self._progress.usage_is_final = False
+            self._progress.began()
         arguments = function.get("arguments")
         if arguments:
             if not isinstance(arguments, str):
                 arguments = orjson.dumps(arguments).decode()
-            self._received(arguments)
+            self._progress.received(arguments)
             call.arguments.append(arguments)
         return started
 
 
 def _usage(told: dict[str, Any]) -> Usage:
     """Raises where the counts are no counts. Thoughts belong to the output, also where a provider counts them apart."""
-    input_tokens, completion = _count(told["prompt_tokens"]), _count(told.get("completion_tokens"))
+    input_tokens, completion = token_count(told["prompt_tokens"]), token_count(told.get("completion_tokens"))
     input_details = told.get("prompt_tokens_details") or {}
     output_details = told.get("completion_tokens_details") or {}
-    output_tokens = max(completion, _count(told.get("total_tokens")) - input_tokens)
+    output_tokens = max(completion, token_count(told.get("total_tokens")) - input_tokens)
     cached = input_details.get("cached_tokens") or told.get("prompt_cache_hit_tokens")
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        cached_tokens=min(_count(cached), input_tokens),
-        reasoning_tokens=min(_count(output_details.get("reasoning_tokens")), output_tokens),
+        cached_tokens=min(token_count(cached), input_tokens),
+        reasoning_tokens=min(token_count(output_details.get("reasoning_tokens")), output_tokens),
     )
-
-
-def _count(value: Any) -> int:
-    count = int(value or 0)
-    if count < 0:
-        raise ValueError("a count is negative")
-    return count

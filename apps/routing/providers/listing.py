@@ -9,21 +9,27 @@ import orjson
 from apps.outbound import refusal
 from apps.routing.contracts import ProviderAccess
 from apps.routing.errors import ConnectFailed, FirstTokenTimeout, MalformedStream, ProviderMisconfigured, StreamCut
-from apps.routing.providers import refusals, sessions
+from apps.routing.providers import anthropic, openai_compatible, refusals, sessions
 
 _MAX_BYTES = 4_194_304
+# How each format asks. Anthropic's list comes in pages, and a thousand is its longest.
+_ASKED = {
+    "openai_compatible": ("", openai_compatible.key_headers),
+    "anthropic": ("?limit=1000", anthropic.key_headers),
+}
 
 
-async def upstream_models(access: ProviderAccess, provider_name: str, *, timeout_seconds: float) -> list[str]:
+async def upstream_models(
+    access: ProviderAccess, provider_name: str, *, timeout_seconds: float, adapter: str = "openai_compatible"
+) -> list[str]:
     """Names of the provider's models, sorted. Raises a `ProviderFailed` that says why there is no list."""
-    headers = {"Accept": "application/json"}
-    if access.key:
-        headers["Authorization"] = f"Bearer {access.key}"
+    query, key_headers = _ASKED[adapter]
+    headers = {"Accept": "application/json", **key_headers(access)}
     session = await sessions.current(trusted=access.trusted)
     try:
         async with (
             asyncio.timeout(timeout_seconds),
-            session.get(f"{access.base_url}/models", headers=headers, allow_redirects=False) as response,
+            session.get(f"{access.base_url}/models{query}", headers=headers, allow_redirects=False) as response,
         ):
             body = b""
             while len(body) <= _MAX_BYTES and (data := await response.content.readany()):

@@ -24,8 +24,18 @@ from apps.routing.errors import (
 )
 
 _QUOTED_CHARACTERS = 300
-_CONTEXT_SIGNS = ("context_length", "context length", "context window", "maximum context", "too many tokens")
+_CONTEXT_SIGNS = (
+    "context_length",
+    "context length",
+    "context limit",
+    "context window",
+    "maximum context",
+    "prompt is too long",
+    "too many tokens",
+)
 _FILTER_CODES = frozenset({"content_filter", "content_policy_violation", "responsibleaipolicyviolation"})
+_FILTER_SIGN = "content filtering policy"
+_NO_CREDIT_SIGN = "credit balance is too low"
 _NO_CREDIT_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "account_deactivated"})
 _STATUS_OF_TYPE = {
     "invalid_request_error": 400,
@@ -33,6 +43,11 @@ _STATUS_OF_TYPE = {
     "permission_error": 403,
     "rate_limit_error": 429,
     "rate_limit_exceeded": 429,
+    "billing_error": 402,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "timeout_error": 504,
+    "overloaded_error": 529,
 }
 
 
@@ -83,7 +98,7 @@ def _classified(
     status: int, error: dict[str, Any], provider: str, access: ProviderAccess, retry_after: float | None
 ) -> ProviderFailed:
     code, message = str(error.get("code") or "").lower(), str(error.get("message") or "")
-    if code in _NO_CREDIT_CODES or status == 402:
+    if code in _NO_CREDIT_CODES or status == 402 or _NO_CREDIT_SIGN in message.lower():
         return ProviderAuthFailed(f"Our account at {provider} has no credit left. An administrator must top it up.")
     if status in (401, 403):
         return ProviderAuthFailed(f"{provider} does not accept our key. An administrator must renew it.")
@@ -110,7 +125,7 @@ def _rejected(status: int, code: str, message: str, provider: str, access: Provi
             f"The conversation is longer than the model at {provider} can read. Shorten it, or choose a model with a "
             "larger context."
         )
-    if code in _FILTER_CODES:
+    if code in _FILTER_CODES or _FILTER_SIGN in lowered:
         return ContentFiltered(f"The content rules of {provider} refuse this prompt. Rephrase it.")
     quoted = _quotable(message, access)
     said = f": “{quoted}”" if quoted else ""

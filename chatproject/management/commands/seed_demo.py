@@ -26,6 +26,8 @@ OTHER_MEMBER = "other@example.com"
 OPERATOR = "admin@example.com"
 # The simulator takes any key; it only insists on one, as providers do.
 SIMULATOR_KEY = "simulated"
+# Every model of the simulator speaks every wire format; this one shows that they are alike.
+OVER_ANTHROPIC = frozenset({"demo-lark"})
 NANOUSD_PER_USD = 1_000_000_000
 
 
@@ -64,15 +66,22 @@ class Command(BaseCommand):
         self.stdout.write(f"Wrote {target}.")
 
     def _offer_simulated(self, simulator_url: str) -> None:
-        provider_id = routing.add_provider(
-            name="Simulator", base_url=f"{simulator_url.rstrip('/')}/v1", key=SIMULATOR_KEY, simulated=True
-        )
+        providers = {
+            adapter: routing.add_provider(
+                name=name,
+                base_url=f"{simulator_url.rstrip('/')}/v1",
+                key=SIMULATOR_KEY,
+                simulated=True,
+                adapter=adapter,
+            )
+            for adapter, name in (("openai_compatible", "Simulator"), ("anthropic", "Simulator of Anthropic"))
+        }
         for position, card in enumerate(asyncio.run(_cards(simulator_url)), start=1):
             facts = card["switchboard"]
             if facts["kind"] != "chat" or not card["id"].startswith("demo-"):
                 continue
             routing.register_model(
-                provider_id=provider_id,
+                provider_id=providers["anthropic" if card["id"] in OVER_ANTHROPIC else "openai_compatible"],
                 upstream_model=card["id"],
                 price=NewPrice(
                     input_nanousd_per_mtok=_nanousd(facts["input_usd_per_mtok"]),
@@ -94,6 +103,8 @@ class Command(BaseCommand):
         found: list[list[str]] = []
         if environment.openai_api_key is not None:
             found.append(["OpenAI", "--kind", "openai", "--key-env", "OPENAI_API_KEY"])
+        if environment.anthropic_api_key is not None:
+            found.append(["Anthropic", "--kind", "anthropic", "--key-env", "ANTHROPIC_API_KEY"])
         if environment.ollama_host:
             found.append(["Ollama", "--kind", "ollama", "--base-url", _address(environment.ollama_host), "--free"])
         left_out = []

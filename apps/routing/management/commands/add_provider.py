@@ -18,14 +18,18 @@ from apps.problems import Problem
 from apps.routing import services
 from apps.routing.contracts import NewPrice, ProviderAccess
 from apps.routing.errors import ProviderFailed
-from apps.routing.price_facts import Facts, openai_facts
+from apps.routing.models import Provider
+from apps.routing.price_facts import Facts, anthropic_facts, openai_facts
 from apps.routing.providers.listing import upstream_models
 from apps.routing.registration import checked_base_url, checked_key
 from apps.tenants.audit import Actor
 from apps.tenants.selectors import tenant_id_by_slug
 
-OPENAI = "openai"
-KINDS = (OPENAI, "ollama", "vllm", "openai-compatible")
+OPENAI, ANTHROPIC = "openai", "anthropic"
+KINDS = (OPENAI, ANTHROPIC, "ollama", "vllm", "openai-compatible")
+# Those whose address, key's variable and prices are known.
+_ADDRESSES = {OPENAI: "https://api.openai.com/v1", ANTHROPIC: "https://api.anthropic.com/v1"}
+_FACTS = {OPENAI: openai_facts, ANTHROPIC: anthropic_facts}
 _NANOUSD_PER_USD = 1_000_000_000
 _LISTING_TIMEOUT_SECONDS = 10.0
 _UNREACHABLE = 3
@@ -46,7 +50,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", metavar="NAME", help="what people read; its slug identifies the provider")
         parser.add_argument("--kind", choices=KINDS, default="openai-compatible")
-        parser.add_argument("--base-url", help="up to and with /v1; openai and ollama have a default")
+        parser.add_argument(
+            "--adapter", choices=Provider.Adapter.values, help="the wire format, where the kind does not say it"
+        )
+        parser.add_argument("--base-url", help="up to and with /v1; openai, anthropic and ollama have a default")
         key = parser.add_mutually_exclusive_group()
         key.add_argument("--key-env", metavar="VAR", help="environment variable that holds the provider's key")
         key.add_argument("--key-stdin", action="store_true", help="read the provider's key from standard input")
@@ -86,6 +93,7 @@ class Command(BaseCommand):
         provider_id = services.add_provider(
             name=options["name"],
             base_url=access.base_url,
+            adapter=_adapter(options),
             key=access.key,
             tenant_id=_tenant(options["tenant"]),
             actor=actor,
@@ -110,7 +118,10 @@ class Command(BaseCommand):
 
     def _discover(self, options: dict[str, Any], access: ProviderAccess, wanted: list[_Wanted]) -> list[_Wanted]:
         """The models to offer: the named ones, which must be on the provider's list, or what of it can be offered."""
-        listed = asyncio.run(upstream_models(access, options["name"], timeout_seconds=_LISTING_TIMEOUT_SECONDS))
+        asked = upstream_models(
+            access, options["name"], timeout_seconds=_LISTING_TIMEOUT_SECONDS, adapter=_adapter(options)
+        )
+        listed = asyncio.run(asked)
         self.stdout.write(f"{options['name']} lists {len(listed)} model{'s'[: len(listed) != 1]}:")
         for name in listed:
             self.stdout.write(f"  {name}")
@@ -119,9 +130,9 @@ class Command(BaseCommand):
         if wanted:
             return wanted
         priced = _price(options) is not None
-        if options["kind"] == OPENAI and not priced:
-            # Its list holds much that does not chat, and snapshots without a published price.
-            offered = [name for name in listed if openai_facts(name)]
+        if (facts := _FACTS.get(options["kind"])) and not priced:
+            # Such a list holds much that does not chat, and snapshots without a published price.
+            offered = [name for name in listed if facts(name)]
         else:
             offered = [name for name in listed if "embed" not in name.lower()]
         if not offered:
@@ -130,7 +141,8 @@ class Command(BaseCommand):
 
     def _terms(self, one: _Wanted, options: dict[str, Any], price: NewPrice | None) -> tuple[NewPrice, Facts | None]:
         """The model's price and what is published about it. Refuses a model nobody knows the price of."""
-        facts = openai_facts(one.upstream_model) if options["kind"] == OPENAI else None
+        published = _FACTS.get(options["kind"])
+        facts = published(one.upstream_model) if published else None
         if price is None and facts is None:
             raise CommandError(
                 f"The price of {one.upstream_model} is not known. Give --input-usd-per-mtok and --output-usd-per-mtok, "
@@ -179,8 +191,8 @@ def _price(options: dict[str, Any]) -> NewPrice | None:
 def _base_url(options: dict[str, Any]) -> str:
     if options["base_url"]:
         return str(options["base_url"])
-    if options["kind"] == OPENAI:
-        return "https://api.openai.com/v1"
+    if address := _ADDRESSES.get(options["kind"]):
+        return address
     if options["kind"] == "ollama":
         host = settings.ENV.ollama_host or "127.0.0.1:11434"
         return host if "://" in host else f"http://{host}"
@@ -193,16 +205,28 @@ def _key(options: dict[str, Any]) -> str | None:
         key = sys.stdin.readline()
     elif options["key_env"]:
         key = os.environ.get(options["key_env"], "")
-    elif options["kind"] == OPENAI and settings.ENV.openai_api_key is not None:
-        key = settings.ENV.openai_api_key.get_secret_value()
-    elif options["kind"] == OPENAI:
-        raise CommandError("OpenAI asks for a key: --key-env VAR or --key-stdin.", returncode=2)
+    elif (known := _environments_key(options["kind"])) is not None:
+        key = known
+    elif options["kind"] in _ADDRESSES:
+        raise CommandError(f"{options['name']} asks for a key: --key-env VAR or --key-stdin.", returncode=2)
     else:
         return None
     if not key.strip():
         source = "Standard input" if options["key_stdin"] else f"The variable {options['key_env']}"
         raise CommandError(f"{source} holds no key.")
     return checked_key(key)
+
+
+def _environments_key(kind: str) -> str | None:
+    """The key that the settings hold for that provider."""
+    held = {OPENAI: settings.ENV.openai_api_key, ANTHROPIC: settings.ENV.anthropic_api_key}.get(kind)
+    return None if held is None else str(held.get_secret_value())
+
+
+def _adapter(options: dict[str, Any]) -> str:
+    if options["adapter"]:
+        return str(options["adapter"])
+    return Provider.Adapter.ANTHROPIC if options["kind"] == ANTHROPIC else Provider.Adapter.OPENAI_COMPATIBLE
 
 
 def _tenant(slug: str | None) -> Any:

@@ -1,0 +1,18 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("routing", "0003_key_stays_at_its_address")]
+
+    # Choices are no part of the database.
+    operations = [
+        migrations.AlterField(
+            model_name="provider",
+            name="adapter",
+            field=models.CharField(
+                choices=[("openai_compatible", "OpenAI-compatible"), ("anthropic", "Anthropic")],
+                default="openai_compatible",
+                max_length=40,
+            ),
+        ),
+    ]

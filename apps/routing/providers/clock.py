@@ -1,0 +1,56 @@
+"""The deadlines of one attempt: to the first token, between two tokens, and in all."""
+
+import asyncio
+
+from apps.routing.contracts import Deadlines
+from apps.routing.errors import FirstTokenTimeout, GapTimeout, ProviderFailed, TotalTimeout
+from apps.routing.providers.base import Progress
+
+USAGE_WAIT_SECONDS = 2.0  # after the finish reason
+
+
+class Clock:
+    """The deadlines of one attempt, in the loop's time."""
+
+    __slots__ = ("_deadlines", "_heard", "_progress", "_provider", "_silent_since", "_total_at", "now")
+
+    def __init__(self, deadlines: Deadlines, progress: Progress, provider: str) -> None:
+        self.now = asyncio.get_running_loop().time
+        self._silent_since = self.now()
+        self._total_at = self._silent_since + deadlines.total_seconds
+        self._heard = False
+        self._deadlines = deadlines
+        self._progress = progress
+        self._provider = provider
+
+    def heard(self) -> None:
+        """A token came, so the silence ended."""
+        self._heard = True
+        if self._progress.first_token_seconds is None:
+            self._progress.first_token_seconds = self.now() - self._silent_since
+
+    def silent_until(self) -> float:
+        """When the wait that begins now must end. The gap counts from the first wait after a token: the time that the
+        reader of our stream took is not the provider's, and comments do not end a silence."""
+        if self._heard:
+            self._heard = False
+            self._silent_since = self.now()
+        if self._progress.finish_reason is not None:
+            allowed_seconds = USAGE_WAIT_SECONDS
+        elif self._progress.first_token_seconds is None:
+            allowed_seconds = self._deadlines.first_token_seconds
+        else:
+            allowed_seconds = self._deadlines.gap_seconds
+        return min(self._total_at, self._silent_since + allowed_seconds)
+
+    def expired(self) -> ProviderFailed:
+        """The error for the deadline that passed."""
+        if self.now() >= self._total_at:
+            return TotalTimeout("The answer took longer than allowed. Try again, or ask for a shorter one.")
+        if self._progress.first_token_seconds is None:
+            return FirstTokenTimeout(
+                f"{self._provider} did not begin to answer within {self._deadlines.first_token_seconds:g} s. Try again."
+            )
+        return GapTimeout(
+            f"{self._provider} fell silent in its answer for {self._deadlines.gap_seconds:g} s. Try again."
+        )
