@@ -47,12 +47,13 @@ def _facts(upstream_model: str, owner: str) -> Facts | None:
     context, longest = entry.get("max_input_tokens"), entry.get("max_output_tokens")
     if not input_cost or not output_cost or not context or not longest:
         return None
-    cached_cost = entry.get("cache_read_input_token_cost")
+    cached_cost, write_cost = entry.get("cache_read_input_token_cost"), entry.get("cache_creation_input_token_cost")
     return Facts(
         price=NewPrice(
             input_nanousd_per_mtok=_nanousd(input_cost),
             output_nanousd_per_mtok=_nanousd(output_cost),
             cached_input_nanousd_per_mtok=None if cached_cost is None else _nanousd(cached_cost),
+            cache_write_nanousd_per_mtok=None if write_cost is None else _nanousd(write_cost),
         ),
         context_tokens=int(context),
         max_output_tokens=int(longest),

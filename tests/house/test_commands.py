@@ -158,7 +158,7 @@ def test_the_doctor_names_a_provider_that_does_not_answer(
         wrong = failing(manage("doctor"))
         owner.execute("UPDATE routing_provider SET base_url = %s", [url])
         owner.execute("ALTER TABLE routing_provider ENABLE TRIGGER routing_key_stays_at_its_address")
-    assert wrong == {"providers": "no answer from: Simulator"}
+    assert wrong == {"providers": "no answer from: Simulator, Simulator of Anthropic"}
 
 
 def test_the_demonstrations_people_and_keys_work(environment: Environment, seeded: Path) -> None:

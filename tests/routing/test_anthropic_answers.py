@@ -97,6 +97,8 @@ async def test_the_second_turn_reads_what_the_first_one_wrote(provider_simulator
     assert third.progress.usage is not None
     assert first.progress.usage.cached_tokens == 0
     assert 300 < second.progress.usage.cached_tokens < third.progress.usage.cached_tokens
+    assert first.progress.usage.cache_write_tokens > 300
+    assert third.progress.usage.cache_write_tokens == 0
     assert third.progress.usage.cached_tokens < third.progress.usage.input_tokens == second.progress.usage.input_tokens
 
 

@@ -113,9 +113,15 @@ def _begin(**usage: Any) -> dict[str, Any]:
 def test_usage_adds_the_parts_of_the_input_and_takes_the_last_word_on_the_output() -> None:
     begin = _begin(input_tokens=10, cache_creation_input_tokens=200, cache_read_input_tokens=3_000, output_tokens=2)
     _, progress = _read(begin, TEXT)
-    assert (progress.usage, progress.usage_is_final) == (Usage(3_210, 2, cached_tokens=3_000), False)
+    assert (progress.usage, progress.usage_is_final) == (
+        Usage(3_210, 2, cached_tokens=3_000, cache_write_tokens=200),
+        False,
+    )
     _, progress = _read(begin, TEXT, _end("end_turn", output_tokens=40))
-    assert (progress.usage, progress.usage_is_final) == (Usage(3_210, 40, cached_tokens=3_000), True)
+    assert (progress.usage, progress.usage_is_final) == (
+        Usage(3_210, 40, cached_tokens=3_000, cache_write_tokens=200),
+        True,
+    )
 
 
 def test_usage_of_the_end_may_correct_that_of_the_beginning() -> None:

@@ -150,4 +150,5 @@ class EventReader:
             output_tokens=output_tokens,
             cached_tokens=self._parts.get("cache_read_input_tokens", 0),
             reasoning_tokens=min(token_count(thinking), output_tokens),
+            cache_write_tokens=self._parts.get("cache_creation_input_tokens", 0),
         )

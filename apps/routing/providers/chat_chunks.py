@@ -116,9 +116,11 @@ def _usage(told: dict[str, Any]) -> Usage:
     output_details = told.get("completion_tokens_details") or {}
     output_tokens = max(completion, token_count(told.get("total_tokens")) - input_tokens)
     cached = input_details.get("cached_tokens") or told.get("prompt_cache_hit_tokens")
+    cached_tokens = min(token_count(cached), input_tokens)
     return Usage(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        cached_tokens=min(token_count(cached), input_tokens),
+        cached_tokens=cached_tokens,
         reasoning_tokens=min(token_count(output_details.get("reasoning_tokens")), output_tokens),
+        cache_write_tokens=min(token_count(input_details.get("cache_write_tokens")), input_tokens - cached_tokens),
     )

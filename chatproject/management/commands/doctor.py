@@ -99,7 +99,7 @@ def _worker() -> str:
 
 def _providers() -> str:
     """Only that each address answers at all: a call would cost money."""
-    rows = list(Provider.objects.using("engine").filter(enabled=True).values_list("name", "base_url"))
+    rows = list(Provider.objects.using("engine").filter(enabled=True).order_by("name").values_list("name", "base_url"))
     if not rows:
         raise RuntimeError("no provider is set up")
 

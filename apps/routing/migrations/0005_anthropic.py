@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("routing", "0003_key_stays_at_its_address")]
+    dependencies = [("routing", "0004_profiles_and_policies")]
 
     # Choices are no part of the database.
     operations = [
