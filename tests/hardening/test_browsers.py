@@ -11,9 +11,7 @@ from django.test import Client
 from django.test.utils import override_settings
 
 from apps.tenants.contracts import Principal
-from tests.hardening.test_deployment import BEHIND_A_PROXY, VISITED
 from tests.people import PASSWORD, new_address, session_of
-from tests.product import web_server
 
 ROOT = Path(__file__).resolve().parents[2]
 PRIVATE = (
@@ -106,18 +104,18 @@ def test_cookies_that_scripts_set_are_held_to_https_too() -> None:
     assert 'location.protocol === "https:" ? ["__Host-timezone", ";secure"]' in script
 
 
-def test_programs_over_plain_http_are_refused_and_people_sent_on() -> None:
-    with web_server("daphne", **BEHIND_A_PROXY, SCIM="") as server, httpx.Client(base_url=server.url) as client:
-        plain = VISITED | {"X-Forwarded-Proto": "http", "Authorization": "Bearer sk-sb-x"}
-        for path in ("/v1/models", "/api/v1/accounts/me/", "/scim/v2/Users", "/identity/o/api/token"):
-            refused = client.get(path, headers=plain)
-            assert refused.status_code == 403, path
-            assert "Use HTTPS" in refused.text
-            assert client.get(path, headers=VISITED).status_code != 403, path
-        assert client.get("/chat/", headers=plain).status_code == 301
-        kept = client.get("/login/", headers=VISITED).headers["Strict-Transport-Security"]
-        assert kept == "max-age=31536000; includeSubDomains"
-        assert client.get("/static/nowhere.css", headers=VISITED).headers["Strict-Transport-Security"] == kept
+@pytest.mark.xdist_group("behind https")
+def test_programs_over_plain_http_are_refused_and_people_sent_on(visitor: httpx.Client) -> None:
+    plain = {"X-Forwarded-Proto": "http", "Authorization": "Bearer sk-sb-x"}
+    for path in ("/v1/models", "/api/v1/accounts/me/", "/scim/v2/Users", "/identity/o/api/token"):
+        refused = visitor.get(path, headers=plain)
+        assert refused.status_code == 403, path
+        assert "Use HTTPS" in refused.text
+        assert visitor.get(path).status_code != 403, path
+    assert visitor.get("/chat/", headers=plain).status_code == 301
+    kept = visitor.get("/login/").headers["Strict-Transport-Security"]
+    assert kept == "max-age=31536000; includeSubDomains"
+    assert visitor.get("/static/nowhere.css").headers["Strict-Transport-Security"] == kept
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "evil.example:8000", "a b", ""])

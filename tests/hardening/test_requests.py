@@ -3,8 +3,10 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings
@@ -15,7 +17,9 @@ from apps.accounts.models import User
 from apps.tenants import services
 from apps.tenants.contracts import Principal
 from apps.tenants.edge import middleware, tokens
+from tests.hardening.conftest import VISITED
 from tests.people import PASSWORD, new_address, session_of
+from tests.product import WebServer
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -121,20 +125,44 @@ def test_every_page_lets_one_sign_out(alice: Principal, path: str) -> None:
     assert re.search(r'<form method="post" action="/logout/" data-leaves>', page)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("/.git/HEAD", "/.git/config", "/.svn/entries", "/.env", "/static/.git/HEAD", "/static/../.env"),
-        *("/manage.py", "/static/%2e%2e/manage.py", "/requirements.txt", "/static/../../chatproject/settings.py"),
-    ],
-)
-def test_nothing_of_the_source_is_served(path: str) -> None:
+def asked(server: WebServer, path: str) -> tuple[int, bytes]:
+    """The path as it is written: clients put dots and slashes in order before they send them."""
+    connection = HTTPConnection(urlsplit(server.url).netloc, timeout=10)
     try:
-        answered = Client(REMOTE_ADDR=new_address()).get(path)
-    except Exception as error:  # static files that are missing are told loudly in development
-        assert "did not find the file" in str(error)
-        return
-    assert answered.status_code == 404
+        connection.putrequest("GET", path, skip_host=True)
+        for name, value in VISITED.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        answered = connection.getresponse()
+        return answered.status, answered.read()
+    finally:
+        connection.close()
+
+
+OF_THE_SOURCE = [
+    *("/.git/HEAD", "/.git/config", "/.svn/entries", "/.env", "/static/.git/HEAD", "/static/.env", "/manage.py"),
+    *("/static/../manage.py", "/static/%2e%2e/manage.py", "/static/..%2fmanage.py", "/static/%2e%2e%2fmanage.py"),
+    *(
+        "/static/../../chatproject/settings.py",
+        "/static/js/../../manage.py",
+        "/static//manage.py",
+        "/static/..\\manage.py",
+    ),
+    *(f"/static/{ROOT}/manage.py", f"/static//{ROOT}/manage.py", f"/static/%2f{str(ROOT)[1:]}/manage.py"),
+    *("/requirements.txt", "/static/../secrets.json", "/static/staticfiles.json%00.css", "/static/css/base.css%00.py"),
+]
+
+
+@pytest.mark.xdist_group("behind https")
+def test_nothing_of_the_source_is_served(behind_https: WebServer) -> None:
+    source = (ROOT / "manage.py").read_bytes()
+    for path in OF_THE_SOURCE:
+        status, body = asked(behind_https, path)
+        assert status in (400, 404), (path, status)
+        assert source not in body and b"import" not in body, path
+    for file in ("css/base.css", "js/composer.js", "icon.svg"):
+        told = asked(behind_https, f"/static/{file}")
+        assert told == (200, (ROOT / "static" / file).read_bytes()), f"{file} is for everybody"
 
 
 def test_the_image_takes_in_what_is_named_and_no_history() -> None:
@@ -143,15 +171,12 @@ def test_the_image_takes_in_what_is_named_and_no_history() -> None:
     assert not [line for line in lines if line.startswith("!") and re.search(r"\.git|\.env|tests|docs|var\b", line)]
 
 
-@pytest.mark.parametrize("path", ["/static/", "/static/js/", "/static/css/"])
-def test_folders_are_not_listed(path: str) -> None:
-    try:
-        answered = Client(REMOTE_ADDR=new_address()).get(path)
-    except Exception as error:
-        assert "did not find the file" in str(error)
-        return
-    assert answered.status_code == 404
-    assert "composer.js" not in answered.content.decode()
+@pytest.mark.xdist_group("behind https")
+def test_folders_are_not_listed(behind_https: WebServer) -> None:
+    for path in ("/static/", "/static", "/static/js/", "/static/js", "/static/css/", "/static/css/."):
+        status, body = asked(behind_https, path)
+        assert status == 404, (path, status)
+        assert b"composer.js" not in body and b"base.css" not in re.sub(rb"/static/css/base\.css", b"", body), path
 
 
 @pytest.fixture
