@@ -5,7 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
+from apps.tenants.oauth_keys import read_keys
 from onebox import credentials, environment_file
 from onebox.network import CannotListen, kept_port, listen
 
@@ -30,6 +33,30 @@ def test_a_secret_that_is_new_in_this_version_is_added(folder: Path) -> None:
     second = credentials.load_or_create(path)
     assert second | {"redis_password": ""} == first | {"redis_password": ""}
     assert second["redis_password"] not in ("", first["redis_password"])
+
+
+def short_key() -> str:
+    """A signing key as this product made them before: RSA of 2048 bits, DER in base64."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    kinds = serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return base64.b64encode(key.private_bytes(*kinds)).decode()
+
+
+def test_before_a_short_signing_key_a_longer_one_is_put_once(folder: Path) -> None:
+    path, old = folder / "secrets.json", short_key()
+    first = credentials.load_or_create(path)
+    path.write_text(json.dumps(first | {"oauth_signing_keys": old}))
+    with pytest.raises(ValueError, match="3072 bits"):
+        read_keys(old)  # what the product says to it as it is
+    second = credentials.load_or_create(path)
+    new, _, kept = second["oauth_signing_keys"].partition(",")
+    assert kept == old, "what it has signed still verifies"
+    assert len(read_keys(second["oauth_signing_keys"])) == 2
+    assert new not in (old, first["oauth_signing_keys"])
+    same = {"oauth_signing_keys": ""}
+    assert second | same == first | same, "every other secret stays"
+    assert credentials.load_or_create(path) == second
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_damaged_secrets_are_never_replaced(folder: Path) -> None:
