@@ -8,10 +8,12 @@ import yaml
 from jsonschema.validators import validator_for  # type: ignore[import-untyped]  # ships no types
 
 from tests.conversations.doors.caller import Caller, problem
+from tests.isolation.surface import routes
 from tests.product import WebServer
 from tests.published.exercise import Caller as Credential
 from tests.published.exercise import Exercise
 from tests.published.workspace import Workspace
+from tests.servers import ROOT
 
 SHORT = {"coverage": {"enabled": False}, "fuzzing": {"generation": {"max-examples": 1, "mode": "positive"}}}
 pytestmark = pytest.mark.usefixtures("worker")
@@ -31,6 +33,21 @@ def test_the_document_is_valid_and_complete(document: dict[str, Any]) -> None:
     assert {"/v1/chat/messages", "/v1/chat/streams/{stream_id}", "/api/v1/conversations/"} <= set(document["paths"])
     ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
     assert len(ids) == len(set(ids))
+
+
+def test_every_door_for_programs_is_published_or_described_elsewhere(document: dict[str, Any]) -> None:
+    """A directory's doors describe themselves, as SCIM has it, and its page says that they are not in the document."""
+    doors = {re.sub(r"%\(\w+\)s", "{}", route.template) for route in routes()}
+    published = {re.sub(r"\{\w+\}", "{}", path) for path in document["paths"]}
+    assert published <= doors
+    for_programs = {door for door in doors if door.startswith(("/api/v1/", "/v1/"))}
+    assert len(for_programs) > 30 and for_programs - published == set()
+    directory = {door for door in doors if door.startswith("/scim/")}
+    assert len(directory) > 5 and not directory & published
+    told = " ".join((ROOT / "docs/scim.md").read_text().split())
+    assert "these doors are not in the OpenAPI document" in told
+    for door in ("ServiceProviderConfig", "ResourceTypes", "Schemas"):
+        assert f"/scim/v2/{door}" in directory and door in told
 
 
 def test_every_published_door_needs_a_credential_unless_it_says_so(web: WebServer, document: dict[str, Any]) -> None:
