@@ -14,6 +14,7 @@ from allauth.account.utils import user_pk_to_url_str
 from django.test import Client
 
 from apps.accounts.models import User
+from apps.billing.models import Quota
 from apps.markdown import BlockStream, render
 from apps.tenants import services as tenants
 from apps.tenants.contracts import Principal, Scope
@@ -78,6 +79,38 @@ def test_nobody_promotes_themselves(bob: Principal, api_key_of: KeyOf, path: str
     after = Membership.objects.using("engine").get(id=membership.id)
     assert (after.role, after.tenant_id) == ("member", bob.tenant_id)
     assert not User.objects.get(id=bob.user_id).is_staff
+
+
+LIMITS = {
+    "plan": "enterprise",
+    "status": "deleted",
+    "slug": "taken",
+    "allowed_models": None,
+    "budget_month_nanousd": 10**15,
+    "requests_per_minute": 10**6,
+    "parallel_calls": 10**6,
+    "deleted_at": None,
+    "id": str(uuid4()),
+}
+
+
+def test_an_owner_gives_their_workspace_no_plan_and_no_limits(
+    alice: Principal, api_key_of: KeyOf, client_of: Callable[[Principal], Client]
+) -> None:
+    """Those are the operators'. The name in the same request is the owner's, and is taken."""
+
+    def kept() -> dict[str, object]:
+        row = Tenant.objects.using("engine").values().get(id=alice.tenant_id)
+        quotas = list(Quota.objects.using("engine").filter(tenant_id=alice.tenant_id).values())
+        return {**row, "name": None, "requires_second_factor": None, "quotas": quotas}
+
+    before = kept()
+    for field, value in LIMITS.items():
+        body = {"name": f"Renamed by {field}", field: value}
+        program(api_key_of(alice)).patch("/api/v1/tenant/", body, content_type="application/json")
+        client_of(alice).post("/settings/workspace/change/", {k: "" if v is None else v for k, v in body.items()})
+        assert kept() == before, field
+        assert Tenant.objects.using("engine").get(id=alice.tenant_id).name == body["name"], "its name is the owner's"
 
 
 @pytest.mark.parametrize("header", ["Authorization", "X-Api-Key"])
