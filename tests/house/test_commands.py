@@ -27,6 +27,9 @@ from tests import servers
 from tests.processes import Simulator
 from tests.product import web_server
 
+# The database of this module's own is made, and filled, once.
+pytestmark = pytest.mark.xdist_group("commands")
+
 Environment = dict[str, str]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -123,6 +126,7 @@ def test_the_doctor_finds_nothing_where_nothing_is_wrong(manage: Run, seeded: Pa
 def test_the_doctor_goes_on_where_the_database_is_away(manage: Run, seeded: Path, worker_row: None) -> None:
     wrong = failing(manage("doctor", DATABASE_URL=f"postgresql://app@127.0.0.1:{closed_port()}/x"))
     assert set(wrong) == {"database", "roles", "migrations"}
+    assert "refused" in wrong["database"], "what is wrong, and not that something took long"
 
 
 @pytest.mark.parametrize(
