@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from apps.accounts.contracts import MAX_PASSWORD
 from apps.problems import NotFound, Problem
-from apps.tenants import membership, selectors, teams
+from apps.tenants import joining, membership, selectors, teams
 from apps.tenants.contracts import SESSION_TENANT, Principal
 from apps.tenants.edge.changes import uuid_of
 from apps.tenants.edge.entering import enter
@@ -135,6 +135,7 @@ def _page(
         "unprotected": sum(not one.has_second_factor for one in active),
         "is_protected": any(one.is_you and one.has_second_factor for one in active),
         "workspaces": selectors.memberships_of(principal.user_id),
+        "waiting": joining.waiting_for(principal),
     }
     return render(request, "tenants/workspace.html", context, status=status)
 

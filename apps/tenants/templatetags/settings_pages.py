@@ -18,7 +18,7 @@ register = template.Library()
 
 # (name of the page, words, address, action, feature)
 _OWN = (
-    ("account", "Your account", "mfa_index", Action.SELF, None),
+    ("account", "Account", "mfa_index", Action.SELF, None),
     ("keys", "API keys", "api_keys", Action.KEYS_READ, None),
     ("company", "Company sign-in", "company_connections", Action.SELF, Feature.COMPANY_SIGN_IN),
 )

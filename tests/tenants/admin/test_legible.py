@@ -1,5 +1,6 @@
 """The administrations speak to people: names and dollars, no raw values, and the right words for many."""
 
+import re
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -77,6 +78,15 @@ def test_many_entries_and_keys_are_called_so(office: Client, alice: Principal, d
         assert "audit entries" in page.lower()
         assert "entrys" not in page
         assert "API keys" in client.get(f"/{site}/tenants/apikey/").content.decode()
+
+
+def test_the_search_over_a_list_has_a_name(office: Client, alice: Principal, desk_of: DeskOf) -> None:
+    """A placeholder is none: it goes as one types."""
+    for client, site, query in ((office, "admin", "?all=&q=x"), (desk_of(alice), "manage", "?role__exact=owner&q=x")):
+        page = client.get(f"/{site}/tenants/membership/{query}").content.decode()
+        (field,) = re.findall(r'<input[^>]*name="q"[^>]*>', page)
+        assert 'aria-label="Search memberships"' in field and 'value="x"' in field
+        assert 'name="role__exact" value="owner"' in page or site == "admin", "the filter stays"
 
 
 def test_a_flag_is_switched_off_for_one_tenant_by_name(office: Client, alice: Principal, mallory: Principal) -> None:

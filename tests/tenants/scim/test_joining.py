@@ -33,6 +33,7 @@ def test_a_person_from_elsewhere_enters_by_their_own_word(
     EmailAddress.objects.filter(user_id=mallory.user_id).update(verified=False)
     page = client_of(mallory)
     assert "Northwind" in page.get("/join/").content.decode()
+    assert "Northwind" in page.get("/settings/workspace/general/").content.decode(), "told where one looks"
     unproven = page.post(f"/join/{alice.tenant_id}/", follow=True).content.decode()
     assert "Confirm your e-mail address" in unproven
     assert selectors.principal_for(mallory.user_id, alice.tenant_id) is None
@@ -43,6 +44,7 @@ def test_a_person_from_elsewhere_enters_by_their_own_word(
     assert principal.role == "viewer"
     assert [one["value"] for one in directory("GET", f"/Users/{user['id']}").body["groups"]] == [group["id"]]
     assert joining.waiting_for(mallory) == []
+    assert "/join/" not in page.get("/settings/workspace/general/").content.decode()
     assert page.post(f"/join/{alice.tenant_id}/").status_code == 404
     assert directory.patch(f"/Users/{user['id']}", {"op": "replace", "value": {"active": False}}).status == 200
     assert selectors.principal_for(mallory.user_id, alice.tenant_id) is None
