@@ -28,11 +28,11 @@ MODELS = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of one module run in one test process: it starts servers and worker only once."""
+    """These tests run in one test process: it starts servers and worker only once."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+            item.add_marker(pytest.mark.xdist_group("doors"))
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ from django.test import Client
 from apps.accounts.models import User
 from apps.billing.models import Quota
 from apps.routing.models import Provider
-from apps.tenants import services
 from apps.tenants.admin_changes import SECRET_COLUMNS
 from apps.tenants.admin_engine import EngineAdmin
 from apps.tenants.contracts import Principal
@@ -25,23 +24,15 @@ from tests.people import PASSWORD, Operator, new_address
 from tests.tenants.admin.conftest import entries
 
 
-def test_every_page_of_the_operators_opens(office: Client, alice: Principal, operator: Operator) -> None:
-    services.create_api_key(alice, "shown")
+def test_no_page_of_the_operators_shows_a_secret(office: Client) -> None:
+    """That every page opens is asked in tests/verify/test_operators_pages.py."""
     index = office.get("/admin/").content.decode()
     assert len(admin.site._registry) > 20
     for model, page in admin.site._registry.items():
-        path = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
         assert isinstance(page, EngineAdmin)
-        assert path in index
-        listed = office.get(f"{path}?q=x")
-        assert listed.status_code == 200, path
-        added = office.get(f"{path}add/").status_code
-        assert added == (200 if page.has_add_permission(listed.wsgi_request) else 403), path
-        row = model._default_manager.using("engine").order_by("pk").last()
-        if row is not None:
-            assert office.get(f"{path}{row.pk}/change/").status_code == 200, path
+        assert f"/admin/{model._meta.app_label}/{model._meta.model_name}/" in index
         shown = {str(name) for name in (*page.list_display, *(page.fields or ()))}
-        assert not shown & (SECRET_COLUMNS - {"data"}), path
+        assert not shown & (SECRET_COLUMNS - {"data"}), model
         assert model is AuditEntry or "data" not in shown
 
 
