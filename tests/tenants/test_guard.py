@@ -35,18 +35,10 @@ def test_the_owner_may_not_serve() -> None:
         refuse_unsafe_roles(("owner",))
 
 
-@pytest.mark.parametrize(
-    ("change", "undo", "told"),
-    [
-        (
-            "ALTER TABLE billing_quota OWNER TO switchboard_engine",
-            "ALTER TABLE billing_quota OWNER TO switchboard_owner",
-            "switchboard_engine (alias engine) owns billing_quota, or belongs",
-        ),
-    ],
-)
-def test_a_serving_role_that_owns_a_table_is_refused(change: str, undo: str, told: str) -> None:
-    with altered(change, undo), pytest.raises(UnsafeRoles) as refused:
+def test_a_serving_role_that_owns_a_table_is_refused() -> None:
+    """A table of this test's own: one of the product's would lose the grants of whoever owned it meanwhile."""
+    made = "CREATE TABLE owned_by_engine (id int); ALTER TABLE owned_by_engine OWNER TO switchboard_engine"
+    with altered(made, "DROP TABLE owned_by_engine"), pytest.raises(UnsafeRoles) as refused:
         refuse_unsafe_roles()
-    assert told in str(refused.value)
+    assert "switchboard_engine (alias engine) owns owned_by_engine, or belongs" in str(refused.value)
     refuse_unsafe_roles()
