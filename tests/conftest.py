@@ -7,6 +7,7 @@ other nor wait for each other.
 import atexit
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import django
 import pytest
@@ -15,7 +16,7 @@ from django.db import connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 from pytest_django.plugin import DjangoDbBlocker
 
-from tests import servers
+from tests import servers, together
 
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 
@@ -56,6 +57,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.allow_hosts is None:
         config.option.allow_hosts = "127.0.0.1,::1"
         config.option.allow_unix_socket = True
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return together.scheduler(config, log)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

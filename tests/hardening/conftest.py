@@ -21,7 +21,6 @@ ADMINISTRATIONS = ("admin/", "unfold/", "drf_spectacular_sidecar/", "rest_framew
 
 @pytest.fixture(scope="session")
 def behind_https(database: None) -> Iterator[WebServer]:
-    """Tests that take it carry `xdist_group("behind https")`, so that one process starts it."""
     data = Path(os.environ["DATA_DIR"]) / "behind-https"
     collect(data / "static")
     with web_server("daphne", **BEHIND_A_PROXY, DATA_DIR=str(data)) as server:

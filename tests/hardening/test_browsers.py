@@ -104,7 +104,6 @@ def test_cookies_that_scripts_set_are_held_to_https_too() -> None:
     assert 'location.protocol === "https:" ? ["__Host-timezone", ";secure"]' in script
 
 
-@pytest.mark.xdist_group("behind https")
 def test_programs_over_plain_http_are_refused_and_people_sent_on(visitor: httpx.Client) -> None:
     plain = {"X-Forwarded-Proto": "http", "Authorization": "Bearer sk-sb-x"}
     for path in ("/v1/models", "/api/v1/accounts/me/", "/scim/v2/Users", "/identity/o/api/token"):

@@ -41,7 +41,6 @@ def test_djangos_deployment_check_has_nothing_to_say() -> None:
     assert (done.stdout + done.stderr).count("no issues") == 2
 
 
-@pytest.mark.xdist_group("behind https")
 def test_headers_cookies_and_redirects_behind_https(visitor: httpx.Client) -> None:
     page = visitor.get("/login/")
     assert page.status_code == 200, page.text[:300]

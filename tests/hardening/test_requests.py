@@ -153,7 +153,6 @@ OF_THE_SOURCE = [
 ]
 
 
-@pytest.mark.xdist_group("behind https")
 def test_nothing_of_the_source_is_served(behind_https: WebServer) -> None:
     source = (ROOT / "manage.py").read_bytes()
     for path in OF_THE_SOURCE:
@@ -171,7 +170,6 @@ def test_the_image_takes_in_what_is_named_and_no_history() -> None:
     assert not [line for line in lines if line.startswith("!") and re.search(r"\.git|\.env|tests|docs|var\b", line)]
 
 
-@pytest.mark.xdist_group("behind https")
 def test_folders_are_not_listed(behind_https: WebServer) -> None:
     for path in ("/static/", "/static", "/static/js/", "/static/js", "/static/css/", "/static/css/."):
         status, body = asked(behind_https, path)

@@ -27,9 +27,6 @@ from tests import servers
 from tests.processes import Simulator
 from tests.product import web_server
 
-# The database of this module's own is made, and filled, once.
-pytestmark = pytest.mark.xdist_group("commands")
-
 Environment = dict[str, str]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

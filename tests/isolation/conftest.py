@@ -1,7 +1,6 @@
 """The ground of an attack: made once for the folder."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -9,15 +8,6 @@ from tests.isolation import surface
 from tests.isolation.attack import Ground
 from tests.isolation.product import Product, faulty, give_back_connections, one_connection
 from tests.isolation.world import two_sides
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In one test process: the ground takes longer to make than to play on."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("isolation"))
 
 
 @pytest.fixture(scope="package")

@@ -1,7 +1,6 @@
 """The doors from outside: real servers, a real worker, programs with keys, models that misbehave on purpose."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from django.db import connections
@@ -24,15 +23,6 @@ MODELS = {
     "rescued": ["bench+tokens=40+tps=200+fault=die@9", "bench-b+tokens=12+tps=0"],
     "stutters": ["bench+tokens=40+tps=0+fault=no_usage"],
 }
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """These tests run in one test process: it starts servers and worker only once."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("doors"))
 
 
 @pytest.fixture(scope="session")
