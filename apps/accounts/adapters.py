@@ -7,6 +7,7 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponseBase
 
 from apps.accounts import known_devices
@@ -35,6 +36,11 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth sh
             raise PermissionDenied
         user.set_password(password)
         user.save(update_fields=["password"])
+
+    def send_notification_mail(self, template_prefix: str, user: Any, *args: Any, **kwargs: Any) -> None:
+        """After the change that it tells of is kept. A mail server that is away undoes no change, and hides none."""
+        send = super().send_notification_mail
+        transaction.on_commit(lambda: send(template_prefix, user, *args, **kwargs), robust=True)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         if settings.MAIL_IS_CONFIGURED:

@@ -6,7 +6,8 @@ class AccountsConfig(AppConfig):
     label = "accounts"
 
     def ready(self) -> None:
-        from apps.accounts import passkeys, totp  # need models
+        from apps.accounts import passkeys, rate_limits, totp  # need models
 
+        rate_limits.use_own_rules()
         passkeys.use_own_rules()
         totp.use_own_rules()

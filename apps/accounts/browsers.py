@@ -9,9 +9,13 @@ from uuid import UUID
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.db.models.functions import Now
+from django.dispatch import Signal
 
 NOTE_EVERY_SECONDS = 300.0
 MAX_NOTED = 20_000  # sessions remembered in a process; all are forgotten together beyond that
+
+# Somebody ended sessions from the list of theirs. Arguments: user, sessions (how many).
+ended_from_list = Signal()
 
 # What a browser calls itself names its forebears too, so the first that fits is the one.
 _BROWSERS = (

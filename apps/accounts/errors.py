@@ -6,12 +6,13 @@ Problem
 ├── Unauthenticated
 │   ├── SecondFactorRequired     the password is right; a code of the second factor has to come with it
 │   └── SecondFactorRefused      that code is wrong
-└── Forbidden
-    ├── StepUpRequired           too many sign-ins have failed; a solved puzzle has to come with the next
-    └── SecondFactorSetupRequired  the workspace demands a second factor, and this person has none
+├── Forbidden
+│   ├── StepUpRequired           too many sign-ins have failed; a solved puzzle has to come with the next
+│   └── SecondFactorSetupRequired  the workspace demands a second factor, and this person has none
+└── TooManyTries                 sign-ins, sign-ups or codes come too fast
 """
 
-from apps.problems import Forbidden, Invalid, Unauthenticated
+from apps.problems import Forbidden, Invalid, Problem, Unauthenticated
 
 __all__ = [
     "InvalidAccount",
@@ -19,6 +20,7 @@ __all__ = [
     "SecondFactorRequired",
     "SecondFactorSetupRequired",
     "StepUpRequired",
+    "TooManyTries",
 ]
 
 
@@ -50,3 +52,11 @@ class StepUpRequired(Forbidden):
     """Too many sign-ins have failed. `fields["proof"]` is to be solved; send the same again with the answer."""
 
     code = "step_up_required"
+
+
+class TooManyTries(Problem):
+    """Too many sign-ins, sign-ups or codes from one address or for one person; a pause helps."""
+
+    code = "too_many_tries"
+    status = 429
+    retryable = True

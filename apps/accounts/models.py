@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import PermissionsMixin
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Lower, Now
 from uuid6 import uuid7
@@ -91,3 +92,37 @@ class SpentProof(models.Model):
 
     def __str__(self) -> str:
         return f"until {self.expires_at}"
+
+
+class RateUse(models.Model):
+    """When something whose rate is limited was used of late. `subject` is a digest of what, and by whom."""
+
+    subject = models.BinaryField(primary_key=True, max_length=32)
+    uses = ArrayField(models.DateTimeField())
+    ends_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{len(self.uses)} until {self.ends_at}"
+
+
+class PendingNote(models.Model):
+    """What happened to a person's ways of signing in and is still to be written into the audit log of their tenants.
+
+    Written with the change itself; deleted when it has been told.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    person = models.UUIDField()
+    actor = models.CharField(max_length=254)
+    only_tenant = models.UUIDField(null=True, help_text="The one tenant to tell; all of the person's without it.")
+    action = models.CharField(max_length=80)
+    data = models.JSONField(default=dict)
+    address = models.GenericIPAddressField(null=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    noted_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [models.Index(fields=["noted_at"], name="accounts_pendingnote_sweep")]
+
+    def __str__(self) -> str:
+        return self.action

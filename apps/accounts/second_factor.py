@@ -4,7 +4,9 @@ from collections.abc import Collection
 from uuid import UUID
 
 from allauth.mfa.models import Authenticator
+from django.http import HttpRequest
 
+from apps.accounts import rate_limits
 from apps.accounts.errors import SecondFactorRefused, SecondFactorRequired
 
 MAX_CODE = 32  # characters
@@ -22,19 +24,29 @@ def having_second_factor(user_ids: Collection[UUID]) -> set[UUID]:
     return set(rows.values_list("user_id", flat=True))
 
 
-def check_code(user_id: UUID, code: str) -> str | None:
+def check_code(request: HttpRequest, user_id: UUID, code: str) -> Authenticator | None:
     """For a program's sign-in: let through who has no second factor, or whose code is right. A code works once.
 
-    Returns the kind of what proved it (`totp`, `recovery_codes`), None for who has no second factor. Raises
-    `SecondFactorRequired` for no code, `SecondFactorRefused` for a wrong one.
+    Returns what proved it (`totp`, `recovery_codes`), None for who has no second factor. Raises
+    `SecondFactorRequired` for no code, `SecondFactorRefused` for a wrong one, `TooManyTries` after several of those.
     """
     if not has_second_factor(user_id):
         return None
-    code = code.strip()
-    if not code:
+    if not code.strip():
         raise SecondFactorRequired("This account has a second factor. Send its code as `otp`, or a recovery code.")
+    rate_limits.take_code(request, user_id)
+    proof = use_code(user_id, code)
+    if proof is None:
+        raise SecondFactorRefused("The code is wrong, too old, or was used before.")
+    rate_limits.code_was_right(request, user_id)
+    return proof
+
+
+def use_code(user_id: UUID, code: str) -> Authenticator | None:
+    """What a right code belongs to; it is used up by this. None for a wrong one. Nothing is counted here."""
+    code = code.strip()
     typed = Authenticator.objects.filter(user_id=user_id).exclude(type=Authenticator.Type.WEBAUTHN)
-    for one in typed if len(code) <= MAX_CODE else ():
+    for one in typed.select_related("user") if 0 < len(code) <= MAX_CODE else ():
         if one.wrap().validate_code(code):
-            return str(one.type)
-    raise SecondFactorRefused("The code is wrong, too old, or was used before.")
+            return one
+    return None

@@ -13,6 +13,7 @@ SESSION_TENANT = "tenant_id"  # where a session keeps the tenant it works in
 # Between a company's answer and the session, where a second factor may still be asked for.
 SESSION_ARRIVING = "company_sign_in"
 SESSION_COMPANY = "company_tenant_id"  # the one tenant of a session that a company's own sign-in opened
+SESSION_PROVIDER = "identity_provider_id"  # which of the tenant's, for such a session
 
 
 def tenant_of_session(session: Mapping[str, Any] | SessionBase) -> UUID | None:

@@ -16,11 +16,12 @@ Problem
 │   └── InvalidTeam          a team or a rule that names one breaks a rule
 ├── MethodRefused            no door answers this method
 ├── PayloadTooLarge          the body is over the limit
-└── TooManyTries             sign-ins or sign-ups come too fast
+└── TooManyTries             of `accounts`: sign-ins or sign-ups come too fast
 
 UnsafeRoles is no problem of a caller: it stops the process at its start.
 """
 
+from apps.accounts.errors import TooManyTries
 from apps.problems import Conflict, Forbidden, Invalid, NotFound, Problem, Unauthenticated
 
 __all__ = [
@@ -100,14 +101,6 @@ class PayloadTooLarge(Problem):
 
     code = "payload_too_large"
     status = 413
-
-
-class TooManyTries(Problem):
-    """Too many sign-ins or sign-ups from one address or for one person; a pause helps."""
-
-    code = "too_many_tries"
-    status = 429
-    retryable = True
 
 
 class UnsafeRoles(Exception):

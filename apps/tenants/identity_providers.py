@@ -24,7 +24,7 @@ from apps.accounts.errors import InvalidAccount
 from apps.accounts.oidc_errors import AccountExists, SignInRefused
 from apps.outbound import Policy, Refused
 from apps.problems import Conflict, Invalid
-from apps.tenants import audit, features, provider_secrets, provisioning, selectors
+from apps.tenants import audit, features, provider_secrets, provider_sessions, provisioning, selectors
 from apps.tenants.contracts import Principal
 from apps.tenants.errors import NotFound
 from apps.tenants.features import Feature
@@ -134,7 +134,8 @@ def add(principal: Principal, change: Change) -> Provider:
 def change(principal: Principal, provider_id: UUID, change: Change) -> Provider:
     """Change a provider; sign-in name and kind stay. Another issuer, directory or client demands the secret again.
 
-    Under another issuer the same subject is somebody else, so who signed in so far is forgotten with it.
+    Under another issuer the same subject is somebody else, so who signed in so far is forgotten with it. What it
+    opened ends then, and when it is switched off (`provider_sessions`).
     Raises `Forbidden`, `FeatureOff`, `NotFound`, `InvalidIdentityProvider`.
     """
     require(principal, Action.IDENTITY_MANAGE)
@@ -146,10 +147,13 @@ def change(principal: Principal, provider_id: UUID, change: Change) -> Provider:
         _apply(row, change)
         after = _told(row)
         changed = {name: value for name, value in after.items() if value != before[name]}
+        turned = bool(changed.keys() & {"issuer", "directory_id"})
+        if turned or changed.get("enabled") is False:
+            changed |= provider_sessions.opened_by(row)
         row.save(update_fields=[*_SIGNS_IN_AT, "name", "sealed_secret", "default_role", "enabled"])
         if change.secret:
             changed["secret"] = "replaced"  # noqa: S105 - that it was, and never which
-        if changed.keys() & {"issuer", "directory_id"}:
+        if turned:
             changed["identities_forgotten"] = oidc_accounts.remove_all(row.id)
         if changed:
             _record(principal, "identity_provider.changed", row, changed)
@@ -157,11 +161,15 @@ def change(principal: Principal, provider_id: UUID, change: Change) -> Provider:
 
 
 def remove(principal: Principal, provider_id: UUID) -> None:
-    """Remove a provider and who is who there. Accounts and memberships stay. Raises `Forbidden`, `NotFound`."""
+    """Remove a provider, who is who there and what it opened. Accounts and memberships stay.
+
+    Raises `Forbidden`, `NotFound`.
+    """
     require(principal, Action.IDENTITY_MANAGE)
     with tenant_scope(principal.tenant_id):
         row = _mine(principal, provider_id)
-        told = _told(row) | {"identities_forgotten": oidc_accounts.remove_all(row.id)}
+        told = _told(row) | provider_sessions.opened_by(row)
+        told["identities_forgotten"] = oidc_accounts.remove_all(row.id)
         IdentityProvider.objects.filter(tenant_id=principal.tenant_id, id=row.id).delete()
         _record(principal, "identity_provider.removed", row, told)
 
@@ -195,16 +203,6 @@ def admit(provider: Provider, person: Person) -> UUID:
     if selectors.principal_for(user_id, provider.tenant_id) is None:
         raise SignInRefused("Your membership is suspended or has ended. Ask an administrator of your organisation.")
     return user_id
-
-
-def note_entry(tenant_id: UUID, provider_id: UUID, user_id: UUID) -> None:
-    """Put down that a session begins with a provider's word."""
-    principal = selectors.principal_for(user_id, tenant_id)
-    if principal is None:  # suspended while a second factor was asked for: the session then opens nothing
-        return
-    with tenant_scope(tenant_id):
-        told = {"identity_provider_id": provider_id}
-        audit.record(tenant_id, audit.Actor.of(principal), "session.opened", target=("user", user_id), data=told)
 
 
 def connect(principal: Principal, provider: Provider, person: Person) -> None:

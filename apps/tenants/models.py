@@ -160,6 +160,9 @@ class RefreshToken(models.Model):
     client = models.CharField(
         max_length=200, blank=True, help_text="What asked for it: a browser, a program, a client id."
     )
+    identity_provider = models.UUIDField(
+        null=True, help_text="The company's sign-in whose session it was agreed to in; it ends with that."
+    )
     issued_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
@@ -213,6 +216,9 @@ class IdentityProvider(models.Model):
     sealed_secret = models.TextField(blank=True, editable=False)
     default_role = models.CharField(max_length=20, choices=Membership.Role.choices, default=Membership.Role.MEMBER)
     enabled = models.BooleanField(default=True)
+    turned_at = models.DateTimeField(
+        null=True, editable=False, help_text="When it was last switched off, or turned to other people."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     def __str__(self) -> str:

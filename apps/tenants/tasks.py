@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.db import connections
 
-from apps.accounts import captcha, failed_tries
+from apps.accounts import captcha, failed_tries, rate_limits
 from apps.tenants import audit_heads, sign_in_log, token_families
 
 
@@ -29,11 +29,13 @@ def forget_refresh_tokens() -> None:
 
 @shared_task(name="tenants.tell_failed_sign_ins", ignore_result=True)
 def tell_failed_sign_ins() -> None:
-    """Write into the audit log how many failures came after the ones that were told at once; forget old counts."""
+    """Write into the audit log what was not told at once, and how many failures came after those that were."""
     try:
         failed_tries.forget_old()
+        rate_limits.forget_old()
         captcha.forget_spent()
         sign_in_log.tell_the_rest()
+        sign_in_log.tell_notes()
     finally:
         for connection in connections.all(initialized_only=True):
             connection.close()

@@ -23,7 +23,7 @@ from django.db.models.functions import Now
 from apps.accounts.contracts import is_storable
 from apps.accounts.models import User
 from apps.streaming import hints
-from apps.tenants import audit
+from apps.tenants import audit, provider_sessions
 from apps.tenants.contracts import Principal, TokenFamily
 from apps.tenants.errors import NotFound
 from apps.tenants.models import RefreshToken
@@ -42,7 +42,7 @@ WHERE digest = %s AND tenant_id = %s AND user_id = %s AND family = %s
     SELECT 1 FROM tenants_refreshtoken other
     WHERE other.tenant_id = link.tenant_id AND other.family = link.family AND other.revoked_at IS NOT NULL
   )
-RETURNING id, client
+RETURNING id, client, identity_provider
 """
 _FORGET = """
 DELETE FROM tenants_refreshtoken link
@@ -80,13 +80,21 @@ def digest(token: str) -> bytes:
     return keyed_digest(settings.ENV.api_key_pepper.get_secret_value(), token)
 
 
-def begin(principal: Principal, family: UUID, link: Link, client: str) -> None:
-    """Write a new family's first link. `client` is how the program calls itself; what cannot be kept is left out."""
+def begin(principal: Principal, family: UUID, link: Link, client: str, identity_provider: UUID | None = None) -> bool:
+    """Write a new family's first link. `client` is how the program calls itself; what cannot be kept is left out.
+
+    False, and nothing is written, where the company's sign-in whose session it was agreed to in has been closed.
+    """
     with tenant_scope(principal.tenant_id):
+        holds = provider_sessions.hold
+        if identity_provider and not holds(principal.tenant_id, identity_provider, since=_began(family)):
+            return False
         row = _row(principal, family, link)
         row.client = client[:MAX_CLIENT] if is_storable(client) else ""
+        row.identity_provider = identity_provider
         row.save(force_insert=True)
         _record(principal, "token_family.opened", family)
+    return True
 
 
 def renew(principal: Principal, family: UUID, used: bytes, following: Link) -> Outcome:
@@ -104,7 +112,7 @@ def renew(principal: Principal, family: UUID, used: bytes, following: Link) -> O
             won = cursor.fetchone()
         if won is not None:
             row = _row(principal, family, following)
-            row.parent, row.client = won
+            row.parent, row.client, row.identity_provider = won
             row.save(force_insert=True)
             return Outcome.RENEWED
         earlier = _links(principal, family).filter(digest=used).first()

@@ -40,33 +40,24 @@ export function firstWord(bytes) {
   return hash[0];
 }
 
-function search(puzzle, found) {
+// Resolves to the answer that the form's `proof` field takes.
+export function solve(puzzle) {
   const bits = Number(puzzle.split(".", 1)[0]);
   const encoder = new TextEncoder();
   let number = 0;
-  const slice = () => {
-    const until = performance.now() + SLICE_MS;
-    while (performance.now() < until) {
-      const answer = `${puzzle}|${number}`;
-      if (firstWord(encoder.encode(answer)) >>> (32 - bits) === 0) {
-        found(answer);
-        return;
+  return new Promise((found) => {
+    const slice = () => {
+      const until = performance.now() + SLICE_MS;
+      while (performance.now() < until) {
+        const answer = `${puzzle}|${number}`;
+        if (firstWord(encoder.encode(answer)) >>> (32 - bits) === 0) {
+          found(answer);
+          return;
+        }
+        number += 1;
       }
-      number += 1;
-    }
-    setTimeout(slice);
-  };
-  slice();
-}
-
-if (typeof document !== "undefined") {
-  const field = document.getElementById("proof");
-  const status = document.getElementById("proof_status");
-  const button = field.form.querySelector("button[type=submit]");
-  button.disabled = true;
-  search(field.dataset.puzzle, (answer) => {
-    field.value = answer;
-    button.disabled = false;
-    status.textContent = "Done. Type your password and sign in.";
+      setTimeout(slice);
+    };
+    slice();
   });
 }

@@ -4,6 +4,7 @@ import re
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.core import mail
 from django.test import Client
 from django.test.utils import override_settings
@@ -71,6 +72,14 @@ def test_whether_an_address_has_an_account_is_not_told(newcomer: tuple[Client, s
         for email in (newcomer[1], "nobody@example.org")
     ]
     assert len({answer.redirect_chain[-1] for answer in answers}) == 1
+
+
+@override_settings(**MAIL, CACHES={"default": settings.CACHES["default"] | {"LOCATION": "redis://127.0.0.1:1/0"}})
+def test_one_address_gets_five_mails_an_hour_whatever_becomes_of_the_cache(newcomer: tuple[Client, str]) -> None:
+    mail.outbox = []
+    answers = [visitor().post("/account/password/reset/", {"email": newcomer[1]}) for _ in range(7)]
+    assert [one.status_code for one in answers] == [302] * 5 + [429] * 2
+    assert len(mail.outbox) == 5
 
 
 def test_no_reset_is_offered_where_no_mail_is_sent() -> None:

@@ -60,9 +60,10 @@ def solved(puzzle: str) -> str:
     raise AssertionError
 
 
-def puzzle_on(page: Any) -> str:
-    (found,) = re.findall(r'data-puzzle="([^"]+)"', page.content.decode())
-    return str(found)
+def puzzle_for(email: str, browser: Client | None = None) -> str | None:
+    """As the page asks for it before it sends the form."""
+    found: str | None = (browser or stranger()).post("/login/puzzle/", {"email": email}).json()["puzzle"]
+    return found
 
 
 def test_an_attack_from_everywhere_waits_and_its_target_comes_in_where_they_were_before(alice: Principal) -> None:
@@ -125,14 +126,27 @@ def test_an_address_that_nobody_has_is_answered_alike(alice: Principal) -> None:
 def test_after_ten_failures_a_solved_puzzle_opens_the_way_once(alice: Principal) -> None:
     after(alice.user_email, failures=STEP_UP)
     page = guess(alice.user_email, PASSWORD)
-    assert page.status_code == 403
-    answer = solved(puzzle_on(page))
+    assert page.status_code == 403 and "your browser runs none" in page.content.decode()
+    answer = solved(puzzle_for(alice.user_email) or "")
     assert guess(alice.user_email, PASSWORD, proof=answer + "0").status_code == 403
     assert guess(alice.user_email, proof=answer).status_code == 400, "the password is looked at"
     after(alice.user_email, failures=STEP_UP)
     assert guess(alice.user_email, PASSWORD, proof=answer).status_code == 403, "it was used"
-    again = solved(puzzle_on(guess(alice.user_email)))
+    again = solved(puzzle_for(alice.user_email) or "")
     assert guess(alice.user_email, PASSWORD, proof=again).status_code == 302
+
+
+def test_a_page_is_told_of_a_puzzle_before_it_sends_anything(alice: Principal) -> None:
+    home, nobody = stranger(), f"nobody-{uuid4().hex}@example.org"
+    guess(alice.user_email, PASSWORD, home)
+    for email in (alice.user_email, nobody):
+        assert puzzle_for(email) is None
+        after(email, failures=STEP_UP)
+        assert (puzzle_for(email) or "").startswith(f"{captcha.BITS}.")
+        assert failed_tries.state(failed_tries.subject("password", email)).failures == STEP_UP, "asking is no try"
+        assert (puzzle_for(email, home) is None) == (email == alice.user_email), "their own device is asked for none"
+        after(email, failures=STEP_UP, seconds=0)
+        assert puzzle_for(email) is None, "waiting comes first"
 
 
 def test_a_puzzle_is_for_one_address_and_ten_minutes(

@@ -7,12 +7,13 @@ from uuid import UUID
 
 import pytest
 from allauth.mfa.models import Authenticator
-from django.db import connections
+from allauth.usersessions.models import UserSession
+from django.db import OperationalError, connections
 from django.test import Client
 from django.test.utils import override_settings
 
 from apps.accounts.models import FailureNote, User
-from apps.tenants import services, sign_in_log
+from apps.tenants import audit, services, sign_in_log
 from apps.tenants.contracts import Principal
 from apps.tenants.models import AuditEntry
 from tests.accounts.codes import code_of
@@ -140,3 +141,72 @@ def test_new_passwords_and_addresses_are_told(browser: Client, alice: Principal)
 def test_leaving_is_told(alice: Principal) -> None:
     session_of(alice).post("/logout/")
     assert told(alice.tenant_id, "session.ended") == [{}]
+
+
+def test_sessions_ended_from_the_list_are_told(alice: Principal) -> None:
+    desk, phone, tablet, shared = (Client(REMOTE_ADDR=new_address()) for _ in range(4))
+    for one in (desk, phone, tablet, shared):
+        sign_in(one, alice)
+    row = UserSession.objects.get(session_key=phone.session.session_key)
+    desk.post(f"/account/sessions/{row.pk}/end/")
+    assert told(alice.tenant_id, "session.ended") == [{"from": "list", "sessions": 1}]
+    desk.post(f"/account/sessions/{row.pk}/end/")
+    assert len(told(alice.tenant_id, "session.ended")) == 1, "it had ended already"
+    desk.post("/account/sessions/end-others/")
+    assert told(alice.tenant_id, "session.ended")[1:] == [{"from": "list", "sessions": 2}]
+
+
+def cannot_write(*_: Any, **__: Any) -> None:
+    raise OperationalError("canceling statement due to lock timeout")
+
+
+def test_what_cannot_be_told_at_once_shows_no_error_and_is_told_later(
+    browser: Client, alice: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_in(browser, alice)
+    monkeypatch.setattr(sign_in_log, "LEFT_SECONDS", -1)
+    with monkeypatch.context() as patch:
+        patch.setattr(audit, "record", cannot_write)
+        change = {"oldpassword": PASSWORD, "password1": CHOSEN, "password2": CHOSEN}
+        assert browser.post("/account/password/change/", change).status_code == 302
+        assert User.objects.get(id=alice.user_id).check_password(CHOSEN)
+        wrong = Client(REMOTE_ADDR=new_address())
+        assert wrong.post("/login/", {"email": alice.user_email, "password": WRONG}).status_code == 400
+        assert sign_in_log.tell_notes() == 0
+    assert told(alice.tenant_id, "password.changed") == told(alice.tenant_id, "sign_in.failed") == []
+    a_minute_later(alice)
+    sign_in_log.tell_notes()
+    sign_in_log.tell_notes()
+    sign_in_log.tell_the_rest()
+    (late,) = told(alice.tenant_id, "password.changed")
+    assert set(late) == {"noted_at"}
+    entry = AuditEntry.objects.using("engine").get(tenant_id=alice.tenant_id, action="password.changed")
+    assert (entry.actor_id, entry.address) == (alice.user_id, browser.defaults["REMOTE_ADDR"])
+    assert [one["tries"] for one in told(alice.tenant_id, "sign_in.failed")] == [1]
+
+
+@pytest.mark.parametrize("what", ["password", "app", "sessions"])
+def test_what_cannot_even_be_noted_is_not_done(
+    browser: Client, alice: Principal, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    sign_in(browser, alice)
+    other = session_of(alice)
+    monkeypatch.setattr(
+        sign_in_log, "_NOTE", "INSERT INTO accounts_pendingnote (id) VALUES (%s) /* %s %s %s %s %s %s %s */"
+    )
+    browser.raise_request_exception = False
+    if what == "password":
+        change = {"oldpassword": PASSWORD, "password1": CHOSEN, "password2": CHOSEN}
+        assert browser.post("/account/password/change/", change).status_code >= 500
+    elif what == "app":
+        browser.get("/account/second-factor/totp/activate/")
+        code = code_of(browser.session["mfa.totp.secret"])
+        assert browser.post("/account/second-factor/totp/activate/", {"code": code}).status_code >= 500
+    else:
+        sign_in(Client(REMOTE_ADDR=new_address()), alice)
+        before = UserSession.objects.filter(user_id=alice.user_id).count()
+        assert browser.post("/account/sessions/end-others/").status_code >= 500
+        assert UserSession.objects.filter(user_id=alice.user_id).count() == before
+    assert User.objects.get(id=alice.user_id).check_password(PASSWORD)
+    assert not Authenticator.objects.filter(user_id=alice.user_id).exists()
+    assert browser.get("/chat/").status_code == other.get("/chat/").status_code == 200

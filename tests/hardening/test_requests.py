@@ -97,7 +97,7 @@ def test_answers_hold_no_field_that_is_nobodys_to_read(alice: Principal, path: s
 def test_no_hint_or_question_stands_beside_a_password() -> None:
     kept = {field.name for field in User._meta.get_fields() if field.concrete}
     assert not {name for name in kept if re.search("hint|question|answer|reminder|birth|maiden", name)}
-    assert set(SignInForm.base_fields) == {"email", "password"}
+    assert set(SignInForm.base_fields) == {"email", "password", "code"}
     assert set(SignUpForm.base_fields) == {"name", "email", "password", "tenant_name"}
 
 

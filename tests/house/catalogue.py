@@ -9,6 +9,8 @@ GLOBAL_TABLES = {
     "account_emailconfirmation": "django-allauth's own; not used, confirmations are signed and not stored",
     "accounts_failedtries": "failed sign-ins by a keyed digest, counted before anybody is known",
     "accounts_failurenote": "when failures of a person's sign-in were told; a person may belong to several tenants",
+    "accounts_pendingnote": "what is still to be told to each tenant of a person",
+    "accounts_rateuse": "uses of what is limited by a digest, counted before anybody is known",
     "accounts_spentproof": "solved puzzles that were used, before anybody is known",
     "accounts_user": "one person may belong to several tenants; sign-in looks people up before any tenant is known",
     "accounts_user_groups": "Django's own; not used, roles are memberships",
@@ -65,6 +67,8 @@ APP_ON_GLOBAL_TABLES = {
     "account_emailaddress": "SELECT, INSERT, UPDATE, DELETE",
     "account_emailconfirmation": "SELECT, DELETE",
     "accounts_failedtries": "SELECT, INSERT, UPDATE, DELETE",
+    "accounts_pendingnote": "INSERT",
+    "accounts_rateuse": "SELECT, INSERT, UPDATE, DELETE",
     "accounts_spentproof": "SELECT, INSERT, UPDATE, DELETE",
     "accounts_user": "SELECT, INSERT, UPDATE (email, is_active, last_login, name, password)",
     "accounts_user_groups": "SELECT",
@@ -96,6 +100,7 @@ _ADMINISTRATION = "the administration, which crosses tenants"
 ENGINE_GRANTS = {
     "account_emailaddress": ("SELECT", "operators look up whose an address is"),
     "accounts_failurenote": ("SELECT, INSERT, UPDATE, DELETE", "failures are told to each tenant of a person"),
+    "accounts_pendingnote": ("SELECT, DELETE", "notes are told to each tenant of a person"),
     "accounts_user": ("SELECT, INSERT, UPDATE", "operators; key lookup asks whether the person is active"),
     "accounts_user_groups": ("SELECT, INSERT, DELETE", "Django's own, from the administration"),
     "accounts_user_user_permissions": ("SELECT, INSERT, DELETE", "Django's own, from the administration"),
@@ -122,6 +127,7 @@ ENGINE_GRANTS = {
     "django_admin_log": ("SELECT, INSERT", _ADMINISTRATION),
     "django_content_type": ("SELECT", "Django's own"),
     "django_migrations": ("SELECT", "readiness asks whether migrations ran"),
+    "django_session": ("SELECT (session_key), DELETE", "sessions end with the company's sign-in that opened them"),
     "mfa_authenticator": (
         "SELECT, UPDATE (data), DELETE",
         "operators help people who lost their second factor; what is sealed in it is sealed anew under the next key",

@@ -62,6 +62,8 @@ def test_throttles_and_passwords() -> None:
     assert f"{free} are free, then each failure waits, from {first} up to {longest} seconds" in PAGE
     assert f"after {sign_in_guard.STEP_UP} a puzzle" in PAGE
     assert f"has {sign_in_guard.DEVICE_TRIES} tries of its own" in PAGE
+    rates = [told[name][0].replace(", ", ",") for name in told if name.startswith(("codes of", "mails for"))]
+    assert rates == [settings.ACCOUNT_RATE_LIMITS[name] for name in ("login_failed", "reset_password")]
     assert f"At least {PASSWORD_MIN} characters, at most {MAX_PASSWORD}, of any kind" in PAGE
 
 

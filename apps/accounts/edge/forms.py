@@ -3,11 +3,18 @@
 from django import forms
 
 from apps.accounts.contracts import MAX_PASSWORD
+from apps.accounts.second_factor import MAX_CODE
 
 
 class SignInForm(forms.Form):
     email = forms.EmailField(label="Email", max_length=254)
     password = forms.CharField(label="Password", max_length=MAX_PASSWORD, strip=False, widget=forms.PasswordInput)
+    code = forms.CharField(
+        label="Code of your second factor",
+        max_length=MAX_CODE,
+        required=False,
+        help_text="If you have one: a code of your authenticator app, or a recovery code, opens the way at once.",
+    )
 
 
 class SignUpForm(forms.Form):

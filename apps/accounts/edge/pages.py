@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable
+from functools import wraps
 from typing import cast
 from uuid import UUID
 
 from allauth.account.views import EmailView, password_reset_from_key
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import auth, messages
 from django.contrib.auth.decorators import login_required
@@ -15,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from apps.accounts import browsers
 from apps.accounts.models import User
+from apps.accounts.second_factor import has_second_factor
 
 _PERSON = re.compile(r"[0-9a-f]{32}")
 _NOBODY = "0" * 32
@@ -46,6 +49,25 @@ def reset_password(request: HttpRequest, uidb36: str, key: str) -> HttpResponse:
     return response
 
 
+def set_up_once_by_operators(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Guards a page that changes second factors: an operator's is changed in the administration, once there is one.
+
+    The database holds to it whatever a page does.
+    """
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        user = request.user
+        if user.is_authenticated and user.is_staff and request.method == "POST" and has_second_factor(user.pk):
+            messages.error(
+                request, "An operator's second factor is taken away in the administration; then set up another here."
+            )
+            return redirect("mfa_index")
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
 @login_required
 @require_safe
 def sessions(request: HttpRequest) -> HttpResponse:
@@ -58,7 +80,7 @@ def sessions(request: HttpRequest) -> HttpResponse:
 @require_POST
 def end_session(request: HttpRequest, session_id: int) -> HttpResponse:
     """End one of the person's other sessions. Somebody else's is not there."""
-    if browsers.end(_own_id(request), [session_id], but=request.session.session_key):
+    if _end(request, [session_id]):
         messages.success(request, "That browser is signed out.")
     else:
         messages.error(request, "That session has ended already.")
@@ -69,9 +91,16 @@ def end_session(request: HttpRequest, session_id: int) -> HttpResponse:
 @require_POST
 def end_other_sessions(request: HttpRequest) -> HttpResponse:
     """End all of the person's sessions but this one."""
-    ended = browsers.end(_own_id(request), None, but=request.session.session_key)
+    ended = _end(request, None)
     messages.success(request, f"Signed out in {ended} other browser{'s' if ended != 1 else ''}.")
     return redirect("usersessions_list")
+
+
+def _end(request: HttpRequest, ids: list[int] | None) -> int:
+    ended = browsers.end(_own_id(request), ids, but=request.session.session_key)
+    if ended:
+        browsers.ended_from_list.send(sender=UserSession, user=request.user, sessions=ended)
+    return ended
 
 
 def _own_id(request: HttpRequest) -> UUID:

@@ -4,16 +4,20 @@ A session that began like this is bound to the provider's tenant. It enters no o
 cannot change how the person signs in: otherwise whoever runs the provider could take the account along.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from allauth.account import signals as account_signals
 from allauth.account.internal.flows.login import record_authentication
 from allauth.account.utils import perform_login
 from allauth.socialaccount.models import SocialApp
 from django.conf import settings
 from django.contrib import auth, messages
+from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.signals import user_logged_in
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -29,8 +33,8 @@ from apps.accounts.models import User
 from apps.accounts.oidc_client import ClientAdapter, CompanyProvider
 from apps.accounts.oidc_errors import SignInRefused
 from apps.problems import Forbidden
-from apps.tenants import features, identity_providers, sign_in_log
-from apps.tenants.contracts import SESSION_ARRIVING, SESSION_COMPANY, SESSION_TENANT, Principal
+from apps.tenants import features, identity_providers, provider_sessions, sign_in_log
+from apps.tenants.contracts import SESSION_ARRIVING, SESSION_COMPANY, SESSION_PROVIDER, SESSION_TENANT, Principal
 from apps.tenants.edge import sign_in_events, sign_in_guard
 from apps.tenants.edge.middleware import _BothWays
 from apps.tenants.edge.pages import person_required
@@ -42,6 +46,7 @@ from apps.tenants.identity_providers import Provider
 from apps.tenants.policy import Action, opens, public
 
 _LOGIN, _CONNECT = "login", "connect"
+_ARRIVED = "company_said_so_at"  # seconds since 1970
 # What a person could sign in with past their company.
 _OWN_WAYS_IN = frozenset({"account_set_password", "account_change_password", "account_email", "mfa_add_webauthn"})
 
@@ -101,6 +106,7 @@ def callback(request: HttpRequest, slug: str) -> HttpResponseBase:
         "user_id": str(user_id),
         "tenant_id": str(provider.tenant_id),
         "provider_id": str(provider.id),
+        "at": time.time(),
     }
     record_authentication(request, user, "socialaccount", provider=str(provider.id))
     found: HttpResponseBase = perform_login(request, user, email_verification="none", redirect_url=state.get("next"))
@@ -115,9 +121,26 @@ def _bind(sender: Any, request: HttpRequest | None, user: User, **_: Any) -> Non
     pending = request.session.pop(SESSION_ARRIVING, None)
     if pending is not None and pending["user_id"] == str(user.pk):
         request.session[SESSION_TENANT] = request.session[SESSION_COMPANY] = pending["tenant_id"]
-        identity_providers.note_entry(UUID(pending["tenant_id"]), UUID(pending["provider_id"]), user.pk)
+        request.session[SESSION_PROVIDER], request.session[_ARRIVED] = pending["provider_id"], pending["at"]
     else:
         request.session.pop(SESSION_COMPANY, None)
+        request.session.pop(SESSION_PROVIDER, None)
+
+
+@receiver(account_signals.user_logged_in, dispatch_uid="apps.tenants.edge.company_sign_in.provider")
+def _bind_to_provider(sender: Any, request: HttpRequest, user: User, **_: Any) -> None:
+    """After allauth has put the session into its list, which it makes anew at every sign-in."""
+    provider_id = request.session.get(SESSION_PROVIDER)
+    if provider_id is None:
+        return
+    tenant_id, key = UUID(request.session[SESSION_COMPANY]), request.session.session_key
+    since = datetime.fromtimestamp(request.session[_ARRIVED], UTC)
+    try:
+        provider_sessions.bind(tenant_id, UUID(provider_id), user.pk, key, since=since)
+    except SignInRefused:
+        request.session.flush()  # Django has put the person into it already
+        request.user = AnonymousUser()
+        raise
 
 
 @opens(GET=Action.SELF)

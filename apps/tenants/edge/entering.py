@@ -5,6 +5,9 @@ from uuid import UUID
 
 from allauth.account.internal.flows.login import perform_login, record_authentication
 from allauth.account.models import Login
+from allauth.mfa.base.internal.flows import post_authentication
+from allauth.mfa.models import Authenticator
+from allauth.mfa.stages import AuthenticateStage
 from django.contrib.auth.signals import user_logged_in
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseBase
@@ -17,14 +20,22 @@ from apps.tenants.scope import tenant_scope
 _WANTED = "wanted_tenant_id"  # kept while a second factor is asked for
 
 
-def enter(request: HttpRequest, user: Any, tenant_id: UUID, target: str) -> HttpResponseBase:
-    """Sign a person in whose password was right, and send them on to `target`, after whatever is still to be shown."""
+def enter(
+    request: HttpRequest, user: Any, tenant_id: UUID, target: str, factor: Authenticator | None = None
+) -> HttpResponseBase:
+    """Sign a person in whose password was right, and send them on to `target`, after whatever is still to be shown.
+
+    `factor` is the second factor of which they have given a code already.
+    """
     request.session[_WANTED] = str(tenant_id)
-    login = Login(user=user, redirect_url=target, email=user.email)
+    stages = {AuthenticateStage.key: {"handled": True}} if factor is not None else {}
+    login = Login(user=user, redirect_url=target, email=user.email, state={"stages": stages})
     # Setting a second factor up within minutes need not ask for the password again. Whoever has one is asked: it is
     # what a password alone must not take away.
     fresh = None if has_second_factor(user.pk) else True
     record_authentication(request, user, "password", email=user.email, reauthenticated=fresh)
+    if factor is not None:
+        post_authentication(request, factor)
     response: HttpResponseBase = perform_login(request, login)
     return response
 

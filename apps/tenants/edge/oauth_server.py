@@ -29,7 +29,7 @@ from uuid6 import uuid7
 from apps.accounts import selectors as accounts
 from apps.problems import Forbidden
 from apps.tenants import selectors, token_families
-from apps.tenants.contracts import Principal, Scope, Via
+from apps.tenants.contracts import SESSION_PROVIDER, Principal, Scope, Via
 from apps.tenants.edge.oauth_tokens import Grant, speaks_for, stored
 from apps.tenants.errors import TenantMismatch
 from apps.tenants.models import RefreshToken
@@ -138,7 +138,9 @@ class AuthorizationView(views.AuthorizationView):  # type: ignore[misc]
         if self._request_info.pop("tenant", "") != str(principal.tenant_id):
             raise TenantMismatch("You have changed to another workspace since. Begin again in the program.")
         fingerprint = accounts.credential_fingerprint(principal.user_id) or ""
-        self._request_info["resources"] = Grant(principal.tenant_id, uuid7(), fingerprint).resources()
+        provider = self.request.session.get(SESSION_PROVIDER)
+        grant = Grant(principal.tenant_id, uuid7(), fingerprint, UUID(provider) if provider else None)
+        self._request_info["resources"] = grant.resources()
         answer: HttpResponseBase = super().form_valid(form)
         return answer
 
@@ -190,7 +192,9 @@ class TokenView(views.TokenView):  # type: ignore[misc]
             _forget(body)
             return _refused("invalid_grant", "Nobody agreed to this, or not any more.")
         link = _link(body.get("refresh_token") or body["access_token"])
-        token_families.begin(principal, grant.family, link, access.client.name)
+        if not token_families.begin(principal, grant.family, link, access.client.name, grant.identity_provider):
+            _forget(body)
+            return _refused("invalid_grant", "The sign-in that this was agreed to in has ended.")
         cache.set(used, f"{grant.tenant_id} {access.user_id} {grant.family}", _USED_SECONDS)
         return answer
 

@@ -15,16 +15,19 @@ from apps.tenants import selectors
 from apps.tenants.contracts import Principal, Scope, Via
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{86}\Z")
-_TENANT, _FAMILY, _FINGERPRINT = (f"urn:switchboard:{name}:" for name in ("tenant", "family", "credential"))
+_TENANT, _FAMILY, _FINGERPRINT, _PROVIDER = (
+    f"urn:switchboard:{name}:" for name in ("tenant", "family", "credential", "identity-provider")
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a person agreed to."""
+    """What a person agreed to. `identity_provider` is the company's sign-in that had opened their session, if any."""
 
     tenant_id: UUID
     family: UUID
     fingerprint: str
+    identity_provider: UUID | None = None
 
     @classmethod
     def of(cls, token: Token) -> "Grant | None":
@@ -35,12 +38,14 @@ class Grant:
                 next(text.removeprefix(mark) for text in resources if text.startswith(mark))
                 for mark in (_TENANT, _FAMILY, _FINGERPRINT)
             )
-            return cls(UUID(tenant), UUID(family), fingerprint)
+            named = [text.removeprefix(_PROVIDER) for text in resources if text.startswith(_PROVIDER)]
+            return cls(UUID(tenant), UUID(family), fingerprint, UUID(named[0]) if named else None)
         except (ValueError, RuntimeError):  # a part that is missing ends the generator
             return None
 
     def resources(self) -> list[str]:
-        return [f"{_TENANT}{self.tenant_id}", f"{_FAMILY}{self.family}", f"{_FINGERPRINT}{self.fingerprint}"]
+        named = [f"{_PROVIDER}{self.identity_provider}"] if self.identity_provider else []
+        return [f"{_TENANT}{self.tenant_id}", f"{_FAMILY}{self.family}", f"{_FINGERPRINT}{self.fingerprint}", *named]
 
 
 def stored(token: str, *types: Token.Type) -> Token | None:

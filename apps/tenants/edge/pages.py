@@ -9,7 +9,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import auth, messages
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -28,6 +28,7 @@ from apps.tenants.edge.entering import enter
 from apps.tenants.edge.forms import ApiKeyForm
 from apps.tenants.edge.problems import headers_of
 from apps.tenants.edge.throttle import SIGN_IN, SIGN_UP
+from apps.tenants.errors import TooManyTries
 from apps.tenants.policy import Action, allows, opens, public
 
 P = ParamSpec("P")
@@ -68,12 +69,14 @@ def sign_in(request: HttpRequest) -> HttpResponseBase:
         SIGN_IN.count(request, request.POST.get("email", ""))
         if not form.is_valid():
             return _form_page(request, "accounts/login.html", form, status=400)
-        tried = sign_in_guard.begin(request, form.cleaned_data["email"], _proof(request))
-    except StepUpRequired as problem:
-        return _stepping_up(request, form, problem)
     except Problem as problem:
         return _refused(request, "accounts/login.html", form, problem)
-    user = auth.authenticate(request, username=form.cleaned_data["email"], password=form.cleaned_data["password"])
+    given = form.cleaned_data
+    try:
+        tried = sign_in_guard.begin(request, given["email"], _proof(request), code=given["code"])
+    except (StepUpRequired, TooManyTries) as problem:
+        return _held_up(request, form, problem)
+    user = auth.authenticate(request, username=given["email"], password=given["password"])
     if user is None:
         form.add_error(None, "E-mail address and password do not belong together. Check both.")
         return _form_page(request, "accounts/login.html", form, status=400)
@@ -82,7 +85,15 @@ def sign_in(request: HttpRequest) -> HttpResponseBase:
     if principal is None:
         form.add_error(None, "You are not a member of an active workspace. Ask its owner to add you.")
         return _form_page(request, "accounts/login.html", form, status=403)
-    return enter(request, user, principal.tenant_id, target)
+    return enter(request, user, principal.tenant_id, target, tried.factor)
+
+
+@public("who signs in has no session yet")
+@never_cache
+@require_POST
+def sign_in_puzzle(request: HttpRequest) -> JsonResponse:
+    """The puzzle that a try with this address would be asked for now, so that a page can solve it first; or null."""
+    return JsonResponse({"puzzle": sign_in_guard.puzzle_due(request, request.POST.get("email", ""))})
 
 
 @public("who signs up has no account yet")
@@ -186,15 +197,19 @@ def _proof(request: HttpRequest) -> str:
     return next((found for name in names if (found := request.POST.get(name, ""))), "")
 
 
-def _stepping_up(request: HttpRequest, form: forms.Form, problem: StepUpRequired) -> HttpResponse:
+def _held_up(request: HttpRequest, form: forms.Form, problem: StepUpRequired | TooManyTries) -> HttpResponse:
+    """The form with what opens the way: a puzzle where waiting is over, and a code of a second factor in any case."""
     form.add_error(None, problem.detail)
-    asked = {
-        "kind": captcha.captcha().kind,
-        "challenge": (problem.fields or {})["proof"][0],
-        "script": settings.CAPTCHA_SCRIPT_URL,
-        "css_class": settings.CAPTCHA_CLASS,
-    }
-    return _form_page(request, "accounts/login.html", form, status=problem.status, step_up=asked)
+    asked = None
+    if isinstance(problem, StepUpRequired):
+        asked = {
+            "kind": captcha.captcha().kind,
+            "challenge": (problem.fields or {})["proof"][0],
+            "script": settings.CAPTCHA_SCRIPT_URL,
+            "css_class": settings.CAPTCHA_CLASS,
+        }
+    more = {"step_up": asked, "code_helps": True}
+    return _form_page(request, "accounts/login.html", form, status=problem.status, headers=headers_of(problem), **more)
 
 
 def _refused(request: HttpRequest, template: str, form: forms.Form, problem: Problem) -> HttpResponse:

@@ -6,13 +6,15 @@ from uuid import UUID
 import structlog
 from allauth.account import signals as account
 from allauth.account.models import EmailAddress
+from allauth.core import context
 from allauth.mfa import signals as mfa
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.signals import user_logged_out, user_login_failed
+from django.db.models.signals import post_save
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from apps.accounts import passkeys, selectors
+from apps.accounts import browsers, passkeys, selectors
 from apps.accounts.models import User
 from apps.tenants import sign_in_log
 from apps.tenants.contracts import SESSION_COMPANY
@@ -63,7 +65,15 @@ def _used(sender: Any, user: User, authenticator: Authenticator, **_: Any) -> No
 
 @receiver(mfa.authenticator_added, dispatch_uid="sign_in_events.added")
 def _added(sender: Any, user: User, authenticator: Authenticator, **_: Any) -> None:
-    _factor(user, authenticator, "added")
+    if authenticator.type != Authenticator.Type.TOTP:
+        _factor(user, authenticator, "added")
+
+
+@receiver(post_save, sender=Authenticator, dispatch_uid="sign_in_events.app_added")
+def _app_added(sender: Any, instance: Authenticator, created: bool, **_: Any) -> None:
+    """allauth tells of an app after the commit; the note belongs into the transaction."""
+    if created and instance.type == Authenticator.Type.TOTP and context.request is not None:
+        _factor(instance.user, instance, "added")
 
 
 @receiver(mfa.authenticator_removed, dispatch_uid="sign_in_events.removed")
@@ -109,6 +119,11 @@ def _email_list(sender: Any, user: User, signal: Any, **_: Any) -> None:
 @receiver(account.email_confirmed, dispatch_uid="sign_in_events.email_verified")
 def _email_verified(sender: Any, email_address: EmailAddress, **_: Any) -> None:
     sign_in_log.note(email_address.user, "email.verified")
+
+
+@receiver(browsers.ended_from_list, dispatch_uid="sign_in_events.ended_from_list")
+def _ended_from_list(sender: Any, user: User, sessions: int, **_: Any) -> None:
+    sign_in_log.note(user, "session.ended", data={"from": "list", "sessions": sessions})
 
 
 @receiver(user_logged_out, dispatch_uid="sign_in_events.logged_out")

@@ -62,7 +62,8 @@ class TokenView(APIView):
         otp = Text(
             required=False,
             max_length=second_factor.MAX_CODE,
-            help_text="A code of the second factor, or a recovery code, where the account has one.",
+            help_text="A code of the second factor, or a recovery code, where the account has one. It also opens the "
+            "way past waits that strangers' guesses caused.",
         )
         proof = Text(
             required=False,
@@ -83,29 +84,28 @@ class TokenView(APIView):
         given = self.Input(data=request.data)
         given.is_valid(raise_exception=True)
         SIGN_IN.count(request._request, given.validated_data["email"])
-        tried = sign_in_guard.begin(
-            request._request, given.validated_data["email"], given.validated_data.get("proof", "")
-        )
+        proof, code = (given.validated_data.get(name, "") for name in ("proof", "otp"))
+        tried = sign_in_guard.begin(request._request, given.validated_data["email"], proof, code=code)
         user = auth.authenticate(
             request._request, username=given.validated_data["email"], password=given.validated_data["password"]
         )
         if user is None:
             raise CredentialRefused("E-mail address and password do not belong together.")
-        _second_factor(request._request, user, given.validated_data.get("otp", ""))
+        factor = tried.factor or _second_factor(request._request, user, code)
+        if factor is not None and factor.type == Authenticator.Type.RECOVERY_CODES:
+            sign_in_events.recovery_code_used(user)
         tried.succeeded()
         principal = _principal_in(user.pk, given.validated_data.get("tenant"))
         return _pair(tokens.issue(principal, request.headers.get("User-Agent", "")))
 
 
-def _second_factor(request: HttpRequest, user: Any, code: str) -> None:
-    """Raises `SecondFactorRequired`, `SecondFactorRefused`."""
+def _second_factor(request: HttpRequest, user: Any, code: str) -> Authenticator | None:
+    """Raises `SecondFactorRequired`, `SecondFactorRefused`, `TooManyTries`."""
     try:
-        kind = second_factor.check_code(user.pk, code)
+        return second_factor.check_code(request, user.pk, code)
     except SecondFactorRefused:
         sign_in_events.second_factor_failed(user.pk, request)
         raise
-    if kind == Authenticator.Type.RECOVERY_CODES:
-        sign_in_events.recovery_code_used(user)
 
 
 def _principal_in(user_id: UUID, tenant: str | None) -> Principal:

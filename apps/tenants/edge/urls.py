@@ -20,6 +20,7 @@ from apps.tenants.edge import scim as scim_views
 
 pages: list[URLPattern] = [
     path("login/", views.sign_in, name="login"),
+    path("login/puzzle/", views.sign_in_puzzle, name="sign_in_puzzle"),
     path("signup/", views.sign_up, name="signup"),
     path("settings/workspace/audit/", audit_views.audit_page, name="audit"),
     path("settings/workspace/audit/export/", audit_views.audit_export, name="audit_export"),

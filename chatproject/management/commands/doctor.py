@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 from django.conf import settings
+from django.core.mail import get_connection
 from django.core.management.base import BaseCommand
 from django.db import connections
 from django.db.migrations.loader import MigrationLoader
@@ -147,6 +148,22 @@ def _secrets() -> str:
     return "long enough"
 
 
+def _mail() -> str:
+    """Whether the server takes us, as far as one can tell without sending anything."""
+    if not settings.MAIL_IS_CONFIGURED:
+        return "none is sent, so nobody can reset a password or prove an address; set EMAIL_URL to change that"
+    at = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
+    connection = get_connection(fail_silently=False, timeout=5)
+    try:
+        connection.open()
+    except OSError as error:  # smtplib's are among them
+        raise RuntimeError(f"{at} does not take our mail: {_short(error)}") from error
+    finally:
+        connection.close()
+    plain = "" if settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL else ", unencrypted"
+    return f"{at} answers{plain}; mail comes from {settings.DEFAULT_FROM_EMAIL}"
+
+
 CHECKS = (
     Check("secrets", _secrets, "put a long random SECRET_KEY into the environment (see .env.example)"),
     Check("database", _database, "start PostgreSQL and check DATABASE_URL; a superuser runs CREATE EXTENSION vector"),
@@ -158,6 +175,7 @@ CHECKS = (
         lambda: _redis(settings.REDIS_CACHE_URL, durable=False),
         "start the second Redis and check REDIS_CACHE_URL",
     ),
+    Check("mail", _mail, "check EMAIL_URL: host, port, name and password, and smtp:// or smtps://"),
     Check("workers", _worker, "start `celery -A chatproject worker -P threads`"),
     Check("providers", _providers, "check the address, or add one with `manage.py add_provider`"),
 )

@@ -81,7 +81,7 @@ def test_a_factor_taken_away_no_longer_opens(operator: Operator) -> None:
     client = signed_in(operator)
     prove_second_factor(client, operator.id)
     assert client.get("/admin/").status_code == 200
-    Authenticator.objects.filter(user_id=operator.id).delete()
+    Authenticator.objects.using("engine").filter(user_id=operator.id).delete()
     assert client.get("/admin/")["Location"] == _path("mfa_index")
 
 
