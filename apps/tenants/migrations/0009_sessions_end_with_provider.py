@@ -44,7 +44,7 @@ GRANT SELECT (session_key), DELETE ON django_session TO switchboard_engine;
 class Migration(migrations.Migration):
     """Sessions and programs' sign-ins end with the company's sign-in that opened them."""
 
-    dependencies = [("tenants", "0007_flag_exceptions"), ("accounts", "0006_counts_and_notes")]
+    dependencies = [("tenants", "0008_residency"), ("accounts", "0006_counts_and_notes")]
 
     operations = [
         migrations.AddField(
