@@ -8,6 +8,9 @@ const status = document.getElementById("proof_status");
 const button = form.querySelector("button[type=submit]");
 let sending = false;
 
+// Not <noscript>: scripts may also be blocked, or not arrive.
+document.getElementById("without_scripts")?.remove();
+
 async function puzzleFor(email) {
   const body = new FormData();
   body.set("csrfmiddlewaretoken", form.elements.csrfmiddlewaretoken.value);

@@ -1,5 +1,6 @@
 """A code of the second factor opens the way past waits and puzzles, and tells strangers nothing."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -22,6 +23,22 @@ from tests.people import PASSWORD, new_address
 @pytest.fixture
 def browser() -> Client:
     return stranger()
+
+
+@pytest.fixture(autouse=True)
+def quick_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign_in_guard, "EVEN_SECONDS", 0.0)
+
+
+def test_refusing_a_code_takes_as_long_for_nobody(
+    browser: Client, alice: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, _codes = set_up(browser, alice)
+    monkeypatch.setattr(sign_in_guard, "EVEN_SECONDS", 0.2)
+    for user_id in (alice.user_id, None):
+        began = time.monotonic()
+        assert sign_in_guard._factor(user_id, a_wrong_code(secret)) is None
+        assert time.monotonic() - began >= 0.2
 
 
 def counted(kind: str, person: Principal) -> int:
