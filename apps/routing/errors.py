@@ -9,6 +9,7 @@ Problem
 ├── NoCandidates                  nothing is left that could answer
 ├── BreakersOpen                  all that could answer failed just now, and are being left alone
 ├── ProviderAddressRefused        a provider's address or key may not be stored like this
+├── CatalogueFileRefused          a catalogue file cannot be loaded; says where and why
 ├── AllAttemptsFailed             providers were tried and failed; carries the last cause
 └── ProviderFailed                one attempt failed
     ├── ConnectFailed             no connection; nothing was sent
@@ -105,6 +106,12 @@ class ProviderAddressRefused(Invalid):
     """The address is not usable, or it changed and the key was not given again."""
 
     code = "provider_address_refused"
+
+
+class CatalogueFileRefused(Invalid):
+    """A catalogue file cannot be loaded. Each line of `detail` names a place in it and what is wrong there."""
+
+    code = "catalogue_file_refused"
 
 
 class ProviderFailed(Problem):

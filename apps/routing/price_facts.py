@@ -17,16 +17,22 @@ from apps.routing.contracts import NewPrice
 _FILE = "model_prices_and_context_window_backup.json"
 _NANOUSD_PER_MTOK = Decimal(10) ** 15  # of one US dollar per token
 _DATED = re.compile(r"-\d{8}$")
+_ABOVE = re.compile(r"(?:input|output)_cost_per_token_above_(\d+)k_tokens")
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is published about one chat model."""
+    """What is published about one chat model. `context_tokens` is as much as the price holds for: some providers ask
+    for more where a prompt is longer, and a price here is one price."""
 
     price: NewPrice
     context_tokens: int
     max_output_tokens: int
     reasoning: bool
+    tools: bool = False
+    vision: bool = False
+    json_schema: bool = False
+    prefill: bool = False
 
 
 def openai_facts(upstream_model: str) -> Facts | None:
@@ -41,24 +47,45 @@ def anthropic_facts(upstream_model: str) -> Facts | None:
 
 def _facts(upstream_model: str, owner: str) -> Facts | None:
     entry = _table().get(upstream_model)
-    if not isinstance(entry, dict) or entry.get("litellm_provider") != owner or entry.get("mode") != "chat":
+    if not isinstance(entry, dict) or entry.get("litellm_provider") != owner:
+        return None
+    return published_facts(upstream_model)
+
+
+def published_facts(name: str) -> Facts | None:
+    """Facts by the table's own name of a model (`azure/gpt-5`); None where it has no chat model with a price."""
+    entry = _table().get(name)
+    if not isinstance(entry, dict) or entry.get("mode") != "chat":
         return None
     input_cost, output_cost = entry.get("input_cost_per_token"), entry.get("output_cost_per_token")
     context, longest = entry.get("max_input_tokens"), entry.get("max_output_tokens")
     if not input_cost or not output_cost or not context or not longest:
         return None
-    cached_cost, write_cost = entry.get("cache_read_input_token_cost"), entry.get("cache_creation_input_token_cost")
     return Facts(
         price=NewPrice(
             input_nanousd_per_mtok=_nanousd(input_cost),
             output_nanousd_per_mtok=_nanousd(output_cost),
-            cached_input_nanousd_per_mtok=None if cached_cost is None else _nanousd(cached_cost),
-            cache_write_nanousd_per_mtok=None if write_cost is None else _nanousd(write_cost),
+            cached_input_nanousd_per_mtok=_optional(entry.get("cache_read_input_token_cost")),
+            cache_write_nanousd_per_mtok=_optional(entry.get("cache_creation_input_token_cost")),
+            reasoning_nanousd_per_mtok=_optional(entry.get("output_cost_per_reasoning_token")),
         ),
-        context_tokens=int(context),
+        context_tokens=min([int(context), *_dearer_from(entry)]),
         max_output_tokens=int(longest),
         reasoning=bool(entry.get("supports_reasoning")),
+        tools=bool(entry.get("supports_function_calling")),
+        vision=bool(entry.get("supports_vision")),
+        json_schema=bool(entry.get("supports_response_schema")),
+        prefill=bool(entry.get("supports_assistant_prefill")),
     )
+
+
+def _dearer_from(entry: dict[str, Any]) -> list[int]:
+    """Lengths of prompts, in tokens, above which another price holds."""
+    return [int(found[1]) * 1_000 for name in entry if (found := _ABOVE.fullmatch(name))]
+
+
+def _optional(cost_per_token: Any) -> int | None:
+    return None if cost_per_token is None else _nanousd(cost_per_token)
 
 
 def _nanousd(cost_per_token: Any) -> int:

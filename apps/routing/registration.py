@@ -4,7 +4,7 @@ Everything is an upsert, so that a command or a seeding may run again. A price i
 differs from the one in force, and never changed.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from apps.routing.selectors import invalidate
 from apps.tenants.audit import Actor
 
 _HUES = 8
+_NO_PRICE = NewPrice(0, 0)  # never stored: zeros are a price only where they are said to be free
 
 
 def add_provider(
@@ -47,8 +48,8 @@ def add_provider(
     if not slug:
         raise ProviderAddressRefused("The name needs a letter or a digit.", fields={"name": ["Use letters or digits."]})
     with transaction.atomic(using="engine"):
-        _one_writer()
-        row = Provider.objects.using("engine").filter(_of(tenant_id), slug=slug).first()
+        one_writer()
+        row = Provider.objects.using("engine").filter(owned_by(tenant_id), slug=slug).first()
         before = None if row is None else state(row)
         if row is None:
             row = Provider(tenant_id=tenant_id, slug=slug)
@@ -99,7 +100,7 @@ def register_model(
         "position": position,
     }
     with transaction.atomic(using="engine"):
-        _one_writer()
+        one_writer()
         provider = Provider.objects.using("engine").filter(id=provider_id).first()
         if provider is None:
             raise NotFound("There is no such provider. Add it first.")
@@ -110,7 +111,7 @@ def register_model(
             actor,
         )
         deployment, created = _deployment(provider, model, upstream_model, priority, actor)
-        repriced = _reprice(deployment, price, actor)
+        repriced = reprice(deployment, price, actor)
     invalidate(provider.tenant_id)
     return RegisteredModel(model.id, deployment.id, created, repriced)
 
@@ -140,7 +141,8 @@ def checked_key(text: str) -> str:
     return key
 
 
-def _of(tenant_id: UUID | None) -> Q:
+def owned_by(tenant_id: UUID | None) -> Q:
+    """Rows of that tenant, or those offered to everybody."""
     return Q(tenant__isnull=True) if tenant_id is None else Q(tenant_id=tenant_id)
 
 
@@ -148,18 +150,18 @@ def _refused(message: str) -> ProviderAddressRefused:
     return ProviderAddressRefused(message, fields={"base_url": [message]})
 
 
-def _one_writer() -> None:
+def one_writer() -> None:
     """Catalogue changes are rare: one at a time, so that two upserts of one row never meet."""
     with connections["engine"].cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('routing.catalogue'))")
 
 
 def _model(provider: Provider, slug: str, given: dict[str, object], actor: Actor) -> LanguageModel:
-    models = LanguageModel.objects.using("engine").filter(_of(provider.tenant_id))
+    models = LanguageModel.objects.using("engine").filter(owned_by(provider.tenant_id))
     row = models.filter(slug=slug).first()
     before = None if row is None else state(row)
     if row is None:
-        row = LanguageModel(tenant_id=provider.tenant_id, slug=slug, name=slug, hue=_next_hue())
+        row = LanguageModel(tenant_id=provider.tenant_id, slug=slug, name=slug, hue=next_hue())
     for field, value in given.items():
         setattr(row, field, value)
     row.enabled = True
@@ -185,22 +187,32 @@ def _deployment(
     return row, before is None
 
 
-def _next_hue() -> int:
+def next_hue() -> int:
+    """The colour that fewest models have."""
     taken = list(LanguageModel.objects.using("engine").values_list("hue", flat=True))
     return min(range(1, _HUES + 1), key=lambda hue: (taken.count(hue), hue))
 
 
-def _reprice(deployment: Deployment, price: NewPrice, actor: Actor) -> bool:
+def reprice(deployment: Deployment, price: NewPrice, actor: Actor) -> bool:
     """Append the price unless it is in force already."""
-    current = (
-        Price.objects.using("engine")
-        .filter(_of(deployment.tenant_id), deployment=deployment, valid_from__lte=Now())
-        .order_by("-valid_from", "-id")
-        .first()
-    )
     wanted = asdict(price)
-    if current is not None and all(getattr(current, name) == value for name, value in wanted.items()):
+    if asdict(price_in_force(deployment) or _NO_PRICE) == wanted:
         return False
     version = Price.objects.using("engine").create(tenant_id=deployment.tenant_id, deployment=deployment, **wanted)
     note(version, None, actor)
     return True
+
+
+def price_in_force(deployment: Deployment) -> NewPrice | None:
+    """The price that the deployment's owner asks at this moment; None where there is none."""
+    current = (
+        Price.objects.using("engine")
+        .filter(owned_by(deployment.tenant_id), deployment=deployment, valid_from__lte=Now())
+        .order_by("-valid_from", "-id")
+        .first()
+    )
+    return (
+        None
+        if current is None
+        else NewPrice(**{field.name: getattr(current, field.name) for field in fields(NewPrice)})
+    )

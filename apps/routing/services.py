@@ -5,6 +5,7 @@ from uuid import UUID
 
 from apps.billing.contracts import Admission
 from apps.routing import attempts, checks, fleet, planning
+from apps.routing.catalogue_load import load_catalogue
 from apps.routing.contracts import Call, Catalogue, Chunk, Deadlines, Gate, Plan, Prompt, Speed
 from apps.routing.difficulty import difficulty
 from apps.routing.health import health_of
@@ -21,6 +22,7 @@ __all__ = [
     "difficulty",
     "health_of",
     "invalidate",
+    "load_catalogue",
     "plan",
     "plan_from_json",
     "plan_to_json",
