@@ -17,6 +17,17 @@ def _long_answer(board: Board) -> list[Stream]:
     return streams
 
 
+def _wheel(board: Board, pixels: int) -> None:
+    """Turn the wheel, and wait until the view has come to rest: Chromium moves it there in steps of its own."""
+    board.page.locator("#timeline").hover()
+    before = board.page.evaluate(TOP)
+    board.page.mouse.wheel(0, pixels)
+    board.page.wait_for_function(f"before => {TOP} !== before", arg=before)
+    at = None
+    while at != (at := board.page.evaluate(TOP)):
+        board.page.wait_for_timeout(150)
+
+
 def test_it_follows_at_the_end(board: Board) -> None:
     streams = _long_answer(board)
     assert board.page.evaluate(GAP) <= 1
@@ -27,9 +38,7 @@ def test_it_follows_at_the_end(board: Board) -> None:
 
 def test_a_touch_of_the_wheel_lets_go_at_once(board: Board) -> None:
     streams = _long_answer(board)
-    board.page.locator("#timeline").hover()
-    board.page.mouse.wheel(0, -40)
-    board.page.wait_for_timeout(150)
+    _wheel(board, -40)
     before = board.page.evaluate(TOP)
     board.write(streams[0], PARAGRAPH * 4, step=120)
     assert board.page.evaluate(TOP) == before
@@ -38,8 +47,7 @@ def test_a_touch_of_the_wheel_lets_go_at_once(board: Board) -> None:
 
 def test_jump_to_latest_takes_hold_again(board: Board) -> None:
     streams = _long_answer(board)
-    board.page.locator("#timeline").hover()
-    board.page.mouse.wheel(0, -400)
+    _wheel(board, -400)
     board.page.get_by_role("button", name="Jump to latest").click()
     board.write(streams[0], PARAGRAPH, step=120)
     assert board.page.evaluate(GAP) <= 1
@@ -51,9 +59,7 @@ def test_the_end_of_an_answer_never_moves_the_view(board: Board) -> None:
     followed = board.page.evaluate(TOP)
     board.tell(*streams[0].write("message.completed", **COMPLETED))
     assert board.page.evaluate(TOP) == followed
-    board.page.locator("#timeline").hover()
-    board.page.mouse.wheel(0, -300)
-    board.page.wait_for_timeout(150)
+    _wheel(board, -300)
     before = board.page.evaluate(TOP)
     board.tell(*streams[1].write("message.completed", **COMPLETED))
     assert board.page.evaluate(TOP) == before
