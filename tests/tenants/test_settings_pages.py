@@ -157,6 +157,23 @@ def test_a_rule_is_set_beside_the_models_it_is_about(alice: Principal, bob: Prin
     assert "Set the rule" not in text(client_of(bob), path)
 
 
+def test_every_page_of_the_account_says_where_one_is(alice: Principal, client_of: ClientOf) -> None:
+    """Pages behind one of the three belong to it."""
+    desk = client_of(alice)
+    prove_second_factor(desk, alice.user_id)
+    for path, words, current in (
+        ("second-factor/", "Sign-in", "page"),
+        ("second-factor/webauthn/", "Sign-in", "true"),
+        ("email/", "E-mail", "page"),
+        ("sessions/", "Sessions", "page"),
+    ):
+        page = text(desk, f"/account/{path}")
+        tabs = page.partition('class="settings-sub"')[2].partition("</nav>")[0]
+        assert re.findall(r'aria-current="(\w+)">([^<]+)<', tabs) == [(current, words)], path
+        assert f"<h1>{words}</h1>" in page
+        assert page.count("Your account") <= 2, "the title of the window, and the way here"
+
+
 def test_the_navigation_lists_what_a_role_may_open(alice: Principal, bob: Principal, client_of: ClientOf) -> None:
     names = {"Members", "Teams", "Model rules", "Workspace", "Identity providers", "Directory", "Audit log", "API keys"}
     for person, hidden in ((alice, set()), (bob, {"Identity providers", "Directory", "Audit log"})):
