@@ -11,6 +11,9 @@ from apps.routing.errors import ProviderFailed
 from apps.routing.providers.base import Delta, Progress, token_count
 
 DONE = b"[DONE]"
+# Ends that are failures, whatever else the chunk says.
+_FAILED = frozenset({"error", "insufficient_system_resource"})
+_FINISH_REASONS = {"model_length": "length"}
 _NOTHING: tuple[Delta, ...] = ()
 
 
@@ -47,10 +50,12 @@ class ChunkReader:
         try:
             chunk = orjson.loads(payload)
             choices = chunk.get("choices")
-            if choices:
-                deltas = self._choice(choices[0])
-            else:
-                error = chunk if chunk.get("object") == "error" else chunk.get("error")
+            error = chunk if chunk.get("object") == "error" else chunk.get("error")
+            if choices and not error:
+                if choices[0].get("finish_reason") in _FAILED:
+                    error = {"message": choices[0]["finish_reason"]}
+                else:
+                    deltas = self._choice(choices[0])
             told = chunk.get("usage")
             if told:
                 self._progress.usage = _usage(told)
@@ -68,10 +73,14 @@ class ChunkReader:
         text = delta.get("content")
         reason = choice.get("finish_reason")
         # The common event first: plain text and nothing else.
-        if text and reason is None and len(delta) == 1:
+        if text and reason is None and len(delta) == 1 and text.__class__ is str:
             self._progress.received(text)
             return (TextDelta(text),)
         deltas: list[Delta] = []
+        if isinstance(text, list):
+            for part in text:
+                deltas += self._part(part)
+            text = None
         thought = delta.get("reasoning_content") or delta.get("reasoning")
         if thought:
             self._progress.received(thought)
@@ -83,10 +92,21 @@ class ChunkReader:
         for fragment in delta.get("tool_calls") or ():
             deltas += self._tool_call(fragment)
         if reason:
-            self._progress.finish_reason = str(reason)
+            self._progress.finish_reason = _FINISH_REASONS.get(reason, str(reason))
             deltas += [ToolCallCompleted(call.call_id, call.name, "".join(call.arguments)) for call in self._calls]
             self._calls.clear()
         return deltas
+
+    def _part(self, part: dict[str, Any]) -> Sequence[Delta]:
+        """Mistral's models that think send lists of parts; a thought is a list of parts itself."""
+        thoughts = part.get("thinking")
+        if thoughts is not None:
+            held = thoughts if isinstance(thoughts, str) else "".join(thought["text"] for thought in thoughts)
+            self._progress.received(held)
+            return (ReasoningDelta(held),) if held else _NOTHING
+        text = part.get("text") or ""
+        self._progress.received(text)
+        return (TextDelta(text),) if text else _NOTHING
 
     def _tool_call(self, fragment: dict[str, Any]) -> list[Delta]:
         """Calls come in fragments, told apart by index; some providers repeat index 0 and change the id instead."""
