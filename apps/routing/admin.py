@@ -15,8 +15,9 @@ from django.http import HttpRequest
 
 from apps.billing.admin_amounts import InDollars, shown
 from apps.routing import provider_keys
+from apps.routing.admin_policies import LanguageModelForm, PolicyColumns, RoutingPolicyForm
 from apps.routing.errors import ProviderAddressRefused
-from apps.routing.models import Deployment, LanguageModel, Price, Provider
+from apps.routing.models import Deployment, LanguageModel, Price, Provider, RoutingPolicy
 from apps.routing.registration import checked_base_url, checked_key
 from apps.routing.selectors import invalidate
 from apps.tenants.admin_changes import ALIAS
@@ -112,6 +113,7 @@ class ProviderAdmin(CatalogueAdmin[Provider]):
 
 @admin.register(LanguageModel)
 class LanguageModelAdmin(CatalogueAdmin[LanguageModel]):
+    form = LanguageModelForm
     list_display = (
         "name",
         "slug",
@@ -126,14 +128,46 @@ class LanguageModelAdmin(CatalogueAdmin[LanguageModel]):
     list_filter = ("enabled", "reasoning", "tier")
     list_select_related = ("tenant",)
     search_fields = ("name", "slug")
+    fieldsets = (
+        (None, {"fields": ("tenant", "slug", "name", "description", "enabled")}),
+        ("In lists", {"fields": ("hue", "position", "tier")}),
+        ("How much it reads and writes", {"fields": ("context_tokens", "max_output_tokens")}),
+        ("What it can do", {"fields": ("reasoning", "tools", "vision", "json_schema", "prefill", "languages")}),
+        ("How good and how safe it is", {"fields": ("strength", "safety_class")}),
+        ("When it fails", {"fields": ("fallbacks",)}),
+    )
+
+
+@admin.register(RoutingPolicy)
+class RoutingPolicyAdmin(PolicyColumns, CatalogueAdmin[RoutingPolicy]):
+    """Names that people choose like a model's, and that choose among models for each question."""
+
+    form = RoutingPolicyForm
+    list_display = ("name", "slug", "tenant", "kind", "models_shown", "max_cost", "enabled")
+    search_fields = ("name", "slug")
+    list_filter = ("enabled", "kind")
+    list_select_related = ("tenant",)
+    fieldsets = (
+        (None, {"fields": ("tenant", "slug", "name", "description", "enabled")}),
+        ("In lists", {"fields": ("hue", "position")}),
+        ("How it chooses", {"fields": ("kind", "models_chosen_from", "weights", "hard_from")}),
+        ("What it leaves out or puts last", {"fields": ("safety_class", "max_cost_nanousd", "max_first_token_ms")}),
+    )
 
 
 @admin.register(Deployment)
 class DeploymentAdmin(CatalogueAdmin[Deployment]):
-    list_display = ("upstream_model", "model", "provider", "tenant", "priority", "enabled")
-    list_filter = ("enabled",)
+    list_display = ("upstream_model", "model", "provider", "tenant", "region", "priority", "weight", "enabled")
+    list_filter = ("enabled", "residency")
     list_select_related = ("model", "provider", "tenant")
     search_fields = ("upstream_model", "model__slug", "provider__slug")
+    fieldsets = (
+        (None, {"fields": ("tenant", "model", "provider", "upstream_model", "enabled")}),
+        ("Where prompts are processed", {"fields": ("region", "residency")}),
+        ("Its share of the traffic", {"fields": ("priority", "weight")}),
+        ("Room in a pool of one's own", {"fields": ("max_parallel", "max_waiting")}),
+        ("Where it offers less than the model can", {"fields": ("context_tokens", "max_output_tokens")}),
+    )
 
 
 @admin.register(Price)
@@ -193,4 +227,34 @@ class OwnProviderAdmin(OfferedAdmin[Provider]):
 class OwnModelAdmin(OfferedAdmin[LanguageModel]):
     list_display = ("name", "slug", "tier", "context_tokens", "max_output_tokens", "enabled")
     search_fields = ("name", "slug")
-    fields = (*list_display, "description", "reasoning")
+    fields = (
+        *list_display,
+        "description",
+        "reasoning",
+        "tools",
+        "vision",
+        "json_schema",
+        "languages",
+        "safety_class",
+        "strength",
+        "fallbacks",
+    )
+
+
+@admin.register(RoutingPolicy, site=manage)
+class OwnPolicyAdmin(PolicyColumns, OfferedAdmin[RoutingPolicy]):
+    list_display = ("name", "slug", "kind", "models_shown", "max_cost", "enabled")
+    search_fields = ("name", "slug")
+    fields = (
+        "name",
+        "slug",
+        "description",
+        "kind",
+        "models_shown",
+        "weights",
+        "hard_from",
+        "safety_class",
+        "max_cost",
+        "max_first_token_ms",
+        "enabled",
+    )

@@ -43,7 +43,10 @@ class TenantAdmin(EngineAdmin[Tenant]):
     ordering = ("-created_at",)
     fieldsets = (
         (None, {"fields": ("name", "slug", "plan", "status")}),
-        ("What its people may use, and how they sign in", {"fields": ("allowed_models", "requires_second_factor")}),
+        (
+            "What its people may use, and how they sign in",
+            {"fields": ("allowed_models", "residency", "requires_second_factor")},
+        ),
         ("Times", {"fields": ("created_at", "deleted_at")}),
     )
 

@@ -31,17 +31,21 @@ from apps.tenants.policy import Action, Role, allows
 
 @admin.register(Tenant, site=manage)
 class OwnTenantAdmin(ScopedAdmin[Tenant]):
-    """The workspace itself. Plan, status and offered models are the operators' affair."""
+    """The workspace itself. Plan, status, offered models and residency are the operators' affair."""
 
     view_action, change_action = Action.TENANT_READ, Action.TENANT_CHANGE
     tenant_lookup = "id"
     list_display = ("name", "slug", "plan", "requires_second_factor", "created_at")
-    fields = ("name", "slug", "plan", "offered", "requires_second_factor", "created_at")
-    readonly_fields = ("slug", "plan", "offered", "created_at")
+    fields = ("name", "slug", "plan", "offered", "processed", "requires_second_factor", "created_at")
+    readonly_fields = ("slug", "plan", "offered", "processed", "created_at")
 
     @admin.display(description="models")
     def offered(self, tenant: Tenant) -> str:
         return ", ".join(tenant.allowed_models or []) or "every model that is offered to it"
+
+    @admin.display(description="where prompts are processed")
+    def processed(self, tenant: Tenant) -> str:
+        return ", ".join(tenant.residency) or "anywhere"
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return redirect(reverse("manage:tenants_tenant_change", args=[caller(request).tenant_id]))

@@ -27,7 +27,7 @@ WORDS = {
     Action.KEYS_REVOKE: "Revoke one's own API keys",
     Action.KEYS_OF_OTHERS: "List and revoke the keys of others",
     Action.TENANT_READ: "See the workspace's name and settings",
-    Action.TENANT_CHANGE: "Rename the workspace; demand a second factor",
+    Action.TENANT_CHANGE: "Rename the workspace; demand a second factor; read its whole catalogue",
     Action.TENANT_TRANSFER: "Hand the workspace over to another member",
     Action.MEMBERS_READ: "List members",
     Action.MEMBERS_MANAGE: "Invite people; change roles; suspend and let in again",

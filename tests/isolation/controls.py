@@ -114,6 +114,7 @@ CHATS = [
     _program("GET", "/models", shows=True),
     _program("GET", "/models/%(slug)s", shows=True),
     _rest("GET", "/models/", shows=True),
+    _rest("GET", "/catalogue/", shows=True),
     _rest("GET", "/conversations/", shows=True),
     _rest("GET", "/conversations/%(conversation_id)s/", shows=True, **_MINE),
     _rest("PATCH", "/conversations/%(conversation_id)s/", json={"title": "renamed"}, **_MINE),

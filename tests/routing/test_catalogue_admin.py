@@ -10,8 +10,9 @@ from django.test import Client
 from apps.accounts.models import User
 from apps.routing import provider_keys, services
 from apps.routing.contracts import NewPrice
-from apps.routing.models import Deployment, LanguageModel, Price, Provider
+from apps.routing.models import Deployment, LanguageModel, Price, Provider, RoutingPolicy
 from apps.tenants.contracts import Principal
+from apps.tenants.models import Tenant
 from tests.people import Operator, new_address, prove_second_factor
 
 URL = "http://ollama:11434/v1"
@@ -138,3 +139,66 @@ def test_lists_are_shown_and_nothing_can_be_deleted(
         assert client_of(alice).get(f"/admin/routing/{table}/").status_code == 302, "not for a tenant's people"
     assert desk.post(f"/admin/routing/provider/{provider_id}/delete/", {"post": "yes"}).status_code == 403
     assert Provider.objects.using("engine").filter(id=provider_id).exists()
+
+
+def _model(principal: Principal, **fields: Any) -> dict[str, Any]:
+    basis = {
+        "tenant": str(principal.tenant_id),
+        "slug": "m",
+        "name": "Em",
+        "hue": 2,
+        "context_tokens": 100,
+        "max_output_tokens": 10,
+        "tier": "standard",
+        "safety_class": 1,
+        "position": 1,
+        "enabled": "on",
+    }
+    return {**basis, **fields}
+
+
+def test_fallbacks_are_lists_of_models_by_kind(desk: Client, alice: Principal) -> None:
+    add = "/admin/routing/languagemodel/add/"
+    for wrong in ('{"sometimes": ["n"]}', '{"any": "n"}', '{"any": [1]}', '["n"]'):
+        assert "fallbacks" in _errors(desk.post(add, _model(alice, fallbacks=wrong))), wrong
+    right = '{"any": ["n"], "context": []}'
+    assert desk.post(add, _model(alice, fallbacks=right, languages="en,de")).status_code == 302
+    row = LanguageModel.objects.using("engine").get(tenant_id=alice.tenant_id)
+    assert (row.fallbacks, row.languages) == ({"any": ["n"], "context": []}, ["en", "de"])
+
+
+def test_a_policy_is_made_by_an_operator_and_looked_at_by_the_tenant(
+    desk: Client, alice: Principal, client_of: Callable[[Principal], Client]
+) -> None:
+    add = "/admin/routing/routingpolicy/add/"
+    policy = {
+        "tenant": str(alice.tenant_id),
+        "slug": "mix",
+        "name": "The mixture",
+        "hue": 2,
+        "kind": "weighted",
+        "hard_from": 50,
+        "safety_class": 0,
+        "max_cost_nanousd": "0.25",
+        "position": 50,
+        "enabled": "on",
+    }
+    for wrong in ('{"m": -1}', '{"m": "1"}', '{"m": true}', '{"m": 0}', "[1]", "{}", ""):
+        assert "weights" in _errors(desk.post(add, {**policy, "weights": wrong})), wrong
+    assert desk.post(add, {**policy, "weights": '{"m": 1, "n": 2.5}'}).status_code == 302
+    row = RoutingPolicy.objects.using("engine").get(tenant_id=alice.tenant_id)
+    assert (row.weights, row.max_cost_nanousd) == ({"m": 1, "n": 2.5}, 250_000_000)
+    assert "The mixture" in desk.get("/admin/routing/routingpolicy/", {"q": "mixture"}).content.decode()
+    own = client_of(alice)
+    prove_second_factor(own, alice.user_id)
+    page = own.get(f"/manage/routing/routingpolicy/{row.id}/change/")
+    assert page.status_code == 200
+    assert "The mixture" in page.content.decode()
+    assert own.post(f"/manage/routing/routingpolicy/{row.id}/change/", {"name": "Mine"}).status_code == 403
+
+
+def test_where_a_tenants_prompts_may_go_is_set_by_an_operator(desk: Client, alice: Principal) -> None:
+    row = Tenant.objects.using("engine").get(id=alice.tenant_id)
+    form = {"name": row.name, "slug": row.slug, "plan": row.plan, "status": row.status, "residency": "eu,own"}
+    assert desk.post(f"/admin/tenants/tenant/{row.id}/change/", form).status_code == 302
+    assert Tenant.objects.using("engine").get(id=row.id).residency == ["eu", "own"]

@@ -2,8 +2,8 @@
 
 from django.urls import URLPattern, path
 
+from apps.routing.edge import catalogue, rest
 from apps.routing.edge import openai as views
-from apps.routing.edge import rest
 
 openai: list[URLPattern] = [
     path("models", views.list_models),
@@ -12,4 +12,5 @@ openai: list[URLPattern] = [
 
 api: list[URLPattern] = [
     path("models/", rest.ModelsView.as_view()),
+    path("catalogue/", catalogue.CatalogueView.as_view()),
 ]
