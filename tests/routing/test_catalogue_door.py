@@ -62,7 +62,7 @@ def test_it_is_for_those_who_may_change_the_workspace(
     offered: Principal, mallory: Principal, client_of: Callable[[Principal], Client]
 ) -> None:
     statuses = {
-        role: client_of(new_member(offered, "Ines Reader", role)).get("/api/v1/catalogue/").status_code
+        role: client_of(new_member(offered, "ines", role)).get("/api/v1/catalogue/").status_code
         for role in ("admin", "billing_admin", "member", "viewer")
     }
     assert statuses == {"admin": 200, "billing_admin": 403, "member": 403, "viewer": 403}
