@@ -8,6 +8,7 @@ Problem
 ├── TooDear                       every answer is likely to cost more than the ceiling
 ├── NoCandidates                  nothing is left that could answer
 ├── BreakersOpen                  all that could answer failed just now, and are being left alone
+├── NothingToRoute                graded questions that cannot tell routers apart
 ├── ProviderAddressRefused        a provider's address or key may not be stored like this
 ├── CatalogueFileRefused          a catalogue file cannot be loaded; says where and why
 ├── AllAttemptsFailed             providers were tried and failed; carries the last cause
@@ -100,6 +101,12 @@ class BreakersOpen(Problem):
             "choose another model.",
             retry_after_seconds=seconds,
         )
+
+
+class NothingToRoute(Invalid):
+    """The graded questions cannot tell routers apart."""
+
+    code = "nothing_to_route"
 
 
 class ProviderAddressRefused(Invalid):

@@ -6,7 +6,7 @@ The snapshot saves the hot path a database step per call; a change made elsewher
 import threading
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import MappingProxyType
@@ -28,7 +28,7 @@ from apps.routing.contracts import (
     Profile,
     ProviderAccess,
 )
-from apps.routing.models import Deployment, LanguageModel, Price, RoutingPolicy
+from apps.routing.models import Deployment, LanguageModel, Price, RoutingEvidence, RoutingPolicy
 from apps.tenants.contracts import Principal
 from apps.tenants.models import ModelRule, TeamMember, Tenant
 from apps.tenants.scope import tenant_scope
@@ -224,6 +224,7 @@ def _read(tenant_id: UUID) -> Snapshot:
         prices = _prices(row.id for row in deployments)
         rules = _rules(tenant_id)
         policies = list(RoutingPolicy.objects.order_by(F("tenant").asc(nulls_last=True)))
+        proven = set(RoutingEvidence.objects.values_list("policy_slug", flat=True))
     of_model: dict[UUID, list[OfferedDeployment]] = defaultdict(list)
     for deployment in deployments:
         of_model[deployment.model_id].append(_offered(deployment, prices.get(deployment.id)))
@@ -240,7 +241,7 @@ def _read(tenant_id: UUID) -> Snapshot:
     read = Catalogue(
         tenant_id,
         MappingProxyType(offered),
-        policies=MappingProxyType(_policies(policies, offered)),
+        policies=MappingProxyType(_policies(policies, offered, proven)),
         residency=frozenset(residency),
     )
     return Snapshot(read, expires_at, routes, rules)
@@ -330,10 +331,12 @@ def _model(row: LanguageModel, deployments: list[OfferedDeployment]) -> OfferedM
     )
 
 
-def _policies(rows: Iterable[RoutingPolicy], models: Mapping[str, OfferedModel]) -> dict[str, OfferedPolicy]:
+def _policies(
+    rows: Iterable[RoutingPolicy], models: Mapping[str, OfferedModel], proven: Collection[str]
+) -> dict[str, OfferedPolicy]:
     """The policies on offer, from rows of which the tenant's own come first: those hide a general one of that name.
 
-    A model's name is never taken over.
+    A model's name is never taken over, and routing by difficulty is on offer only where something speaks for it.
     """
     by_slug: dict[str, RoutingPolicy] = {}
     for row in rows:
@@ -354,7 +357,7 @@ def _policies(rows: Iterable[RoutingPolicy], models: Mapping[str, OfferedModel])
             created_at=int(row.created_at.timestamp()),
         )
         for row in sorted(by_slug.values(), key=lambda row: (row.position, row.name, row.slug))
-        if row.enabled and row.slug not in models
+        if row.enabled and row.slug not in models and (row.kind != PolicyKind.AUTO or row.slug in proven)
     }
 
 

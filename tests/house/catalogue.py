@@ -135,6 +135,7 @@ ENGINE_GRANTS = {
     "routing_deployment": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
     "routing_languagemodel": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
     "routing_price": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
+    "routing_routingevidence": ("SELECT, INSERT, UPDATE", "operators evaluate routing"),
     "routing_routingpolicy": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
     "routing_provider": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
     "tenants_apikey": (

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from apps.billing.models import LedgerEntry
+from apps.routing import evidence
 from apps.routing import services as routing
 from apps.routing.contracts import NewPrice
 from apps.routing.models import LanguageModel, RoutingPolicy
@@ -39,6 +40,7 @@ def policy(alice: Principal, provider_simulator: Simulator) -> Iterator[str]:
         kind=RoutingPolicy.Kind.AUTO,
         models_chosen_from=["own-small", "own-large"],
     )
+    evidence.store(alice.tenant_id, "own-auto", {"questions": 50, "router": {"apgr": {"value": 0.8}}})
     yield "own-auto"
 
 
