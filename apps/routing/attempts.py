@@ -119,7 +119,7 @@ class _Search:
     def passed_over(self) -> tuple[Excluded, ...]:
         """Candidates that were not asked because their breakers were open."""
         return tuple(
-            Excluded(one.provider, one.upstream_model, BREAKER_OPEN)
+            Excluded(one.provider_name, one.upstream_model, BREAKER_OPEN, one.model)
             for index, one in enumerate(self._candidates)
             if index in self._passed_over
         )

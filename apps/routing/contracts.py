@@ -264,15 +264,6 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
-    """What was measured of a deployment lately: seconds to the first token, tokens per second, calls in flight here."""
-
-    first_token_seconds: float | None = None
-    tokens_per_second: float | None = None
-    in_flight: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Candidate:
     """A deployment that could answer, with its price fixed and the most that one attempt on it can cost.
 
@@ -303,7 +294,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Excluded:
-    """A deployment that was considered and ruled out, and the reason in one word. `model` is the slug."""
+    """A deployment that was considered and ruled out, and the reason in one word.
+
+    `provider` is the provider's name, `model` the slug.
+    """
 
     provider: str
     upstream_model: str

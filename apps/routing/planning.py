@@ -4,8 +4,7 @@ Three steps: what was asked for names models (one, or those of a policy, put in 
 deployments passes every filter or is excluded with the reason; what is left is put in order by `spreading`.
 """
 
-from collections.abc import Callable, Iterable
-from uuid import UUID
+from collections.abc import Iterable
 
 from apps.routing import ranking, tokens
 from apps.routing.contracts import (
@@ -18,7 +17,6 @@ from apps.routing.contracts import (
     OfferedPolicy,
     Plan,
     PriceVersion,
-    Speed,
 )
 from apps.routing.errors import (
     ContextExceeded,
@@ -30,7 +28,7 @@ from apps.routing.errors import (
     Unpriced,
 )
 from apps.routing.places import Place
-from apps.routing.spreading import spread
+from apps.routing.spreading import HealthOf, spread
 
 # Room for an answer when the caller named none; a reasoning model's thoughts come out of the same room.
 DEFAULT_OUTPUT_TOKENS = 8_192
@@ -50,15 +48,8 @@ SAFETY_CLASS = "safety_class"
 COST = "cost"
 NOT_OFFERED = "not_offered"
 
-SpeedOf = Callable[[UUID], Speed]
 
-
-def unmeasured(deployment_id: UUID) -> Speed:
-    """Nothing is known of any deployment."""
-    return Speed()
-
-
-def plan(call: Call, catalogue: Catalogue, speed_of: SpeedOf = unmeasured) -> Plan:
+def plan(call: Call, catalogue: Catalogue, health_of: HealthOf) -> Plan:
     """The call's candidates in the order they will be tried: the models in the policy's order, then their fallbacks.
 
     Raises `UnknownModel`, `ModelNotAllowed`, and where every deployment was ruled out `Unpriced`, `ContextExceeded`,
@@ -74,13 +65,13 @@ def plan(call: Call, catalogue: Catalogue, speed_of: SpeedOf = unmeasured) -> Pl
         named = policy
     else:
         raise _not_offered(call.model, catalogue)
-    considered = _Considered(call, catalogue, policy, speed_of, excluded)
+    considered = _Considered(call, catalogue, policy, health_of, excluded)
     able = {model.slug: found for model in wanted if (found := considered.places(model, None))}
     choice = None
     order = list(able)
     if policy is not None:
         firsts = [found[0] for found in able.values()]
-        order, choice = ranking.choose(policy, call, firsts, catalogue, speed_of)
+        order, choice = ranking.choose(policy, call, firsts, catalogue, health_of)
     places = [place for slug in order for place in able[slug]]
     if not places:
         raise _nothing_left(named, wanted, excluded)
@@ -103,7 +94,7 @@ class _Considered:
         call: Call,
         catalogue: Catalogue,
         policy: OfferedPolicy | None,
-        speed_of: SpeedOf,
+        health_of: HealthOf,
         excluded: list[Excluded],
     ) -> None:
         self._call = call
@@ -111,7 +102,7 @@ class _Considered:
         self._safety_class = policy.safety_class if policy else 0
         ceilings = (call.max_cost_nanousd, policy.max_cost_nanousd if policy else None)
         self._max_cost_nanousd = min((one for one in ceilings if one is not None), default=None)
-        self._speed_of = speed_of
+        self._health_of = health_of
         self._excluded = excluded
         self._likely = tokens.likely_usage(call.prompt_bytes, call.max_output_tokens)
 
@@ -124,8 +115,10 @@ class _Considered:
             if isinstance(outcome, Place):
                 passed.append(outcome)
             else:
-                self._excluded.append(Excluded(deployment.provider, deployment.upstream_model, outcome, model.slug))
-        return spread(passed, self._call.conversation_id, self._speed_of)
+                self._excluded.append(
+                    Excluded(deployment.provider_name, deployment.upstream_model, outcome, model.slug)
+                )
+        return spread(passed, self._call.conversation_id, self._health_of)
 
     def fallbacks(self, models: Iterable[OfferedModel], taken: set[str]) -> list[Place]:
         """Places of the models that these turn to, each once, after the first choices."""

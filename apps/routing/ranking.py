@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from uuid import UUID
 
 from apps.routing import tokens
 from apps.routing.contracts import (
@@ -12,10 +11,10 @@ from apps.routing.contracts import (
     OfferedPolicy,
     PolicyKind,
     Ranked,
-    Speed,
 )
+from apps.routing.health import Health
 from apps.routing.places import Place
-from apps.routing.spreading import draw
+from apps.routing.spreading import HealthOf, draw
 
 # What an unmeasured model is taken for, so that it is tried and then measured.
 HOPED_FIRST_TOKEN_SECONDS = 0.5
@@ -32,7 +31,7 @@ def choose(
     call: Call,
     places: Sequence[Place],
     catalogue: Catalogue,
-    speed_of: Callable[[UUID], Speed],
+    health_of: HealthOf,
 ) -> tuple[list[str], Choice]:
     """Slugs in the policy's order, from each model's first place, and why they stand so.
 
@@ -40,7 +39,7 @@ def choose(
     """
     targets = (policy.max_first_token_ms, call.max_first_token_ms)
     target_ms = min((one for one in targets if one is not None), default=None)
-    rows = [_ranked(policy, place, catalogue, speed_of(place.deployment.id), target_ms) for place in places]
+    rows = [_ranked(policy, place, catalogue, health_of(place.deployment.id), target_ms) for place in places]
     key, rule = _RULES[policy.kind](policy, call)
     rows.sort(key=lambda row: (row.late, *key(row)))  # stable: what is equal stays in the order of the list
     if target_ms is not None:
@@ -49,14 +48,14 @@ def choose(
     return [row.model for row in rows], Choice(policy.kind, rule, tuple(rows[:MOST_RANKED]), hard)
 
 
-def _ranked(policy: OfferedPolicy, place: Place, catalogue: Catalogue, speed: Speed, target_ms: int | None) -> Ranked:
+def _ranked(policy: OfferedPolicy, place: Place, catalogue: Catalogue, health: Health, target_ms: int | None) -> Ranked:
     slug = place.model.slug
-    first_ms = None if speed.first_token_seconds is None else round(speed.first_token_seconds * 1000)
+    first_ms = None if health.first_token_seconds is None else round(health.first_token_seconds * 1000)
     return Ranked(
         model=slug,
         likely_cost_nanousd=place.likely_nanousd,
         first_token_ms=first_ms,
-        tokens_per_second=speed.tokens_per_second,
+        tokens_per_second=health.tokens_per_second,
         strength=place.model.profile.strength,
         rating=catalogue.ratings.get(slug),
         share=policy.weights.get(slug, 0.0) if policy.kind is PolicyKind.WEIGHTED else None,

@@ -4,13 +4,26 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from apps.routing.contracts import Candidate
-from apps.routing.errors import ProviderFailed, Repeat
+from apps.routing.contracts import Candidate, FallbackKind
+from apps.routing.errors import (
+    ConnectFailed,
+    ContentFiltered,
+    ContextExceeded,
+    FirstTokenTimeout,
+    GapTimeout,
+    ProviderFailed,
+    ProviderOverloaded,
+    ProviderRateLimited,
+    Repeat,
+    StreamCut,
+)
 
 MAX_ATTEMPTS = 4
 BACK_OFF_BASE_SECONDS = 0.2
 # A provider that asks for more patience is not waited for.
 LONGEST_RETRY_AFTER_SECONDS = 10.0
+# What a place does that has more to do than it can.
+_OVERLOADED = (ConnectFailed, FirstTokenTimeout, GapTimeout, ProviderOverloaded, ProviderRateLimited, StreamCut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +61,7 @@ def next_step(
         return None
     left = [index for index in range(len(candidates)) if index not in unavailable]
     left = [index for index in left if not _is_ruled_out(index, candidates, failures)]
+    left = [index for index in left if _is_its_turn(index, candidates, failures, unavailable)]
     tried = {failure.index: failure for failure in failures}
     for index in left:
         if index not in tried:
@@ -69,10 +83,36 @@ def _retry_after(failure: Failure) -> float:
 
 
 def _is_ruled_out(index: int, candidates: Sequence[Candidate], failures: Sequence[Failure]) -> bool:
-    return any(
-        failure.index == index
-        if failure.error.repeat is Repeat.ELSEWHERE_ONLY
-        else candidates[failure.index].model == candidates[index].model
-        for failure in failures
-        if failure.error.repeat in (Repeat.ELSEWHERE_ONLY, Repeat.OTHER_MODEL_ONLY)
-    )
+    """Whether what failed would fail there in the same way."""
+    return any(_repeats(candidates[index], index, failure, candidates[failure.index]) for failure in failures)
+
+
+def _repeats(candidate: Candidate, index: int, failure: Failure, failed: Candidate) -> bool:
+    if isinstance(failure.error, ContextExceeded) and candidate.context_tokens and failed.context_tokens:
+        return candidate.context_tokens <= failed.context_tokens
+    if failure.error.repeat is Repeat.ELSEWHERE_ONLY:
+        return failure.index == index
+    return failure.error.repeat is Repeat.OTHER_MODEL_ONLY and failed.model == candidate.model
+
+
+def _is_its_turn(
+    index: int, candidates: Sequence[Candidate], failures: Sequence[Failure], unavailable: Collection[int]
+) -> bool:
+    """Whether what a fallback waits for has happened. What a provider's content rules refuse goes back to the caller,
+    unless a fallback was set for just that."""
+    kind = candidates[index].after
+    errors = [failure.error for failure in failures]
+    if any(isinstance(error, ContentFiltered) for error in errors):
+        return kind is FallbackKind.CONTENT_FILTER
+    if kind is None:
+        return True
+    firsts_away = all(place in unavailable for place, one in enumerate(candidates) if one.after is None)
+    match kind:
+        case FallbackKind.ANY:
+            return bool(errors) or firsts_away
+        case FallbackKind.OVERLOADED:
+            return firsts_away or any(isinstance(error, _OVERLOADED) for error in errors)
+        case FallbackKind.CONTEXT:
+            return any(isinstance(error, ContextExceeded) for error in errors)
+        case FallbackKind.CONTENT_FILTER:
+            return False

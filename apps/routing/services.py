@@ -1,18 +1,18 @@
 """Routing's public face for what acts: plan a call, stream its answer, change the catalogue."""
 
-from collections.abc import AsyncGenerator, Callable
-from uuid import UUID
+from collections.abc import AsyncGenerator
 
 from apps.billing.contracts import Admission
 from apps.routing import attempts, checks, fleet, planning
 from apps.routing.catalogue_load import load_catalogue
-from apps.routing.contracts import Call, Catalogue, Chunk, Deadlines, Gate, Plan, Prompt, Speed
+from apps.routing.contracts import Call, Catalogue, Chunk, Deadlines, Gate, Plan, Prompt
 from apps.routing.difficulty import difficulty
 from apps.routing.health import health_of
 from apps.routing.plan_json import plan_from_json, plan_to_json
 from apps.routing.providers.sessions import close as close_connections
 from apps.routing.registration import add_provider, register_model
 from apps.routing.selectors import invalidate
+from apps.routing.spreading import HealthOf
 from apps.routing.tokens import prompt_bytes
 
 __all__ = [
@@ -33,13 +33,13 @@ __all__ = [
 ]
 
 
-def plan(call: Call, catalogue: Catalogue, speed_of: Callable[[UUID], Speed] = planning.unmeasured) -> Plan:
+def plan(call: Call, catalogue: Catalogue, health: HealthOf = health_of) -> Plan:
     """Which deployments could answer, in which order, each with the most it can cost. CPU only.
 
-    `speed_of` tells what was measured of a deployment. Raises `UnknownModel`, `ModelNotAllowed`, `Unpriced`,
+    `health` tells what was measured of a deployment lately. Raises `UnknownModel`, `ModelNotAllowed`, `Unpriced`,
     `ContextExceeded`, `NotCapable`, `TooDear` or `NoCandidates`.
     """
-    return planning.plan(call, catalogue, speed_of)
+    return planning.plan(call, catalogue, health)
 
 
 def stream(

@@ -12,21 +12,23 @@ from hashlib import blake2b
 from itertools import groupby
 from uuid import UUID
 
-from apps.routing.contracts import Speed
+from apps.routing.health import Health
 from apps.routing.places import Place
+
+HealthOf = Callable[[UUID], Health]
 
 # A conversation leaves its place while that is so much busier here than its second choice: a warm prompt cache is worth
 # waiting a little for, and not more.
 BUSIER_CALLS = 8
 
 
-def spread(passed: list[Place], conversation_id: UUID | None, speed_of: Callable[[UUID], Speed]) -> list[Place]:
+def spread(passed: list[Place], conversation_id: UUID | None, health_of: HealthOf) -> list[Place]:
     """The places in the order they are tried."""
     if len(passed) < 2:
         return passed
     ordered: list[Place] = []
     for _, group in groupby(sorted(passed, key=_rank), key=_rank):
-        ordered += _among_equals([*group], conversation_id, speed_of)
+        ordered += _among_equals([*group], conversation_id, health_of)
     return ordered
 
 
@@ -34,7 +36,7 @@ def _rank(place: Place) -> tuple[int, int]:
     return place.deployment.priority, place.bound_nanousd
 
 
-def _among_equals(equals: list[Place], conversation_id: UUID | None, speed_of: Callable[[UUID], Speed]) -> list[Place]:
+def _among_equals(equals: list[Place], conversation_id: UUID | None, health_of: HealthOf) -> list[Place]:
     if len(equals) == 1:
         return equals
 
@@ -43,7 +45,7 @@ def _among_equals(equals: list[Place], conversation_id: UUID | None, speed_of: C
         return draw(deployment.weight, None if conversation_id is None else conversation_id.bytes + deployment.id.bytes)
 
     order = sorted(equals, key=number)
-    first, second = (speed_of(one.deployment.id).in_flight for one in order[:2])
+    first, second = (health_of(one.deployment.id).in_flight for one in order[:2])
     patience = 0 if conversation_id is None else BUSIER_CALLS
     if first > second + patience:
         order[:2] = order[1], order[0]

@@ -14,8 +14,8 @@ from apps.routing.contracts import (
     PolicyKind,
     PriceVersion,
     Profile,
-    Speed,
 )
+from apps.routing.health import Health
 
 TENANT = uuid4()
 
@@ -65,8 +65,8 @@ def catalogue(*models: OfferedModel, policies: tuple[OfferedPolicy, ...] = (), *
     return Catalogue(TENANT, {one.slug: one for one in models}, policies={one.slug: one for one in policies}, **fields)
 
 
-class Speeds(dict[UUID, Speed]):
+class Speeds(dict[UUID, Health]):
     """What was measured, by deployment; nothing of the others."""
 
-    def __call__(self, deployment_id: UUID) -> Speed:
-        return self.get(deployment_id, Speed())
+    def __call__(self, deployment_id: UUID) -> Health:
+        return self.get(deployment_id, Health())

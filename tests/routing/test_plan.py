@@ -108,7 +108,7 @@ def test_no_more_input_is_reserved_than_the_model_can_read() -> None:
 def test_what_is_ruled_out_is_named_with_its_reason() -> None:
     plan = _plan(_catalogue(_deployment("off", enabled=False), _deployment("on"), _deployment("unpriced", price=None)))
     assert [one.upstream_model for one in plan.candidates] == ["on"]
-    assert plan.excluded == (Excluded("sim", "off", "disabled", "m"), Excluded("sim", "unpriced", "unpriced", "m"))
+    assert plan.excluded == (Excluded("Sim", "off", "disabled", "m"), Excluded("Sim", "unpriced", "unpriced", "m"))
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import pytest
 
 from apps.problems import Problem
 from apps.routing import services
-from apps.routing.contracts import Call, Catalogue, Difficulty, Needs, Plan, PolicyKind, Speed
+from apps.routing.contracts import Call, Catalogue, Difficulty, Needs, Plan, PolicyKind
 from apps.routing.errors import ContextExceeded, ModelNotAllowed, NotCapable, TooDear, UnknownModel
+from apps.routing.health import Health
 from tests.routing.offers import TENANT, Speeds, catalogue, deployment, model, policy, price
 
 CHEAP = model("cheap", deployment("cheap", at=price(0.1, 0.4)), profile={"strength": 40, "tools": True})
@@ -39,7 +40,12 @@ def _plan(offered: Catalogue, speeds: Speeds | None = None, **call: Any) -> Plan
 
 def _measured(**first_token_seconds: float) -> Speeds:
     ids = {one.slug: one.deployments[0].id for one in (CHEAP, MIDDLE, STRONG)}
-    return Speeds({ids[slug]: Speed(seconds, 50.0) for slug, seconds in first_token_seconds.items()})
+    return Speeds(
+        {
+            ids[slug]: Health(first_token_seconds=seconds, tokens_per_second=50.0)
+            for slug, seconds in first_token_seconds.items()
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +80,7 @@ def test_the_order_of_a_policy(kind: PolicyKind, more: dict[str, Any], expected:
 def test_the_fastest_is_the_one_measured_to_end_soonest_and_the_unmeasured_are_tried() -> None:
     assert _order(PolicyKind.FASTEST, _measured(cheap=3.0, middle=0.2, strong=1.0)) == ["middle", "strong", "cheap"]
     assert _order(PolicyKind.FASTEST, _measured(cheap=3.0, middle=0.6)) == ["strong", "middle", "cheap"]
-    slow_writer = Speeds({MIDDLE.deployments[0].id: Speed(0.1, 5.0)})
+    slow_writer = Speeds({MIDDLE.deployments[0].id: Health(first_token_seconds=0.1, tokens_per_second=5.0)})
     assert _order(PolicyKind.FASTEST, slow_writer)[-1] == "middle"
 
 
@@ -176,7 +182,10 @@ def test_a_conversation_stays_at_its_place_and_leaves_it_only_when_it_is_busy() 
     }
     assert len(orders) == 1
     (home, second, *_) = _plan(offered, model="m", conversation_id=conversation).candidates
-    a_little, a_lot = Speeds({home.deployment_id: Speed(in_flight=8)}), Speeds({home.deployment_id: Speed(in_flight=9)})
+    a_little, a_lot = (
+        Speeds({home.deployment_id: Health(in_flight=8)}),
+        Speeds({home.deployment_id: Health(in_flight=9)}),
+    )
     assert _plan(offered, a_little, model="m", conversation_id=conversation).candidates[0] == home
     assert _plan(offered, a_lot, model="m", conversation_id=conversation).candidates[0] == second
     firsts = [_plan(offered, model="m", conversation_id=uuid4()).candidates[0].upstream_model for _ in range(800)]
@@ -185,7 +194,7 @@ def test_a_conversation_stays_at_its_place_and_leaves_it_only_when_it_is_busy() 
 
 def test_without_a_conversation_the_less_busy_of_two_is_taken() -> None:
     busy, idle = deployment("busy", at=price(1, 1)), deployment("idle", at=price(1, 1))
-    speeds = Speeds({busy.id: Speed(in_flight=1)})
+    speeds = Speeds({busy.id: Health(in_flight=1)})
     offered = catalogue(model("m", busy, idle))
     assert {_plan(offered, speeds, model="m").candidates[0].upstream_model for _ in range(50)} == {"idle"}
 

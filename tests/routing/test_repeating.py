@@ -1,17 +1,20 @@
 """Which attempt follows which failures."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 
-from apps.routing.contracts import Candidate, PriceVersion
+from apps.routing.contracts import Candidate, FallbackKind, PriceVersion
 from apps.routing.errors import (
     ConnectFailed,
+    ContentFiltered,
     ContextExceeded,
     FirstTokenTimeout,
     GapTimeout,
     ProviderAuthFailed,
     ProviderFailed,
+    ProviderMisconfigured,
     ProviderOverloaded,
     ProviderRateLimited,
     ProviderRejected,
@@ -105,3 +108,53 @@ def test_an_unavailable_candidate_is_passed_over() -> None:
     candidates = [_candidate("a"), _candidate("a")]
     assert next_step(candidates, [], now=0, jitter=lambda limit: limit, unavailable={0}) == Step(1, 0.0)
     assert next_step(candidates, [], now=0, jitter=lambda limit: limit, unavailable={0, 1}) is None
+
+
+def _fallback(model: str, after: FallbackKind | None, context_tokens: int = 1_000) -> Candidate:
+    return replace(_candidate(model), after=after, context_tokens=context_tokens)
+
+
+CHAIN = [
+    _fallback("first", None),
+    _fallback("any", FallbackKind.ANY),
+    _fallback("wide", FallbackKind.CONTEXT, 2_000),
+    _fallback("idle", FallbackKind.OVERLOADED),
+    _fallback("lenient", FallbackKind.CONTENT_FILTER),
+]
+
+
+@pytest.mark.parametrize(
+    ("failed", "tried"),
+    [
+        ([], "first"),
+        ([ProviderMisconfigured("")], "first any"),
+        ([OVERLOADED], "first any idle first"),
+        ([OVERLOADED, OVERLOADED, OVERLOADED], "first any idle first"),
+        # A larger window alone helps, and "any" does not have one.
+        ([ContextExceeded("")], "first wide"),
+        # What the content rules refuse is refused, unless it was asked for that it goes elsewhere.
+        ([ContentFiltered("")], "first lenient"),
+        ([OVERLOADED, ContentFiltered("")], "first any lenient"),
+    ],
+)
+def test_a_fallback_waits_for_what_it_is_for(failed: list[ProviderFailed], tried: str) -> None:
+    order, failures = [], []
+    errors = iter([*failed, *([ProviderMisconfigured("")] * 4)] if failed else [TotalTimeout("")])
+    while step := next_step(CHAIN, failures, now=100.0, jitter=lambda limit: limit):
+        order.append(CHAIN[step.index].model)
+        failures.append(Failure(step.index, next(errors), 100.0))
+    assert order[: len(tried.split())] == tried.split()
+    if not failed:
+        assert order == ["first"]
+
+
+def test_a_refusal_by_content_rules_is_final_without_a_fallback_for_it() -> None:
+    failures = [Failure(0, ContentFiltered(""), 100.0)]
+    assert next_step(CHAIN[:4], failures, now=100.0, jitter=lambda limit: limit) is None
+    assert next_step([_candidate("a"), _candidate("b")], failures, now=100.0, jitter=lambda limit: limit) is None
+
+
+def test_fallbacks_serve_at_once_where_no_first_choice_can_be_called() -> None:
+    step = next_step(CHAIN, [], now=100.0, jitter=lambda limit: limit, unavailable={0})
+    assert step == Step(1, 0.0)
+    assert next_step(CHAIN, [], now=100.0, jitter=lambda limit: limit, unavailable={0, 1}) == Step(3, 0.0)

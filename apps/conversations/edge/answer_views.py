@@ -34,6 +34,7 @@ EXCLUSIONS = {
     "language": "Left out: it does not answer well in this language",
     "safety_class": "Left out: of a lower safety class",
     "cost": "Left out: likely above the cost ceiling",
+    "breaker_open": "Left alone: it failed again and again just before",
     "not_offered": "Left out: not offered to you",
 }
 FALLBACKS = {
@@ -142,14 +143,17 @@ def _facts(row: AnswerRow) -> tuple[str, ...]:
 
 def _why(row: AnswerRow) -> dict[str, Any]:
     """The route as sentences: who could have answered, who did, at what price, and what was tried."""
-    attempts = row.route.get("attempts", [])
+    attempts, excluded = row.route.get("attempts", []), row.route.get("excluded", [])
     told = [{"name": one["model"], **one, "price": _candidate_price(one)} for one in row.route.get("candidates", [])]
     for candidate in told:
         candidate["where"] = _where(candidate)
         tries = [one for one in attempts if _place(one) == _place(candidate)]
-        candidate["outcome"] = "; ".join(_tried(one) for one in tries) or _not_tried(candidate)
+        candidate["outcome"] = "; ".join(_tried(one) for one in tries) or _not_tried(candidate, excluded)
         candidate["cost"] = _would_cost(candidate) if row.usage.get("input_tokens") else ""
-    for one in row.route.get("excluded", []):
+    considered = {_place(one) for one in told}
+    for one in excluded:
+        if _place(one) in considered:
+            continue
         reason = EXCLUSIONS.get(one["reason"], f"Left out: {one['reason']}")
         told.append({"name": one["model"], "where": one["provider"], "outcome": reason, "price": "", "cost": ""})
     count = len(attempts)
@@ -174,7 +178,10 @@ def _where(candidate: dict[str, Any]) -> str:
     return " · ".join([candidate["provider"], *known_as])
 
 
-def _not_tried(candidate: dict[str, Any]) -> str:
+def _not_tried(candidate: dict[str, Any], excluded: list[dict[str, Any]]) -> str:
+    """Why a candidate was not called: it was left alone, it was held back, or another one answered."""
+    if any(_place(one) == _place(candidate) for one in excluded):
+        return EXCLUSIONS["breaker_open"]
     kind = candidate.get("after")
     return FALLBACKS.get(kind, "Not needed") if kind else "Not needed"
 

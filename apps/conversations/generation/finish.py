@@ -15,7 +15,7 @@ from apps.conversations.errors import Fenced
 from apps.conversations.generation import attempts
 from apps.conversations.generation.claim import Claimed
 from apps.conversations.generation.route import routed
-from apps.routing.contracts import AttemptEnd, AttemptState, Plan, Usage
+from apps.routing.contracts import AttemptEnd, AttemptState, Excluded, Plan, Usage
 from apps.tenants.scope import tenant_scope
 
 _FINISH = """
@@ -43,7 +43,8 @@ WHERE id = %(id)s
 class Answer:
     """What has been received so far, and how it ended.
 
-    `ends` are all attempts under this fence; of the first `void_ends` of them nothing is kept.
+    `ends` are all attempts under this fence; of the first `void_ends` of them nothing is kept. `passed_over` was left
+    alone because its breaker was open.
     """
 
     text: list[str] = field(default_factory=list)
@@ -52,6 +53,7 @@ class Answer:
     tool_calls: list[dict[str, str]] = field(default_factory=list)
     ends: list[AttemptEnd] = field(default_factory=list)
     void_ends: int = 0
+    passed_over: tuple[Excluded, ...] = ()
     first_token_seconds: float | None = None
     state: GenerationState = GenerationState.FAILED
     finish_reason: str | None = None
@@ -130,7 +132,7 @@ def finish(claimed: Claimed, plan: Plan | None, answer: Answer, last_event_id: s
     charged = [line for line in ledger if line.kind is LineKind.CHARGE]
     usage = _usage_document(usage_of(charged))
     cost = sum(line.amount_nanousd for line in charged)
-    route = {} if plan is None else routed(plan, answer.ends, _kept(answer), usage_of(charged))
+    route = {} if plan is None else routed(plan, answer.ends, _kept(answer), usage_of(charged), answer.passed_over)
     with tenant_scope(claimed.tenant_id), connections["default"].cursor() as cursor:
         cursor.execute(
             _FINISH,

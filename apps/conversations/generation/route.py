@@ -5,14 +5,20 @@ from dataclasses import asdict
 from typing import Any
 
 from apps.billing import services as billing
-from apps.routing.contracts import AttemptEnd, Candidate, Choice, Plan, Usage
+from apps.routing.contracts import AttemptEnd, Candidate, Choice, Excluded, Plan, Usage
 
 
-def routed(plan: Plan, ends: Sequence[AttemptEnd], kept: AttemptEnd | None, usage: Usage) -> dict[str, Any]:
+def routed(
+    plan: Plan,
+    ends: Sequence[AttemptEnd],
+    kept: AttemptEnd | None,
+    usage: Usage,
+    passed_over: Sequence[Excluded] = (),
+) -> dict[str, Any]:
     """Who could have answered and for how much, what ruled others out, how they were put in order, what was tried.
 
     `kept` is the attempt whose answer stands, None where none does; `usage` is what it used, by which the alternatives
-    are priced.
+    are priced; `passed_over` could have answered and was left alone.
     """
     return {
         "model": plan.model,
@@ -21,7 +27,7 @@ def routed(plan: Plan, ends: Sequence[AttemptEnd], kept: AttemptEnd | None, usag
         "candidates": [_candidate(one, usage) for one in plan.candidates],
         "excluded": [
             {"provider": one.provider, "model": one.upstream_model, "slug": one.model, "reason": one.reason}
-            for one in plan.excluded
+            for one in (*plan.excluded, *passed_over)
         ],
         "attempts": [_attempt(end) for end in ends],
     }
