@@ -6,11 +6,11 @@ the strong model; **CPT(x)** is the smallest such share that recovers x of the g
 spends (APGR 0.5, CPT(x) = x), and the oracle knows each question's grades.
 """
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 
+from apps.routing import chance
 from apps.routing.errors import NothingToRoute
 
 BOOTSTRAPS = 1_000
@@ -73,8 +73,7 @@ def evaluate(questions: Sequence[Graded], hard_from: float, *, seed: int = 0) ->
     if gap <= 0:
         raise NothingToRoute("On these questions the strong model is no better than the cheap one: use the cheap one.")
     strong = [one for one in questions if one.score >= hard_from]
-    dice = random.Random(seed)  # noqa: S311 - a resampling that can be repeated
-    samples = [dice.choices(questions, k=count) for _ in range(BOOTSTRAPS)]
+    samples = chance.samples(questions, BOOTSTRAPS, seed)
     return Evaluation(
         questions=count,
         cheap_grade=sum(one.cheap for one in questions) / count,

@@ -63,9 +63,14 @@ def next_step(
     left = [index for index in left if not _is_ruled_out(index, candidates, failures)]
     left = [index for index in left if _is_its_turn(index, candidates, failures, unavailable)]
     tried = {failure.index: failure for failure in failures}
-    for index in left:
-        if index not in tried:
-            return Step(index, 0.0)
+    untried = [index for index in left if index not in tried]
+    if untried:
+        too_small = max(
+            (candidates[one.index].context_tokens for one in failures if isinstance(one.error, ContextExceeded)),
+            default=-1,
+        )
+        # Where the prompt was too long, a larger window comes before another one of that size.
+        return Step(min(untried, key=lambda index: candidates[index].context_tokens <= too_small), 0.0)
     # One that fell silent costs a whole deadline each time: it is tried again only where there is no other.
     talking = [index for index in left if tried[index].error.repeat is not Repeat.ELSEWHERE_FIRST]
     asked = {index: max(0.0, _retry_after(tried[index]) - (now - tried[index].at)) for index in talking or left}
@@ -89,7 +94,7 @@ def _is_ruled_out(index: int, candidates: Sequence[Candidate], failures: Sequenc
 
 def _repeats(candidate: Candidate, index: int, failure: Failure, failed: Candidate) -> bool:
     if isinstance(failure.error, ContextExceeded) and candidate.context_tokens and failed.context_tokens:
-        return candidate.context_tokens <= failed.context_tokens
+        return index == failure.index or candidate.context_tokens < failed.context_tokens
     if failure.error.repeat is Repeat.ELSEWHERE_ONLY:
         return failure.index == index
     return failure.error.repeat is Repeat.OTHER_MODEL_ONLY and failed.model == candidate.model

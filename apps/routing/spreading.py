@@ -6,12 +6,12 @@ only its own share. Calls without a conversation take the less busy of two drawn
 """
 
 import math
-import random
 from collections.abc import Callable
 from hashlib import blake2b
 from itertools import groupby
 from uuid import UUID
 
+from apps.routing import chance
 from apps.routing.health import Health
 from apps.routing.places import Place
 
@@ -60,8 +60,8 @@ def draw(weight: float, seed: bytes | None) -> float:
     if weight <= 0:
         return math.inf
     if seed is None:
-        chance = random.random()  # noqa: S311 - it spreads load and keeps no secret
+        share = chance.share()
     else:
         # As many bits as a float has, so that the number stays below one.
-        chance = (int.from_bytes(blake2b(seed, digest_size=8).digest()) >> 11) / 2**53
-    return -math.log(1.0 - chance) / weight
+        share = (int.from_bytes(blake2b(seed, digest_size=8).digest()) >> 11) / 2**53
+    return -math.log(1.0 - share) / weight

@@ -196,9 +196,9 @@ MARKED_SAFE = {("apps/conversations/edge/answer_views.py", "mark_safe")}
 
 
 def test_randomness_that_must_not_be_guessed_is_the_systems() -> None:
-    """`random` draws delays, ports and which of equal deployments is called, and nothing else."""
+    """`random` draws delays, ports, samples and which of equal deployments is called, and nothing else."""
     guessable = {path for path, module in imports() if module.split(".")[0] == "random"}
-    assert guessable == {"apps/routing/chance.py", "apps/routing/spreading.py", "onebox/network.py"}
+    assert guessable == {"apps/routing/chance.py", "onebox/network.py"}
 
 
 @pytest.mark.parametrize("event", re.findall(r"`(\w+\.\w+)`", PAGE.split("## Logs", 1)[1].split("\n## ", 1)[0]))

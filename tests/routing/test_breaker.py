@@ -75,9 +75,7 @@ async def test_an_open_one_is_passed_over_while_another_can_serve(
     with counted(fleet) as sent:
         exchange = await converse(alice, plan)
     assert exchange.story == [(SOUND, "won", None)]
-    assert exchange.finished.passed_over == (
-        Excluded(plan.candidates[0].provider, "bench-a+tokens=12", "breaker_open"),
-    )
+    assert exchange.finished.passed_over == (Excluded("Sim", "bench-a+tokens=12", "breaker_open", "m"),)
     assert sent == [], "memory answers, Redis is not asked"
 
 
