@@ -59,9 +59,6 @@ def draw(weight: float, seed: bytes | None) -> float:
     """
     if weight <= 0:
         return math.inf
-    if seed is None:
-        share = chance.share()
-    else:
-        # As many bits as a float has, so that the number stays below one.
-        share = (int.from_bytes(blake2b(seed, digest_size=8).digest()) >> 11) / 2**53
+    # As many bits as a float has, so that the number stays below one.
+    share = chance.share() if seed is None else (int.from_bytes(blake2b(seed, digest_size=8).digest()) >> 11) / 2**53
     return -math.log(1.0 - share) / weight
