@@ -218,7 +218,7 @@ class ContextExceeded(ProviderRejected):
 
 
 class ContentFiltered(ProviderRejected):
-    """The provider's content rules refuse the prompt."""
+    """The provider's content rules refuse the prompt. It goes to another model only where a fallback says so."""
 
     code = "content_filtered"
 

@@ -5,25 +5,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from apps.routing.contracts import Candidate, FallbackKind
-from apps.routing.errors import (
-    ConnectFailed,
-    ContentFiltered,
-    ContextExceeded,
-    FirstTokenTimeout,
-    GapTimeout,
-    ProviderFailed,
-    ProviderOverloaded,
-    ProviderRateLimited,
-    Repeat,
-    StreamCut,
-)
+from apps.routing.errors import ContentFiltered, ContextExceeded, ProviderFailed, ProviderRejected, Repeat
 
 MAX_ATTEMPTS = 4
 BACK_OFF_BASE_SECONDS = 0.2
 # A provider that asks for more patience is not waited for.
 LONGEST_RETRY_AFTER_SECONDS = 10.0
-# What a place does that has more to do than it can.
-_OVERLOADED = (ConnectFailed, FirstTokenTimeout, GapTimeout, ProviderOverloaded, ProviderRateLimited, StreamCut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +48,19 @@ def next_step(
         return None
     left = [index for index in range(len(candidates)) if index not in unavailable]
     left = [index for index in left if not _is_ruled_out(index, candidates, failures)]
-    left = [index for index in left if _is_its_turn(index, candidates, failures, unavailable)]
+    wrong = _gone_wrong(candidates, failures, unavailable)
+    left = [index for index in left if _is_open_to(candidates[index], wrong)]
     tried = {failure.index: failure for failure in failures}
-    untried = [index for index in left if index not in tried]
-    if untried:
-        too_small = max(
-            (candidates[one.index].context_tokens for one in failures if isinstance(one.error, ContextExceeded)),
-            default=-1,
-        )
-        # Where the prompt was too long, a larger window comes before another one of that size.
-        return Step(min(untried, key=lambda index: candidates[index].context_tokens <= too_small), 0.0)
+    if untried := [index for index in left if index not in tried]:
+        too_small = _too_small(candidates, failures)
+
+        def rank(index: int) -> tuple[bool, bool, int]:
+            """A larger window where the prompt was too long, and what is meant for just this before what is meant for
+            anything."""
+            one = candidates[index]
+            return one.context_tokens <= too_small, one.after is FallbackKind.ANY, index
+
+        return Step(min(untried, key=rank), 0.0)
     # One that fell silent costs a whole deadline each time: it is tried again only where there is no other.
     talking = [index for index in left if tried[index].error.repeat is not Repeat.ELSEWHERE_FIRST]
     asked = {index: max(0.0, _retry_after(tried[index]) - (now - tried[index].at)) for index in talking or left}
@@ -87,37 +77,50 @@ def _retry_after(failure: Failure) -> float:
     return failure.error.retry_after_seconds or 0.0
 
 
+def _gone_wrong(
+    candidates: Sequence[Candidate], failures: Sequence[Failure], unavailable: Collection[int]
+) -> set[FallbackKind]:
+    """What went wrong so far, as fallbacks are declared for it. First choices that cannot be asked are overloaded."""
+    wrong = {_kind(failure.error) for failure in failures}
+    if all(index in unavailable for index, one in enumerate(candidates) if one.after is None):
+        wrong |= {FallbackKind.OVERLOADED}
+    return wrong
+
+
+def _kind(error: ProviderFailed) -> FallbackKind:
+    if isinstance(error, ContentFiltered):
+        return FallbackKind.CONTENT_FILTER
+    if isinstance(error, ContextExceeded):
+        return FallbackKind.CONTEXT
+    return FallbackKind.ANY if isinstance(error, ProviderRejected) else FallbackKind.OVERLOADED
+
+
+def _is_open_to(candidate: Candidate, wrong: set[FallbackKind]) -> bool:
+    """Whether the candidate may be asked after what went wrong. What one provider's content rules refuse goes to
+    another only where somebody declared that it should."""
+    if FallbackKind.CONTENT_FILTER in wrong:
+        return candidate.after is FallbackKind.CONTENT_FILTER
+    if candidate.after is FallbackKind.ANY:
+        return bool(wrong)
+    return candidate.after is None or candidate.after in wrong
+
+
+def _too_small(candidates: Sequence[Candidate], failures: Sequence[Failure]) -> int:
+    """The largest window that the prompt did not fit into, in tokens; -1 where it fits so far."""
+    return max(
+        (candidates[one.index].context_tokens for one in failures if isinstance(one.error, ContextExceeded)),
+        default=-1,
+    )
+
+
 def _is_ruled_out(index: int, candidates: Sequence[Candidate], failures: Sequence[Failure]) -> bool:
     """Whether what failed would fail there in the same way."""
-    return any(_repeats(candidates[index], index, failure, candidates[failure.index]) for failure in failures)
+    return any(_repeats(index, candidates[index], failure, candidates[failure.index]) for failure in failures)
 
 
-def _repeats(candidate: Candidate, index: int, failure: Failure, failed: Candidate) -> bool:
-    if isinstance(failure.error, ContextExceeded) and candidate.context_tokens and failed.context_tokens:
+def _repeats(index: int, candidate: Candidate, failure: Failure, failed: Candidate) -> bool:
+    if isinstance(failure.error, ContextExceeded):
         return index == failure.index or candidate.context_tokens < failed.context_tokens
     if failure.error.repeat is Repeat.ELSEWHERE_ONLY:
-        return failure.index == index
+        return index == failure.index
     return failure.error.repeat is Repeat.OTHER_MODEL_ONLY and failed.model == candidate.model
-
-
-def _is_its_turn(
-    index: int, candidates: Sequence[Candidate], failures: Sequence[Failure], unavailable: Collection[int]
-) -> bool:
-    """Whether what a fallback waits for has happened. What a provider's content rules refuse goes back to the caller,
-    unless a fallback was set for just that."""
-    kind = candidates[index].after
-    errors = [failure.error for failure in failures]
-    if any(isinstance(error, ContentFiltered) for error in errors):
-        return kind is FallbackKind.CONTENT_FILTER
-    if kind is None:
-        return True
-    firsts_away = all(place in unavailable for place, one in enumerate(candidates) if one.after is None)
-    match kind:
-        case FallbackKind.ANY:
-            return bool(errors) or firsts_away
-        case FallbackKind.OVERLOADED:
-            return firsts_away or any(isinstance(error, _OVERLOADED) for error in errors)
-        case FallbackKind.CONTEXT:
-            return any(isinstance(error, ContextExceeded) for error in errors)
-        case FallbackKind.CONTENT_FILTER:
-            return False

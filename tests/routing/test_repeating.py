@@ -14,7 +14,6 @@ from apps.routing.errors import (
     GapTimeout,
     ProviderAuthFailed,
     ProviderFailed,
-    ProviderMisconfigured,
     ProviderOverloaded,
     ProviderRateLimited,
     ProviderRejected,
@@ -23,10 +22,18 @@ from apps.routing.errors import (
 )
 from apps.routing.repeating import Failure, Step, next_step
 
+AFTER = {
+    "": None,
+    "*": FallbackKind.ANY,
+    "<": FallbackKind.CONTEXT,
+    "!": FallbackKind.OVERLOADED,
+    "?": FallbackKind.CONTENT_FILTER,
+}
+
 
 def _candidate(model: str) -> Candidate:
     price = PriceVersion(uuid4(), 1, 1, 1, 1, 1, False)
-    return Candidate(uuid4(), "p", "P", "openai_compatible", model, "up", True, price, 1, 1)
+    return Candidate(uuid4(), "p", "P", "openai_compatible", model[0], "up", True, price, 1, 1, after=AFTER[model[1:]])
 
 
 def _after(models: str, *failed: tuple[int, ProviderFailed], now: float = 100.0) -> Step | None:
@@ -85,6 +92,45 @@ def test_the_step_after(models: str, failed: list[tuple[int, ProviderFailed]], s
     assert _after(models, *failed) == step
 
 
+FILTERED = ContentFiltered("")
+TOO_LONG = ContextExceeded("")
+
+
+@pytest.mark.parametrize(
+    ("models", "failed", "index"),
+    [
+        ("a b*", [], 0),
+        ("a b* c<", [(0, TOO_LONG)], 2),
+        ("a b! c<", [(0, TOO_LONG)], 2),
+        ("a b<", [(0, OVERLOADED)], 0),
+        ("a b! c<", [(0, OVERLOADED)], 1),
+        ("a a b*", [(0, OVERLOADED)], 1),
+        ("a b*", [(0, ProviderRejected(""))], 1),
+        ("a b!", [(0, ProviderRejected(""))], None),
+        # What one provider's content rules refuse goes to another only where that was declared.
+        ("a a", [(0, FILTERED)], None),
+        ("a b", [(0, FILTERED)], None),
+        ("a b* c!", [(0, FILTERED)], None),
+        ("a b* c?", [(0, FILTERED)], 2),
+        ("a c?", [(0, OVERLOADED)], 0),
+        ("a b! c?", [(0, OVERLOADED), (1, FILTERED)], 2),
+    ],
+)
+def test_a_fallback_waits_for_what_it_is_meant_for(
+    models: str, failed: list[tuple[int, ProviderFailed]], index: int | None
+) -> None:
+    failures = [Failure(place, error, 100.0) for place, error in failed]
+    candidates = [_candidate(model) for model in models.split()]
+    step = next_step(candidates, failures, now=100.0, jitter=lambda limit: limit)
+    assert (step.index if step else None) == index
+
+
+def test_first_choices_that_cannot_be_asked_count_as_overloaded() -> None:
+    candidates = [_candidate(model) for model in ("a", "a", "b<", "c!")]
+    assert next_step(candidates, [], now=0, jitter=lambda limit: limit, unavailable={0}) == Step(1, 0.0)
+    assert next_step(candidates, [], now=0, jitter=lambda limit: limit, unavailable={0, 1}) == Step(3, 0.0)
+
+
 def test_time_that_passed_counts_towards_retry_after() -> None:
     assert _after("a", (0, ProviderRateLimited("", retry_after_seconds=3)), now=102.0) == Step(0, 1.0)
 
@@ -110,51 +156,17 @@ def test_an_unavailable_candidate_is_passed_over() -> None:
     assert next_step(candidates, [], now=0, jitter=lambda limit: limit, unavailable={0, 1}) is None
 
 
-def _fallback(model: str, after: FallbackKind | None, context_tokens: int = 1_000) -> Candidate:
-    return replace(_candidate(model), after=after, context_tokens=context_tokens)
-
-
-CHAIN = [
-    _fallback("first", None),
-    _fallback("any", FallbackKind.ANY),
-    _fallback("wide", FallbackKind.CONTEXT, 2_000),
-    _fallback("idle", FallbackKind.OVERLOADED),
-    _fallback("lenient", FallbackKind.CONTENT_FILTER),
-]
-
-
 @pytest.mark.parametrize(
-    ("failed", "tried"),
+    ("windows", "order"),
     [
-        ([], "first"),
-        ([ProviderMisconfigured("")], "first any"),
-        ([OVERLOADED], "first any idle first"),
-        ([OVERLOADED, OVERLOADED, OVERLOADED], "first any idle first"),
-        # A larger window alone helps, and "any" does not have one.
-        ([ContextExceeded("")], "first wide"),
-        # What the content rules refuse is refused, unless it was asked for that it goes elsewhere.
-        ([ContentFiltered("")], "first lenient"),
-        ([OVERLOADED, ContentFiltered("")], "first any lenient"),
+        ([1_000, 1_000, 2_000], [0, 2]),  # a larger one first, and after that a smaller one is no use
+        ([2_000, 1_000], [0]),
+        ([1_000, 1_000], [0, 1]),  # the catalogue may be wrong about one of two
     ],
 )
-def test_a_fallback_waits_for_what_it_is_for(failed: list[ProviderFailed], tried: str) -> None:
-    order, failures = [], []
-    errors = iter([*failed, *([ProviderMisconfigured("")] * 4)] if failed else [TotalTimeout("")])
-    while step := next_step(CHAIN, failures, now=100.0, jitter=lambda limit: limit):
-        order.append(CHAIN[step.index].model)
-        failures.append(Failure(step.index, next(errors), 100.0))
-    assert order[: len(tried.split())] == tried.split()
-    if not failed:
-        assert order == ["first"]
-
-
-def test_a_refusal_by_content_rules_is_final_without_a_fallback_for_it() -> None:
-    failures = [Failure(0, ContentFiltered(""), 100.0)]
-    assert next_step(CHAIN[:4], failures, now=100.0, jitter=lambda limit: limit) is None
-    assert next_step([_candidate("a"), _candidate("b")], failures, now=100.0, jitter=lambda limit: limit) is None
-
-
-def test_fallbacks_serve_at_once_where_no_first_choice_can_be_called() -> None:
-    step = next_step(CHAIN, [], now=100.0, jitter=lambda limit: limit, unavailable={0})
-    assert step == Step(1, 0.0)
-    assert next_step(CHAIN, [], now=100.0, jitter=lambda limit: limit, unavailable={0, 1}) == Step(3, 0.0)
+def test_what_was_too_long_goes_to_a_larger_window(windows: list[int], order: list[int]) -> None:
+    candidates = [replace(_candidate("m"), context_tokens=tokens) for tokens in windows]
+    failures: list[Failure] = []
+    while step := next_step(candidates, failures, now=100.0, jitter=lambda limit: limit):
+        failures.append(Failure(step.index, TOO_LONG, 100.0))
+    assert [failure.index for failure in failures] == order
