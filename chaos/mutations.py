@@ -6,8 +6,8 @@ the violation that the drill must then report; another one does not count.
 
 import asyncio
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -117,6 +117,51 @@ def _let_stand(principal: Any) -> None:
     """Whoever was let in may go on."""
 
 
+def _take_cuts_for_ends(module: ModuleType) -> None:
+    answer = module.OpenAICompatible.answer
+
+    async def forgiving(self: Any, request: Any, progress: Any) -> AsyncGenerator[Any, None]:
+        try:
+            async for delta in answer(self, request, progress):
+                yield delta
+        except module.StreamCut:
+            if not progress.deltas:
+                raise
+            progress.finish_reason = "stop"
+
+    module.OpenAICompatible.answer = forgiving
+
+
+def _probe_without_lease(module: ModuleType) -> None:
+    """Whoever finds the time come probes, whoever else does."""
+
+    def admits(circuit: Any, asker: Any, now_ms: int) -> bool:
+        return not circuit.open or now_ms >= circuit.until_ms
+
+    module.Circuit.admits = admits
+
+
+def _grant_to_everybody(module: ModuleType) -> None:
+    module.Fleet._ask_fleet  # noqa: B018 - a renamed function must not turn the mutation into nothing
+    module.Fleet._ask_fleet = lambda fleet, id, token, asker: module.Answer.GRANTED
+
+
+def _lease_for_an_hour(module: ModuleType) -> None:
+    make = module._from_settings
+
+    def eternal() -> Any:
+        fleet = make()
+        fleet.rules = replace(fleet.rules, lease_ms=3_600_000)
+        return fleet
+
+    module._from_settings = eternal
+
+
+def _blame_nobody(module: ModuleType) -> None:
+    module.verdict_on  # noqa: B018 - a renamed function must not turn the mutation into nothing
+    module.verdict_on = lambda error: module.Verdict.NONE
+
+
 _LIST = (
     Mutation(
         "reaper-off",
@@ -191,6 +236,41 @@ _LIST = (
         "neither hints nor the poll reach the worker",
         expects="call-open",
         patches=((f"{_GENERATION}.caretaker", _all(_set("obey_cancels", _idle), _set("recheck_cancels", _idle))),),
+    ),
+    Mutation(
+        "cut-is-complete",
+        "a stream that was cut counts as finished once there is text",
+        expects="truncated",
+        patches=(("apps.routing.providers.openai_compatible", _take_cuts_for_ends),),
+    ),
+    Mutation(
+        "silence-unlimited",
+        "no deadline for the first token and between two tokens",
+        expects="hung",
+        patches=(
+            (
+                "apps.routing.providers.openai_compatible",
+                _set("_Clock.silent_until", lambda clock: clock._total_at),
+            ),
+        ),
+    ),
+    Mutation(
+        "probe-unleased",
+        "probes ask nobody for a lease",
+        expects="two-probes",
+        patches=(("apps.routing.circuit", _probe_without_lease), ("apps.routing.fleet", _grant_to_everybody)),
+    ),
+    Mutation(
+        "lease-eternal",
+        "the lease of a killed prober does not run out",
+        expects="back-late",
+        patches=(("apps.routing.fleet", _lease_for_an_hour),),
+    ),
+    Mutation(
+        "breakers-off",
+        "no failure counts",
+        expects="hammered",
+        patches=(("apps.routing.breaker", _blame_nobody),),
     ),
     Mutation(
         "watch-off",

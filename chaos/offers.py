@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from chaos.faults import FAULTS
+
 INPUT_NANOUSD_PER_MTOK = 150_000_000
 OUTPUT_NANOUSD_PER_MTOK = 600_000_000
 
@@ -36,6 +38,9 @@ OFFERS = (
             "bench-rescue-b+tokens=80+tps=20+ttft=150+chunk=2",
         ),
     ),
+    Offer("paired", tuple(f"bench-{name}+tokens=24+tps=24+ttft=100+chunk=2" for name in ("primary", "second"))),
+    Offer("trio", tuple(f"bench-trio-{letter}+tokens=24+tps=24+ttft=100+chunk=2" for letter in "abc")),
+    *(Offer(slug, deployments) for fault in FAULTS for slug, deployments in fault.slugs.items()),
 )
 
 

@@ -12,8 +12,11 @@ from enum import StrEnum
 from typing import Self
 
 _BUCKETS = 6
-# A failing deployment that nothing else can replace is probed more often than its breaker asks, but no more than that.
-LONE_PAUSE_MS = 1_000
+# Between two health checks, and between two probes by calls that have nowhere else to go, in the whole fleet.
+PAUSE_MS = 1_000
+# Some providers answer and list no models. After so many openings in a row, some minutes, failed checks keep it open no
+# longer, and calls may find out.
+PATIENT_OPENINGS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ class Circuit:
             self._close(now_ms)
         elif verdict is Verdict.FAILED:
             self.unlisted = True
-            if now_ms >= self.until_ms:
+            if now_ms >= self.until_ms and self.openings < PATIENT_OPENINGS:
                 self._open(rules, now_ms, dice)
 
     def teach(self, left_ms: int, openings: int, now_ms: int) -> None:
@@ -151,7 +154,7 @@ class Circuit:
         return True
 
     def _open(self, rules: Rules, now_ms: int, dice: int) -> None:
-        self.openings = min(self.openings + 1, 16)
+        self.openings = min(self.openings + 1, PATIENT_OPENINGS)
         duration_ms = min(rules.open_ms * 2 ** (self.openings - 1), rules.open_max_ms)
         self.open, self.opened_ms = True, now_ms
         self.until_ms = now_ms + duration_ms * (1_500 + dice) // 2_000
@@ -167,9 +170,10 @@ class Circuit:
             return True
         if self.probe and self.probe_until_ms > now_ms:
             return False
-        if now_ms >= self.until_ms or asker is Asker.CHECK:
-            return True
-        return asker is Asker.LONE and now_ms - max(self.opened_ms, self.probed_ms) >= LONE_PAUSE_MS
+        rested = now_ms - max(self.opened_ms, self.probed_ms) >= PAUSE_MS
+        if asker is Asker.CHECK:
+            return rested
+        return now_ms >= self.until_ms or (asker is Asker.LONE and rested)
 
     def retry_after_ms(self, now_ms: int) -> int:
         """When it makes sense to ask again."""

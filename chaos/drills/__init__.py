@@ -2,6 +2,8 @@
 
 from chaos.drills import (
     cancelling,
+    provider_down,
+    provider_faults,
     redis_lost,
     revoked,
     rings,
@@ -21,6 +23,8 @@ DRILLS: tuple[Drill, ...] = (
     *web_killed.DRILLS,
     *rings.DRILLS,
     *cancelling.DRILLS,
+    *provider_faults.DRILLS,
+    *provider_down.DRILLS,
     *walls.DRILLS,
     *revoked.DRILLS,
 )

@@ -237,12 +237,17 @@ async def test_a_check_brings_back_who_had_failed_it_and_asks_for_nothing_else(a
         circuit_of = fleet.record(plan.candidates[0].deployment_id)
         assert circuit_of.circuit.open
         fleet.sync()
+        let_time_pass(fleet, plan, 1_500)
         await checks.check_once(fleet)
+        fleet.sync()
         assert circuit_of.circuit.open
         assert circuit_of.circuit.unlisted
         assert there.requests[-1].startswith(b"GET /v1/models ")
         there.script = [LISTED]
         before = len(there.requests)
+        await checks.check_once(fleet)
+        assert len(there.requests) == before, "not at once again"
+        let_time_pass(fleet, plan, 1_500)
         await checks.check_once(fleet)
         assert not circuit_of.circuit.open
         assert len(there.requests) == before + 1
@@ -255,7 +260,9 @@ async def test_a_list_alone_brings_nobody_back(alice: Principal, provider_simula
     await converse(alice, plan)
     circuit_of = fleet.record(plan.candidates[0].deployment_id)
     fleet.sync()
+    let_time_pass(fleet, plan, 1_500)
     await checks.check_once(fleet)
+    assert circuit_of.circuit.probed_ms > circuit_of.circuit.opened_ms, "it was checked"
     assert circuit_of.circuit.open, "it lists its models and answers nobody"
 
 
@@ -265,6 +272,7 @@ async def test_a_check_waits_for_the_probe_of_another_process(
     plan = await offer(alice, provider_simulator.url, ["bench-a+fault=503"])
     await converse(alice, plan)
     fleet.sync()
+    let_time_pass(fleet, plan, 1_500)
     other = Fleet(settings.REDIS_URL, prefix=fleet._keys[0].partition("{")[0], rules=fleet.rules)
     try:
         other.sync()

@@ -128,20 +128,35 @@ def test_what_ends_while_it_is_open_began_before_and_changes_nothing() -> None:
     assert (circuit.open, circuit.until_ms) == (True, until)
 
 
+def _check(circuit: Circuit, verdict: Verdict, now: int) -> None:
+    assert circuit.ask("c", Asker.CHECK, RULES, now) is Answer.GRANTED
+    circuit.checked("c", verdict, RULES, now, 500)
+
+
 def test_a_model_list_proves_only_what_it_had_disproved() -> None:
     circuit = _opened()
-    assert circuit.ask("c", Asker.CHECK, RULES, START + 1) is Answer.GRANTED
-    circuit.checked("c", Verdict.OK, RULES, START + 1, 0)
+    circuit.until_ms = START + 10_000
+    _check(circuit, Verdict.OK, START + 1_000)
     assert circuit.open, "the list was never away: answers may fail all the same"
-    for at, verdict in ((START + 2, Verdict.FAILED), (START + 3, Verdict.OK)):
-        assert circuit.ask("c", Asker.CHECK, RULES, at) is Answer.GRANTED
-        circuit.checked("c", verdict, RULES, at, 0)
-    assert not circuit.open
+    _check(circuit, Verdict.FAILED, START + 2_000)
+    _check(circuit, Verdict.OK, START + 3_000)
+    assert not circuit.open, "back before its time"
 
 
-def test_a_failed_check_of_a_half_open_breaker_opens_it_again() -> None:
+def test_checks_of_the_whole_fleet_keep_a_pause_between_them() -> None:
     circuit = _opened()
+    assert circuit.ask("c", Asker.CHECK, RULES, START + 999) is Answer.REFUSED
+    _check(circuit, Verdict.OK, START + 1_000)
+    assert circuit.ask("d", Asker.CHECK, RULES, START + 1_999) is Answer.REFUSED
+    assert circuit.ask("d", Asker.CALL, RULES, START + 1_999) is Answer.GRANTED, "a call does not wait for it"
+
+
+def test_a_failed_check_of_a_half_open_breaker_opens_it_again_but_not_for_ever() -> None:
+    circuit = _opened()
+    for _ in range(15):
+        now = circuit.until_ms
+        _check(circuit, Verdict.FAILED, now)
+        assert circuit.until_ms > now
     now = circuit.until_ms
-    assert circuit.ask("c", Asker.CHECK, RULES, now) is Answer.GRANTED
-    circuit.checked("c", Verdict.FAILED, RULES, now, 500)
-    assert circuit.until_ms == now + 2_000
+    _check(circuit, Verdict.FAILED, now)
+    assert circuit.ask("p", Asker.CALL, RULES, now) is Answer.GRANTED, "some answer and list nothing"

@@ -59,7 +59,7 @@ class Breaker(RuleBasedStateMachine):
         )
         assert fields["open"] == self.circuit.open
 
-    @rule(ms=st.sampled_from([1, 40, 99, 100, 150, 200, 300, 600, 2_000]))
+    @rule(ms=st.sampled_from([1, 40, 99, 100, 150, 200, 300, 600, 1_000, 2_000]))
     def pass_time(self, ms: int) -> None:
         self.now_ms += ms
         key = f"{self.prefix}clock"

@@ -4,7 +4,8 @@ local CIRCUITS, CHANGED, META = KEYS[1], KEYS[2], KEYS[3]
 local KEEP_MS = 604800000
 local FORGET_MS = 86400000
 local BUCKETS = 6
-local LONE_PAUSE_MS = 1000
+local PAUSE_MS = 1000
+local PATIENT_OPENINGS = 16
 
 local position = 0
 local function take()
@@ -48,7 +49,7 @@ local function store(id, circuit)
 end
 
 local function open(circuit, dice)
-  circuit.openings = math.min(circuit.openings + 1, 16)
+  circuit.openings = math.min(circuit.openings + 1, PATIENT_OPENINGS)
   local duration = math.min(rules.open_ms * 2 ^ (circuit.openings - 1), rules.open_max_ms)
   circuit.open, circuit.opened_ms = true, now
   circuit.until_ms = now + math.floor(duration * (1500 + dice) / 2000)
@@ -88,8 +89,10 @@ end
 local function ask(circuit, token, asker)
   if not circuit.open then return 'closed' end
   if circuit.probe ~= '' and circuit.probe_until_ms > now then return 'refused' end
-  local paused = now - math.max(circuit.opened_ms, circuit.probed_ms) < LONE_PAUSE_MS
-  if now < circuit.until_ms and (asker == 'call' or (asker == 'lone' and paused)) then return 'refused' end
+  local rested = now - math.max(circuit.opened_ms, circuit.probed_ms) >= PAUSE_MS
+  local admitted = now >= circuit.until_ms or (asker == 'lone' and rested)
+  if asker == 'check' then admitted = rested end
+  if not admitted then return 'refused' end
   circuit.probe, circuit.probe_until_ms = token, now + rules.lease_ms
   return 'granted'
 end
@@ -116,6 +119,6 @@ local function checked(circuit, token, verdict, dice)
     close(circuit)
   elseif verdict == 'failed' then
     circuit.unlisted = true
-    if now >= circuit.until_ms then open(circuit, dice) end
+    if now >= circuit.until_ms and circuit.openings < PATIENT_OPENINGS then open(circuit, dice) end
   end
 end
