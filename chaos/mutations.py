@@ -118,18 +118,18 @@ def _let_stand(principal: Any) -> None:
 
 
 def _take_cuts_for_ends(module: ModuleType) -> None:
-    answer = module.OpenAICompatible.answer
+    deltas = module.deltas
 
-    async def forgiving(self: Any, request: Any, progress: Any) -> AsyncGenerator[Any, None]:
+    async def forgiving(request: Any, outgoing: Any, reader: Any, progress: Any) -> AsyncGenerator[Any, None]:
         try:
-            async for delta in answer(self, request, progress):
+            async for delta in deltas(request, outgoing, reader, progress):
                 yield delta
         except module.StreamCut:
             if not progress.deltas:
                 raise
             progress.finish_reason = "stop"
 
-    module.OpenAICompatible.answer = forgiving
+    module.deltas = forgiving  # type: ignore[attr-defined]
 
 
 def _probe_without_lease(module: ModuleType) -> None:
@@ -241,18 +241,13 @@ _LIST = (
         "cut-is-complete",
         "a stream that was cut counts as finished once there is text",
         expects="truncated",
-        patches=(("apps.routing.providers.openai_compatible", _take_cuts_for_ends),),
+        patches=(("apps.routing.providers.http_stream", _take_cuts_for_ends),),
     ),
     Mutation(
         "silence-unlimited",
         "no deadline for the first token and between two tokens",
         expects="hung",
-        patches=(
-            (
-                "apps.routing.providers.openai_compatible",
-                _set("_Clock.silent_until", lambda clock: clock._total_at),
-            ),
-        ),
+        patches=(("apps.routing.providers.clock", _set("Clock.silent_until", lambda clock: clock._total_at)),),
     ),
     Mutation(
         "probe-unleased",

@@ -63,8 +63,8 @@ async def two_down(trial: Trial) -> None:
     waits = [
         (row[0] - row[1]).total_seconds()
         for row in trial.cluster.rows(
-            "SELECT min(a.first_token_at), g.created_at FROM conversations_generation g JOIN conversations_attempt a "
-            "ON a.generation_id = g.id WHERE g.created_at > to_timestamp(%s) AND a.state = 'won' GROUP BY g.id",
+            "SELECT min(a.first_token_at), g.queued_at FROM conversations_generation g JOIN conversations_attempt a "
+            "ON a.generation_id = g.id WHERE g.queued_at > to_timestamp(%s) AND a.state = 'won' GROUP BY g.id",
             settled_at,
         )
         if row[0] is not None
