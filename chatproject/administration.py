@@ -120,6 +120,7 @@ OPERATORS = _site(
             ("Models", "smart_toy", "routing_languagemodel"),
             ("Deployments", "hub", "routing_deployment"),
             ("Prices", "sell", "routing_price"),
+            ("Routing policies", "alt_route", "routing_routingpolicy"),
         ),
         _group(
             "Money and records",
@@ -156,6 +157,7 @@ TENANTS = _site(
                 ("Identity providers", "passkey", "tenants_identityprovider"),
                 ("Own providers", "dns", "routing_provider"),
                 ("Own models", "smart_toy", "routing_languagemodel"),
+                ("Own routing policies", "alt_route", "routing_routingpolicy"),
                 ("Flags", "flag", "tenants_flag"),
             )
         ),

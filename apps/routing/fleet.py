@@ -212,15 +212,16 @@ class Fleet:
         self._redis.close()
 
     def _share(self) -> None:
-        while not self._stopping.is_set():
+        while True:
+            try:
+                self.sync()  # at once: a new process that knows nothing would call whoever fails
+            except Exception:
+                log.exception("fleet.sync_failed")  # the thread goes on: without it nobody learns anything
+            if self._stopping.is_set():
+                return
             if self._kick.wait(SYNC_SECONDS * chance.between(0.9, 1.1)):
                 self._stopping.wait(_COALESCE_SECONDS)
             self._kick.clear()
-            try:
-                self.sync()
-            except Exception:
-                log.exception("fleet.sync_failed")  # the thread goes on: without it nobody learns anything
-        self.sync()
 
     def sync(self) -> bool:
         """One exchange: tell what was counted, learn what changed. False where Redis did not answer."""

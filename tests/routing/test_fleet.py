@@ -224,6 +224,18 @@ async def test_the_channel_carries_it_within_a_second_and_failures_at_once(join:
         assert len(sent) <= 5, "503 outcomes are a few commands"
 
 
+async def test_a_new_process_learns_at_once_who_fails(join: Join) -> None:
+    first, second = join(), join()
+    deployment_id = uuid4()
+    fail(first, deployment_id)
+    first.sync()
+    began = time.monotonic()
+    second.start()
+    while not second.record(deployment_id).circuit.open:
+        assert time.monotonic() - began < 0.8, "sooner than the next round"
+        await asyncio.sleep(0.01)
+
+
 @contextmanager
 def counted(fleet: Fleet) -> Iterator[list[str]]:
     """Names of the commands that a fleet sends meanwhile."""

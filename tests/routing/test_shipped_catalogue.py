@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
-from apps.routing import selectors, services
+from apps.routing import evidence, selectors, services
 from apps.routing.catalogue_file import read
 from apps.routing.contracts import Call, PolicyKind
 from apps.routing.models import Provider
@@ -49,7 +49,12 @@ def test_it_is_loaded_whole_and_twice(alice: Principal, monkeypatch: pytest.Monk
     file = read(FILE.read_text())
     offered = selectors.catalogue(alice.tenant_id)
     assert {one.slug for one in file.models} <= set(offered.models)
-    assert {policy.kind for policy in offered.policies.values()} >= set(PolicyKind) - {PolicyKind.WEIGHTED}
+    # Routing by difficulty waits for evidence, and shares are for a tenant to set.
+    waiting = {policy.slug for policy in file.policies if policy.values["kind"] == PolicyKind.AUTO}
+    assert {policy.kind for policy in offered.policies.values()} >= set(PolicyKind) - {
+        PolicyKind.WEIGHTED,
+        PolicyKind.AUTO,
+    }
     for model in file.models:
         row = offered.models[model.slug]
         assert len(row.deployments) == len(model.deployments) > 0, model.slug
@@ -57,6 +62,10 @@ def test_it_is_loaded_whole_and_twice(alice: Principal, monkeypatch: pytest.Monk
         for deployment in row.deployments:
             assert deployment.price is not None
             assert deployment.price.free == deployment.provider.startswith(("vllm", "ollama"))
+    assert waiting.isdisjoint(offered.policies)
+    for slug in waiting:
+        evidence.store(alice.tenant_id, slug, {"questions": 50, "router": {"apgr": {"value": 0.8}}})
+    offered = selectors.catalogue(alice.tenant_id)
     for policy in file.policies:
         planned = services.plan(Call(alice.tenant_id, policy.slug, prompt_bytes=400), offered)
         assert planned.candidates, policy.slug
