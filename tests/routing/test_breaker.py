@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Iterator
 from contextlib import aclosing
 from uuid import uuid4
@@ -284,16 +283,3 @@ async def test_a_check_waits_for_the_probe_of_another_process(
             assert sent == ["EVALSHA"], "once told, it knows"
     finally:
         other.close()
-
-
-def test_health_of_fifty_deployments_is_read_in_a_blink(fleet: Fleet) -> None:
-    ids = [uuid4() for _ in range(50)]
-    for id in ids:
-        fleet.measured(id, 0.5, 60.0)
-    best = 1.0
-    for _ in range(20):
-        began = time.perf_counter()
-        for id in ids:
-            health.health_of(id)
-        best = min(best, time.perf_counter() - began)
-    assert best < 0.0002
