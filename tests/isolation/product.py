@@ -18,6 +18,7 @@ T = TypeVar("T")
 Heard = list[dict[str, Any]]
 PATIENCE_SECONDS = 20.0
 STREAM_SECONDS = 2.0  # a stream that is not over by then has told what it has to tell
+DOWNLOAD_SECONDS = 15.0  # a file, when many wait for one connection
 
 
 @dataclass(slots=True)
@@ -64,15 +65,15 @@ class Product:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_SECONDS)
 
-    def call(self, *calls: "Call") -> list[Answer]:
-        """Make all these calls at once."""
+    def call(self, *calls: "Call", hang_up_seconds: float = STREAM_SECONDS) -> list[Answer]:
+        """Make all these calls at once, each heard to its end or until the caller hangs up."""
 
         async def all_of() -> list[Answer]:
-            return list(await asyncio.gather(*(self._http(one) for one in calls)))
+            return list(await asyncio.gather(*(self._http(one, hang_up_seconds) for one in calls)))
 
         return self.run(all_of())
 
-    async def _http(self, call: "Call") -> Answer:
+    async def _http(self, call: "Call", hang_up_seconds: float = STREAM_SECONDS) -> Answer:
         """As a server does it: a caller who has waited long enough hangs up, and nothing is cut off in its middle."""
         # Not a client's: making one reads every certificate of the machine.
         request = httpx.Request(
@@ -106,7 +107,7 @@ class Product:
             sent.append(message)
 
         served = asyncio.ensure_future(self.application(scope, incoming.get, send))
-        await asyncio.wait([served], timeout=STREAM_SECONDS)
+        await asyncio.wait([served], timeout=hang_up_seconds)
         incoming.put_nowait({"type": "http.disconnect"})
         await asyncio.wait([served], timeout=PATIENCE_SECONDS)
         if not served.done():

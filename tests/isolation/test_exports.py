@@ -15,7 +15,7 @@ from apps.tenants.models import Tenant
 from apps.tenants.scope import tenant_scope
 from tests.isolation import surface
 from tests.isolation.attack import Ground
-from tests.isolation.product import Answer, Call, give_back_connections
+from tests.isolation.product import DOWNLOAD_SECONDS, Answer, Call, give_back_connections
 from tests.isolation.world import Side
 
 REST, FORM = "/api/v1/audit/export/", "/settings/workspace/audit/export/"
@@ -57,7 +57,8 @@ def test_every_way_out_is_known() -> None:
 
 def test_exports_at_once_on_one_connection_hold_their_own(ground: type[Ground], long_logs: None) -> None:
     calls = [pair for both in zip(exports(ground.victim), exports(ground.attacker), strict=True) for pair in both]
-    answers = ground.product.call(*calls)
+    # A file is heard to its end, however many wait for the one connection.
+    answers = ground.product.call(*calls, hang_up_seconds=DOWNLOAD_SECONDS)
     for call, own, other in zip(calls[::2], answers[::2], answers[1::2], strict=True):
         owns(ground.victim, ground.attacker, own, call.path)
         owns(ground.attacker, ground.victim, other, call.path)

@@ -54,11 +54,13 @@ def test_parts_of_a_context_cannot_be_shifted() -> None:
 
 
 @settings(deadline=None)
-@given(data=st.data())
-def test_any_changed_character_is_noticed(data: st.DataObject) -> None:
+@given(place=st.floats(0, 1, exclude_max=True), character=st.sampled_from("Aa0-_:=. "))
+def test_any_changed_character_is_noticed(place: float, character: str) -> None:
     token = vault.seal(SECRET, context=CONTEXT)
-    position = data.draw(st.integers(0, len(token) - 1))
-    character = data.draw(st.sampled_from("Aa0-_:=. ").filter(lambda c: c != token[position]))
+    position = int(place * len(token))
+    # Each sealing differs, so what is drawn must not depend on it.
+    if character == token[position]:
+        character = "B"
     changed = token[:position] + character + token[position + 1 :]
     with pytest.raises(VaultError):
         vault.open(changed, context=CONTEXT)
