@@ -11,7 +11,7 @@ INSTALLED := $(VENV)/requirements.installed
 INSTALLED_DEV := $(VENV)/requirements-dev.installed
 RECENT_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help run dev test verify chaos bench-chat lock format install install-dev
+.PHONY: help run dev test verify chaos bench-chat bench-plan lock format install install-dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ chaos: install-dev ## the fault drills (one: DRILL=4; other instants: SEED=7)
 
 bench-chat: install-dev ## measure chats from the door to the last token
 	@exec $(PY) -m benchmarks.chat
+
+bench-plan: install-dev ## measure the CPU of choosing where a call goes
+	@exec $(PY) -m benchmarks.plan
 
 lock: install-dev ## compile requirements*.in into requirements*.txt, with hashes
 	$(VENV)/bin/uv pip compile requirements.in -o requirements.txt --generate-hashes --no-header --python-version 3.11
