@@ -19,7 +19,7 @@ COPY onebox onebox
 COPY simulator simulator
 COPY templates templates
 COPY static static
-COPY deploy/bootstrap.py deploy/catalogue.yaml deploy/
+COPY deploy/bootstrap.py deploy/catalogue.yaml deploy/demo.yaml deploy/
 RUN python -m compileall -q apps chatproject onebox simulator
 USER switchboard
 # So that a volume mounted there belongs to this account.

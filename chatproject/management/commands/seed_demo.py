@@ -4,6 +4,7 @@ import hmac
 import json
 from argparse import ArgumentParser
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -28,6 +29,7 @@ OPERATOR = "admin@example.com"
 SIMULATOR_KEY = "simulated"
 # Every model of the simulator speaks every wire format; this one shows that they are alike.
 OVER_ANTHROPIC = frozenset({"demo-lark"})
+PROFILES = Path(__file__).resolve().parents[3] / "deploy" / "demo.yaml"
 NANOUSD_PER_USD = 1_000_000_000
 
 
@@ -94,6 +96,7 @@ class Command(BaseCommand):
                 reasoning=facts["reasoning"],
                 position=position,
             )
+        call_command("load_catalogue", str(PROFILES), stdout=StringIO())
 
     def _offer_found(self, environment: Any) -> list[str]:
         """Offer the real models that the environment promises; what was left out, as sentences.
