@@ -129,7 +129,7 @@ class LanguageModelAdmin(CatalogueAdmin[LanguageModel]):
     list_select_related = ("tenant",)
     search_fields = ("name", "slug")
     fieldsets = (
-        (None, {"fields": ("tenant", "slug", "name", "description", "enabled")}),
+        (None, {"fields": ("tenant", "slug", "name", "description", "kind", "enabled")}),
         ("In lists", {"fields": ("hue", "position", "tier")}),
         ("How much it reads and writes", {"fields": ("context_tokens", "max_output_tokens")}),
         ("What it can do", {"fields": ("reasoning", "tools", "vision", "json_schema", "prefill", "languages")}),

@@ -5,7 +5,7 @@ No attempt without the gate's leave, and each one that began is told to the gate
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from uuid import UUID
@@ -14,8 +14,7 @@ import structlog
 
 from apps.billing.contracts import Admission
 from apps.observability import metrics
-from apps.problems import Problem
-from apps.routing import breaker, chance, fleet, selectors, tokens
+from apps.routing import tokens
 from apps.routing.breaker import Ticket
 from apps.routing.contracts import (
     AttemptEnd,
@@ -23,7 +22,6 @@ from apps.routing.contracts import (
     Candidate,
     Chunk,
     Deadlines,
-    Excluded,
     Finished,
     Gate,
     Plan,
@@ -32,19 +30,13 @@ from apps.routing.contracts import (
     Restarted,
     Usage,
 )
-from apps.routing.errors import AllAttemptsFailed, BreakersOpen, NoCandidates, ProviderFailed, TotalTimeout
+from apps.routing.errors import ProviderFailed
 from apps.routing.providers.anthropic import Anthropic
 from apps.routing.providers.base import Adapter, Progress, Request
 from apps.routing.providers.openai_compatible import OpenAICompatible
-from apps.routing.repeating import Failure, Step, next_step
-from apps.tenants.scope import DATABASE_AWAY, database_step
-from apps.vault import VaultError
+from apps.routing.search import Search
 
 ADAPTERS: Mapping[str, Adapter] = {"anthropic": Anthropic(), "openai_compatible": OpenAICompatible()}
-
-DATABASE_RETRY_SECONDS = 0.25
-# Why a candidate was passed over.
-BREAKER_OPEN = "breaker_open"
 
 log = structlog.get_logger(__name__)
 
@@ -55,16 +47,17 @@ async def stream(
     """See `services.stream`."""
     total_at = time.monotonic() + deadlines.total_seconds
     prompt_bytes = tokens.prompt_bytes(prompt.messages, prompt.parameters.get("tools") or ())
-    search = _Search(plan, admission, total_at)
+    search = Search(plan, admission, total_at)
     failures = search.failures
     shown = False
     while True:
-        candidate, access, ticket = await search.next()
+        leave = await search.next()
+        candidate, ticket = leave.candidate, leave.ticket
         try:
             number = len(failures) + 1
-            attempt = _Attempt(await gate.begin(candidate, number), candidate, number, prompt_bytes)
+            attempt = _Attempt(await gate.begin(candidate), candidate, number, prompt_bytes)
         except BaseException:
-            ticket.left()
+            leave.give_back()
             raise
         error: ProviderFailed | None = None
         try:
@@ -73,7 +66,7 @@ async def stream(
                 shown = False
                 yield Restarted(failures[-1].error.code)
             left = replace(deadlines, total_seconds=total_at - time.monotonic())
-            request = attempt.request(access, prompt, left)
+            request = attempt.request(leave.access, prompt, left)
             async with aclosing(ADAPTERS[candidate.adapter].answer(request, attempt.progress)) as deltas:
                 async for delta in deltas:
                     shown = True
@@ -92,6 +85,7 @@ async def stream(
             raise
         finally:
             _judge(ticket, attempt, error)
+            leave.done()
         if error is not None:
             gate.ended(attempt.end(AttemptState.FAILED, error.code))
             continue
@@ -99,86 +93,6 @@ async def stream(
         reason = attempt.progress.finish_reason or "stop"
         yield Finished(reason, attempt.usage(), attempt.attempt_id, candidate, search.passed_over)
         return
-
-
-class _Search:
-    """Which candidate is next, and the leave to call it."""
-
-    def __init__(self, plan: Plan, admission: Admission, total_at: float) -> None:
-        self.failures: list[Failure] = []
-        self._plan = plan
-        self._tenant_id = admission.tenant_id
-        self._total_at = total_at
-        self._candidates = _affordable(plan, admission)
-        self._unavailable: set[int] = set()
-        self._passed_over: set[int] = set()
-        self._current = 0
-        self._fleet = fleet.current()
-
-    @property
-    def passed_over(self) -> tuple[Excluded, ...]:
-        """Candidates that were not asked because their breakers were open."""
-        return tuple(
-            Excluded(one.provider_name, one.upstream_model, BREAKER_OPEN, one.model)
-            for index, one in enumerate(self._candidates)
-            if index in self._passed_over
-        )
-
-    def failed(self, error: ProviderFailed) -> None:
-        """The candidate that was given last failed."""
-        self.failures.append(Failure(self._current, error, time.monotonic()))
-
-    async def next(self) -> tuple[Candidate, ProviderAccess, Ticket]:
-        """The next candidate, after its back-off, with its breaker's leave. Raises the error of the whole call.
-
-        One whose breaker is open is passed over. Where only such are left, the call asks for the leave to probe one.
-        """
-        refused: set[int] = set()
-        while True:
-            now = time.monotonic()
-            resting = breaker.resting(self._fleet, self._candidates) - self._unavailable
-            step = self._step(now, self._unavailable | resting | refused)
-            lone = step is None
-            if step is None:
-                step = self._step(now, self._unavailable | refused)
-            if step is None or now + step.delay_seconds >= self._total_at:
-                raise self._outcome(now, resting | refused)
-            candidate = self._candidates[step.index]
-            access = await _access(self._tenant_id, candidate, self._total_at)
-            if access is None:
-                self._unavailable.add(step.index)
-                continue
-            await asyncio.sleep(step.delay_seconds)
-            if access.trusted:
-                self._fleet.record(candidate.deployment_id).name = _label(candidate)
-            ticket = await breaker.enter(self._fleet, candidate, self._tenant_id, lone=lone)
-            if ticket is not None:
-                self._current = step.index
-                self._passed_over = (self._passed_over | resting | refused) - {step.index}
-                return candidate, access, ticket
-            refused.add(step.index)
-
-    def _step(self, now: float, passed: set[int]) -> Step | None:
-        left_seconds = self._total_at - now
-        return next_step(
-            self._candidates, self.failures, now=now, jitter=_jitter, unavailable=passed, left_seconds=left_seconds
-        )
-
-    def _outcome(self, now: float, resting: set[int]) -> Problem:
-        """The error of the whole call. Where trying later cannot help, it is the failure itself."""
-        if not self.failures:
-            if now >= self._total_at:
-                return TotalTimeout("The answer could not begin before its deadline. Send it again.")
-            if resting:
-                open_ones = [self._candidates[index] for index in resting]
-                return BreakersOpen(self._plan.model_name, breaker.retry_after_seconds(self._fleet, open_ones))
-            return NoCandidates(
-                f"{self._plan.model_name} was switched off, or cannot be reached. Choose another model."
-            )
-        last = self.failures[-1].error
-        if isinstance(last, TotalTimeout) or not last.retryable:
-            return last
-        return AllAttemptsFailed(last, len(self.failures))
 
 
 def _judge(ticket: Ticket, attempt: "_Attempt", error: ProviderFailed | None) -> None:
@@ -268,43 +182,6 @@ class _Attempt:
             skipped_events=progress.skipped_events,
         )
         return end
-
-
-def _affordable(plan: Plan, admission: Admission) -> Sequence[Candidate]:
-    """Candidates whose bound the admission covers, so that no attempt can cost more than was set aside."""
-    candidates = [one for one in plan.candidates if one.amount_bound_nanousd <= admission.amount_nanousd]
-    if not candidates:
-        raise NoCandidates(f"{plan.model_name} could cost more than what was set aside for this answer. Send it again.")
-    return candidates
-
-
-async def _access(tenant_id: UUID, candidate: Candidate, total_at: float) -> ProviderAccess | None:
-    """How to reach the candidate now; None where it was switched off since, or its key cannot be opened.
-
-    A database that is away is waited for until `total_at` (monotonic seconds).
-    """
-    try:
-        while (known := selectors.snapshot_in_memory(tenant_id)) is None:
-            try:
-                known = await database_step(selectors.snapshot, tenant_id)
-                break
-            except DATABASE_AWAY as error:
-                if time.monotonic() >= total_at:
-                    raise
-                log.warning("access.retried", error=type(error).__name__)
-                await asyncio.sleep(DATABASE_RETRY_SECONDS)
-        return known.access(candidate.deployment_id)
-    except VaultError as error:
-        log.error("provider.key_unreadable", provider=candidate.provider, error=type(error).__name__)
-        return None
-
-
-def _label(candidate: Candidate) -> str:
-    return f"{candidate.provider}/{candidate.model}/{candidate.upstream_model}"
-
-
-def _jitter(limit_seconds: float) -> float:
-    return chance.between(0, limit_seconds)
 
 
 def _ms(seconds: float | None) -> int | None:

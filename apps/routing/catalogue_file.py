@@ -94,6 +94,7 @@ _MODEL: Kinds = {
     "slug": str,
     "name": str,
     "description": str,
+    "kind": str,
     "hue": int,
     "facts": str,
     "context_tokens": int,
@@ -173,7 +174,7 @@ def _provider(one: Section) -> ProviderEntry:
 
 _LIMITS = ("context_tokens", "max_output_tokens")
 _ABILITIES = ("reasoning", "tools", "vision", "json_schema", "prefill")
-_SHOWN = ("slug", "name", "description", "hue", "tier", "strength", "position", "enabled")
+_SHOWN = ("slug", "name", "description", "kind", "hue", "tier", "strength", "position", "enabled")
 
 
 def _model(one: Section) -> ModelEntry:

@@ -8,6 +8,14 @@ from typing import Any, Protocol
 from uuid import UUID
 
 
+class ModelKind(StrEnum):
+    """What a model is asked for: an answer, or a reading of a text on the side."""
+
+    CHAT = "chat"
+    EMBEDDING = "embedding"
+    MODERATION = "moderation"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """A model as lists show it. Prices are US dollars per million tokens, of its first deployment; None if unpriced.
@@ -96,6 +104,8 @@ class OfferedDeployment:
     weight: int = 100
     context_tokens: int | None = None
     max_output_tokens: int | None = None
+    max_parallel: int | None = None
+    max_waiting: int = 0
 
 
 class FallbackKind(StrEnum):
@@ -136,6 +146,7 @@ class OfferedModel:
     deployments: tuple[OfferedDeployment, ...]
     profile: Profile = Profile()
     fallbacks: Mapping[FallbackKind, tuple[str, ...]] = field(default_factory=dict)
+    kind: ModelKind = ModelKind.CHAT
 
     @property
     def first_deployment(self) -> OfferedDeployment | None:
@@ -177,11 +188,24 @@ class OfferedPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class SideUse:
+    """A model that the tenant's settings want asked beside every answer, at most `calls` times for one answer.
+
+    `reads_answer`: what it reads is as long as the answer becomes; otherwise the prompt bounds it.
+    """
+
+    model: str
+    calls: int = 1
+    reads_answer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
     """What one tenant, or one caller in it, may use, as it was at one moment: models by slug, in the order of lists.
 
     `withheld` names the models that the tenant may use and this caller may not, each with its tier. `residency` names
     where the tenant's prompts may be processed (none: anywhere). `ratings` are the tenant's own votes, by slug.
+    `side_models` are those that do not chat, by slug; of these, `side_uses` are asked beside every answer.
     """
 
     tenant_id: UUID
@@ -190,6 +214,8 @@ class Catalogue:
     policies: Mapping[str, OfferedPolicy] = field(default_factory=dict)
     residency: frozenset[str] = frozenset()
     ratings: Mapping[str, float] = field(default_factory=dict)
+    side_models: Mapping[str, OfferedModel] = field(default_factory=dict)
+    side_uses: tuple[SideUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +293,8 @@ class Call:
 class Candidate:
     """A deployment that could answer, with its price fixed and the most that one attempt on it can cost.
 
-    `after` says that it answers only once something of that kind went wrong with those before it.
+    `after` says that it answers only once something of that kind went wrong with those before it. It takes
+    `max_parallel` calls at once (None: any number) while `max_waiting` others stand in line.
     """
 
     deployment_id: UUID
@@ -286,10 +313,30 @@ class Candidate:
     context_tokens: int = 0
     prefill: bool = False
     after: FallbackKind | None = None
+    kind: ModelKind = ModelKind.CHAT
+    max_parallel: int | None = None
+    max_waiting: int = 0
+
+    @property
+    def on_the_side(self) -> bool:
+        """Whether it is asked beside the answer and not for it."""
+        return self.kind is not ModelKind.CHAT
 
     @property
     def amount_bound_nanousd(self) -> int:
         return self.price.amount_bound_nanousd(self.input_tokens_bound, self.output_tokens_bound)
+
+
+@dataclass(frozen=True, slots=True)
+class SideCall:
+    """A deployment that is asked beside the answer, at most `calls` times."""
+
+    candidate: Candidate
+    calls: int = 1
+
+    @property
+    def amount_bound_nanousd(self) -> int:
+        return self.calls * self.candidate.amount_bound_nanousd
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,11 +391,17 @@ class Plan:
     candidates: tuple[Candidate, ...]
     excluded: tuple[Excluded, ...] = ()
     choice: Choice | None = None
+    side: tuple[SideCall, ...] = ()
+
+    @property
+    def side_bound_nanousd(self) -> int:
+        """The most that the calls beside the answer can cost."""
+        return sum(one.amount_bound_nanousd for one in self.side)
 
     @property
     def amount_bound_nanousd(self) -> int:
-        """What must be set aside: the dearest candidate's bound."""
-        return max(candidate.amount_bound_nanousd for candidate in self.candidates)
+        """What must be set aside: the dearest candidate's bound, and that of all calls beside the answer."""
+        return max(candidate.amount_bound_nanousd for candidate in self.candidates) + self.side_bound_nanousd
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,7 +480,10 @@ class AttemptState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
-    """How one attempt ended. `usage` is the provider's, or an estimate from what was received."""
+    """How one attempt ended. `usage` is the provider's, or an estimate from what was received.
+
+    `number` counts the attempts at the answer, and is 1 for every call beside it.
+    """
 
     attempt_id: UUID
     candidate: Candidate
@@ -439,7 +495,7 @@ class AttemptEnd:
     duration_seconds: float
 
     @classmethod
-    def never_made(cls, attempt_id: UUID, candidate: Candidate, number: int) -> "AttemptEnd":
+    def never_made(cls, attempt_id: UUID, candidate: Candidate, number: int = 1) -> "AttemptEnd":
         """An attempt whose row was written and whose call was then not made: nothing was used."""
         return cls(attempt_id, candidate, number, AttemptState.CANCELLED, Usage(0, 0), None, None, 0.0)
 
@@ -447,7 +503,7 @@ class AttemptEnd:
 class Gate(Protocol):
     """Stands before every provider call. For a chat it checks fence and cancel and writes the attempt row."""
 
-    async def begin(self, candidate: Candidate, number: int) -> UUID:
+    async def begin(self, candidate: Candidate) -> UUID:
         """Return the attempt's id, which travels upstream as a header. Raises to forbid the call."""
         ...
 

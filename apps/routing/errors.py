@@ -8,6 +8,7 @@ Problem
 ├── TooDear                       every answer is likely to cost more than the ceiling
 ├── NoCandidates                  nothing is left that could answer
 ├── BreakersOpen                  all that could answer failed just now, and are being left alone
+├── PoolsFull                     pools of one's own, each with as many calls as it takes
 ├── NothingToRoute                graded questions that cannot tell routers apart
 ├── ProviderAddressRefused        a provider's address or key may not be stored like this
 ├── CatalogueFileRefused          a catalogue file cannot be loaded; says where and why
@@ -36,6 +37,8 @@ from enum import Enum
 from typing import ClassVar
 
 from apps.problems import Forbidden, Invalid, NotFound, Problem
+
+FULL_RETRY_AFTER_SECONDS = 5.0
 
 
 class Repeat(Enum):
@@ -100,6 +103,20 @@ class BreakersOpen(Problem):
             f"The providers of {model_name} failed again and again just now. Try again in {math.ceil(seconds)} s, or "
             "choose another model.",
             retry_after_seconds=seconds,
+        )
+
+
+class PoolsFull(Problem):
+    """Every place of the model's pools is taken, and the line before them is as long as it may be."""
+
+    code = "pool_full"
+    status = 503
+    retryable = True
+
+    def __init__(self, model_name: str) -> None:
+        super().__init__(
+            f"{model_name} is answering as many questions as it can. Try again in a moment, or choose another model.",
+            retry_after_seconds=FULL_RETRY_AFTER_SECONDS,
         )
 
 

@@ -39,6 +39,11 @@ class Provider(models.Model):
 class LanguageModel(models.Model):
     """A model by the name people choose, with its profile: what it can do, wherever it runs."""
 
+    class Kind(models.TextChoices):
+        CHAT = "chat", "answers"
+        EMBEDDING = "embedding", "embeddings"
+        MODERATION = "moderation"
+
     class SafetyClass(models.IntegerChoices):
         OPEN = 0, "open weights, little done"
         STANDARD = 1, "standard"
@@ -49,6 +54,12 @@ class LanguageModel(models.Model):
     slug = models.CharField(max_length=120)
     name = models.CharField(max_length=120)
     description = models.CharField(max_length=300, blank=True)
+    kind = models.CharField(
+        max_length=20,
+        choices=Kind.choices,
+        default=Kind.CHAT,
+        help_text="Models of other kinds are asked on the side, where a workspace's settings say so.",
+    )
     hue = models.PositiveSmallIntegerField(
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(8)],

@@ -40,4 +40,7 @@ class Place(NamedTuple):
             context_tokens=self.context_tokens,
             prefill=model.profile.prefill,
             after=self.after,
+            kind=model.kind,
+            max_parallel=deployment.max_parallel,
+            max_waiting=deployment.max_waiting,
         )

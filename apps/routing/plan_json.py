@@ -11,10 +11,12 @@ from apps.routing.contracts import (
     Difficulty,
     Excluded,
     FallbackKind,
+    ModelKind,
     Plan,
     PolicyKind,
     PriceVersion,
     Ranked,
+    SideCall,
 )
 
 
@@ -27,6 +29,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "candidates": [_candidate_to_json(candidate) for candidate in plan.candidates],
         "excluded": [asdict(one) for one in plan.excluded],
         "choice": None if plan.choice is None else asdict(plan.choice),
+        "side": [{"candidate": _candidate_to_json(one.candidate), "calls": one.calls} for one in plan.side],
     }
 
 
@@ -39,6 +42,7 @@ def plan_from_json(document: Mapping[str, Any]) -> Plan:
         candidates=tuple(_candidate_from_json(one) for one in document["candidates"]),
         excluded=tuple(Excluded(**one) for one in document["excluded"]),
         choice=_choice_from_json(document.get("choice")),
+        side=tuple(SideCall(_candidate_from_json(one["candidate"]), one["calls"]) for one in document.get("side", ())),
     )
 
 
@@ -54,6 +58,7 @@ def _candidate_from_json(document: Mapping[str, Any]) -> Candidate:
         "deployment_id": UUID(document["deployment_id"]),
         "price": _price_from_json(document),
         "after": None if after is None else FallbackKind(after),
+        "kind": ModelKind(document.get("kind", ModelKind.CHAT)),
     }
     return Candidate(**{**fields, **typed})
 

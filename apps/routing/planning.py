@@ -17,6 +17,7 @@ from apps.routing.contracts import (
     OfferedPolicy,
     Plan,
     PriceVersion,
+    SideCall,
 )
 from apps.routing.errors import (
     ContextExceeded,
@@ -83,7 +84,35 @@ def plan(call: Call, catalogue: Catalogue, health_of: HealthOf) -> Plan:
         candidates=tuple(place.candidate() for place in places[:MOST_CANDIDATES]),
         excluded=tuple(excluded),
         choice=choice,
+        side=tuple(_side(call, catalogue)),
     )
+
+
+def _side(call: Call, catalogue: Catalogue) -> Iterable[SideCall]:
+    """What the tenant's settings want asked beside the answer, where a deployment may be asked and has a price.
+
+    A wish that cannot be met is no reason to refuse the call: whoever wanted it sees that it is not there.
+    """
+    for use in catalogue.side_uses:
+        model = catalogue.side_models.get(use.model)
+        if model is None:
+            continue
+        for deployment in model.deployments:
+            price = deployment.price
+            if price is None or not _is_a_price(price):
+                continue
+            if not deployment.enabled or _is_elsewhere(deployment, catalogue):
+                continue
+            context_tokens = deployment.context_tokens or model.context_tokens
+            bound = context_tokens if use.reads_answer else tokens.input_bound(call.prompt_bytes, context_tokens)
+            place = Place(model, deployment, price, 0, 0, bound, 0, context_tokens, None)
+            yield SideCall(place.candidate(), use.calls)
+            break
+
+
+def _is_elsewhere(deployment: OfferedDeployment, catalogue: Catalogue) -> bool:
+    """Whether prompts would be processed where this workspace's may not be."""
+    return bool(catalogue.residency) and deployment.residency not in catalogue.residency
 
 
 class _Considered:
@@ -153,7 +182,7 @@ class _Considered:
         """The place, or the word for what rules the deployment out."""
         if not deployment.enabled:
             return DISABLED
-        if self._catalogue.residency and deployment.residency not in self._catalogue.residency:
+        if _is_elsewhere(deployment, self._catalogue):
             return RESIDENCY
         price = deployment.price
         if price is None or not _is_a_price(price):

@@ -20,6 +20,7 @@ from apps.routing.contracts import (
     Catalogue,
     FallbackKind,
     ModelCard,
+    ModelKind,
     OfferedDeployment,
     OfferedModel,
     OfferedPolicy,
@@ -219,7 +220,12 @@ def _read(tenant_id: UUID) -> Snapshot:
         by_slug: dict[str, LanguageModel] = {}
         for row in rows:
             by_slug.setdefault(row.slug, row)
-        models = [row for row in by_slug.values() if row.enabled and (not allowed or row.slug in allowed)]
+        models = [
+            row
+            for row in by_slug.values()
+            # The list is of models to choose from; what is asked on the side, the settings choose.
+            if row.enabled and (not allowed or row.slug in allowed or row.kind != ModelKind.CHAT)
+        ]
         deployments = list(Deployment.objects.filter(model__in=[row.id for row in models]).select_related("provider"))
         prices = _prices(row.id for row in deployments)
         rules = _rules(tenant_id)
@@ -238,11 +244,13 @@ def _read(tenant_id: UUID) -> Snapshot:
         for row in deployments
         if row.enabled and row.provider.enabled
     }
+    chatting = {slug: model for slug, model in offered.items() if model.kind is ModelKind.CHAT}
     read = Catalogue(
         tenant_id,
-        MappingProxyType(offered),
-        policies=MappingProxyType(_policies(policies, offered, proven)),
+        MappingProxyType(chatting),
+        policies=MappingProxyType(_policies(policies, chatting, proven)),
         residency=frozenset(residency),
+        side_models=MappingProxyType({slug: model for slug, model in offered.items() if slug not in chatting}),
     )
     return Snapshot(read, expires_at, routes, rules)
 
@@ -303,6 +311,8 @@ def _offered(row: Deployment, price: PriceVersion | None) -> OfferedDeployment:
         weight=row.weight,
         context_tokens=row.context_tokens,
         max_output_tokens=row.max_output_tokens,
+        max_parallel=row.max_parallel,
+        max_waiting=row.max_waiting,
     )
 
 
@@ -328,6 +338,7 @@ def _model(row: LanguageModel, deployments: list[OfferedDeployment]) -> OfferedM
             strength=row.strength,
         ),
         fallbacks={FallbackKind(kind): tuple(slugs) for kind, slugs in row.fallbacks.items()},
+        kind=ModelKind(row.kind),
     )
 
 

@@ -10,8 +10,9 @@ from django.db import OperationalError
 from apps.conversations.contracts import GenerationState, StreamIdentity
 from apps.conversations.edge.events import Event
 from apps.conversations.edge.follow import follow
-from apps.routing import attempts, selectors
+from apps.routing import selectors
 from apps.routing import services as routing
+from apps.routing.access import access_to
 from apps.routing.contracts import Call
 from apps.streaming.entries import LogEntry
 from apps.tenants.contracts import Principal
@@ -63,9 +64,9 @@ def test_a_planned_call_waits_for_the_database(
         return read(alice.tenant_id)
 
     monkeypatch.setattr(selectors, "_read", away_at_first)
-    access = asyncio.run(attempts._access(alice.tenant_id, plan.candidates[0], float("inf")))
+    access = asyncio.run(access_to(alice.tenant_id, plan.candidates[0], float("inf")))
     assert access is not None
     routing.invalidate(alice.tenant_id)
     asked.clear()
     with pytest.raises(OperationalError):
-        asyncio.run(attempts._access(alice.tenant_id, plan.candidates[0], 0.0))
+        asyncio.run(access_to(alice.tenant_id, plan.candidates[0], 0.0))

@@ -45,7 +45,8 @@ class RecordingGate:
         self.ends: list[AttemptEnd] = []
         self._closed_from = closed_from
 
-    async def begin(self, candidate: Candidate, number: int) -> UUID:
+    async def begin(self, candidate: Candidate) -> UUID:
+        number = len(self.begun) + 1
         if number >= self._closed_from:
             raise GateClosed
         attempt_id = uuid7()

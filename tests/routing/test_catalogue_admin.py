@@ -99,6 +99,7 @@ def test_model_deployment_and_price_are_made_by_hand(desk: Client, alice: Princi
         "max_output_tokens": 10,
         "tier": "standard",
         "safety_class": 1,
+        "kind": "chat",
     }
     made = desk.post("/admin/routing/languagemodel/add/", {**model, "position": 1, "enabled": "on"})
     assert made.status_code == 302
@@ -151,6 +152,7 @@ def _model(principal: Principal, **fields: Any) -> dict[str, Any]:
         "max_output_tokens": 10,
         "tier": "standard",
         "safety_class": 1,
+        "kind": "chat",
         "position": 1,
         "enabled": "on",
     }

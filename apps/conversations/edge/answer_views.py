@@ -35,6 +35,7 @@ EXCLUSIONS = {
     "safety_class": "Left out: of a lower safety class",
     "cost": "Left out: likely above the cost ceiling",
     "breaker_open": "Left alone: it failed again and again just before",
+    "pool_full": "Had no room, and its line was full",
     "not_offered": "Left out: not offered to you",
 }
 FALLBACKS = {
@@ -180,8 +181,9 @@ def _where(candidate: dict[str, Any]) -> str:
 
 def _not_tried(candidate: dict[str, Any], excluded: list[dict[str, Any]]) -> str:
     """Why a candidate was not called: it was left alone, it was held back, or another one answered."""
-    if any(_place(one) == _place(candidate) for one in excluded):
-        return EXCLUSIONS["breaker_open"]
+    for one in excluded:
+        if _place(one) == _place(candidate):
+            return str(EXCLUSIONS.get(one["reason"], one["reason"]))
     kind = candidate.get("after")
     return FALLBACKS.get(kind, "Not needed") if kind else "Not needed"
 

@@ -94,15 +94,20 @@ def lines(answer: Answer) -> list[LedgerLine]:
 
     The tenant pays for the attempt whose text it keeps: the one that won, or the last one that showed any where a
     person stopped it or a partial answer was kept. A call that a person stopped before its first token is paid for
-    too: otherwise large prompts would be free to whoever cancels in time. Every other attempt is absorbed.
+    too: otherwise large prompts would be free to whoever cancels in time. It pays for what its settings have asked on
+    the side. Every other attempt is absorbed.
     """
     kept = _kept(answer)
-    return [attempts.ledger_line(end, LineKind.CHARGE if end is kept else LineKind.ABSORBED) for end in answer.ends]
+    return [
+        attempts.ledger_line(end, LineKind.CHARGE if end is kept or end.candidate.on_the_side else LineKind.ABSORBED)
+        for end in answer.ends
+    ]
 
 
 def _kept(answer: Answer) -> AttemptEnd | None:
     """The attempt that the tenant pays for."""
     held = [] if answer.state is GenerationState.FAILED else answer.ends[answer.void_ends :]
+    held = [end for end in held if not end.candidate.on_the_side]
     kept = next((end for end in reversed(held) if _shown(end)), None)
     if kept is None and answer.state is GenerationState.CANCELLED:
         kept = next((end for end in reversed(held) if end.usage.input_tokens), None)
@@ -129,10 +134,11 @@ def finish(claimed: Claimed, plan: Plan | None, answer: Answer, last_event_id: s
     text = answer.whole_text
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     ledger = lines(answer)
-    charged = [line for line in ledger if line.kind is LineKind.CHARGE]
-    usage = _usage_document(usage_of(charged))
-    cost = sum(line.amount_nanousd for line in charged)
-    route = {} if plan is None else routed(plan, answer.ends, _kept(answer), usage_of(charged), answer.passed_over)
+    kept = _kept(answer)
+    used = Usage(0, 0) if kept is None else kept.usage
+    usage = _usage_document(used)
+    cost = sum(line.amount_nanousd for line in ledger if line.kind is LineKind.CHARGE)
+    route = {} if plan is None else routed(plan, answer.ends, kept, used, answer.passed_over)
     with tenant_scope(claimed.tenant_id), connections["default"].cursor() as cursor:
         cursor.execute(
             _FINISH,
@@ -222,18 +228,6 @@ def completed_body(
         "timings": {"queued_ms": queued_ms, "first_token_ms": first_token_ms, "total_ms": total_ms},
         "route": route,
     }
-
-
-def usage_of(charged: list[LedgerLine]) -> Usage:
-    """What the tenant pays for, in one sum."""
-    return Usage(
-        input_tokens=sum(line.input_tokens for line in charged),
-        output_tokens=sum(line.output_tokens for line in charged),
-        cached_tokens=sum(line.cached_tokens for line in charged),
-        cache_write_tokens=sum(line.cache_write_tokens for line in charged),
-        reasoning_tokens=sum(line.reasoning_tokens for line in charged),
-        estimated=any(line.estimated for line in charged),
-    )
 
 
 def _usage_document(total: Usage) -> dict[str, Any]:

@@ -27,18 +27,20 @@ class ChatGate:
         self._claimed = claimed
         self._answer = answer
         self._lease_is_fresh = lease_is_fresh
+        self._begun = 0
 
-    async def begin(self, candidate: Candidate, number: int) -> UUID:
+    async def begin(self, candidate: Candidate) -> UUID:
         """Hold still while the lease is overdue, then write the attempt. Raises `Fenced` or `CancelAsked`."""
         attempt_id = uuid7()
+        self._begun += 1
         # Shielded: a cancelled task must not leave a row that nobody will close; the row's writer is a thread that
         # cannot be stopped anyway.
-        writing = asyncio.ensure_future(self._write(candidate, number, attempt_id))
+        writing = asyncio.ensure_future(self._write(candidate, self._begun, attempt_id))
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:
             if await self._was_written(writing):
-                self.ended(AttemptEnd.never_made(attempt_id, candidate, number))
+                self.ended(AttemptEnd.never_made(attempt_id, candidate))
             raise
         return attempt_id
 

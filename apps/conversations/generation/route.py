@@ -29,7 +29,8 @@ def routed(
             {"provider": one.provider, "model": one.upstream_model, "slug": one.model, "reason": one.reason}
             for one in (*plan.excluded, *passed_over)
         ],
-        "attempts": [_attempt(end) for end in ends],
+        "attempts": [_attempt(end) for end in ends if not end.candidate.on_the_side],
+        "side_calls": [_side_call(end) for end in ends if end.candidate.on_the_side],
     }
 
 
@@ -71,3 +72,8 @@ def _attempt(end: AttemptEnd) -> dict[str, Any]:
         "first_token_ms": None if first is None else round(first * 1000),
         "duration_ms": round(end.duration_seconds * 1000),
     }
+
+
+def _side_call(end: AttemptEnd) -> dict[str, Any]:
+    amount_nanousd = end.candidate.price.amount_nanousd(end.usage)
+    return _attempt(end) | {"kind": end.candidate.kind, "cost_usd": billing.usd(amount_nanousd)}

@@ -1,0 +1,169 @@
+"""Calls beside the answer: a text's embedding, and what a moderation model thinks of it.
+
+They pass the same gate as the answer, so each has its row and its ledger line, within what was set aside for it. One
+that fails raises; whether the answer can do without it is for the caller to say.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import structlog
+
+from apps.billing.contracts import Admission
+from apps.observability import metrics
+from apps.routing import breaker, fleet, tokens
+from apps.routing.access import access_to
+from apps.routing.contracts import AttemptEnd, AttemptState, Candidate, Gate, SideCall, Usage
+from apps.routing.errors import BreakersOpen, MalformedStream, NoCandidates, ProviderFailed
+from apps.routing.providers import side_http
+from apps.routing.providers.base import token_count
+
+# The form these calls have. No other adapter knows them.
+_SPOKEN_BY = "openai_compatible"
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked(Generic[T]):
+    """What is posted where about which text, and how the answer is read."""
+
+    path: str
+    body: Mapping[str, Any]
+    text: str
+    read: Callable[[Mapping[str, Any]], T]
+
+
+async def embed(
+    side: SideCall, admission: Admission, gate: Gate, text: str, *, timeout_seconds: float
+) -> Sequence[float]:
+    """The text's embedding, as the model gives it. Raises a `ProviderFailed`, `BreakersOpen` or `NoCandidates`."""
+    body = {"model": side.candidate.upstream_model, "input": [text], "encoding_format": "float"}
+    return await _asked(side.candidate, admission, gate, _Asked("embeddings", body, text, _vector), timeout_seconds)
+
+
+async def moderate(
+    side: SideCall, admission: Admission, gate: Gate, text: str, *, timeout_seconds: float
+) -> Mapping[str, float]:
+    """Scores between 0 and 1 by the model's categories. Raises a `ProviderFailed`, `BreakersOpen` or `NoCandidates`."""
+    body = {"model": side.candidate.upstream_model, "input": text}
+    return await _asked(side.candidate, admission, gate, _Asked("moderations", body, text, _scores), timeout_seconds)
+
+
+async def _asked(
+    candidate: Candidate,
+    admission: Admission,
+    gate: Gate,
+    asked: _Asked[T],
+    timeout_seconds: float,
+) -> T:
+    """One call, from the gate to the ledger."""
+    ends_at = time.monotonic() + timeout_seconds
+    access = await access_to(admission.tenant_id, candidate, ends_at)
+    if access is None or candidate.adapter != _SPOKEN_BY:
+        raise NoCandidates(f"{candidate.model_name} cannot be asked on the side.")
+    known = fleet.current()
+    ticket = await breaker.enter(known, candidate, admission.tenant_id, lone=False)
+    if ticket is None:
+        raise BreakersOpen(candidate.model_name, breaker.retry_after_seconds(known, [candidate]))
+    call = _Call(candidate)
+    try:
+        call.attempt_id = await gate.begin(candidate)
+    except BaseException:
+        ticket.left()
+        raise
+    try:
+        left_seconds = max(0.0, ends_at - time.monotonic())
+        document = await side_http.post(
+            access, candidate.provider_name, asked.path, asked.body, call.attempt_id, timeout_seconds=left_seconds
+        )
+        call.usage = _usage(document, asked.text, candidate)
+        answer = _read(asked, document, candidate.provider_name)
+    except ProviderFailed as error:
+        ticket.failed(error)
+        gate.ended(call.end(AttemptState.FAILED, error.code))
+        raise
+    except asyncio.CancelledError:
+        ticket.left()
+        call.usage = _guess(asked.text, candidate)
+        gate.ended(call.end(AttemptState.CANCELLED))
+        raise
+    except BaseException:
+        ticket.left()
+        gate.ended(call.end(AttemptState.FAILED, "internal_error"))
+        raise
+    ticket.won(None, 0, call.seconds)
+    gate.ended(call.end(AttemptState.WON))
+    return answer
+
+
+class _Call:
+    """One call that is being made, for the gate's record."""
+
+    def __init__(self, candidate: Candidate) -> None:
+        self.attempt_id: UUID
+        self.usage = Usage(0, 0)
+        self._candidate = candidate
+        self._began_at = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began_at
+
+    def end(self, state: AttemptState, error_code: str | None = None) -> AttemptEnd:
+        """How it ended, said once in the log and the counters too."""
+        metrics.tokens("input", self.usage.input_tokens)
+        log.info(
+            "side_call.ended",
+            attempt_id=str(self.attempt_id),
+            kind=self._candidate.kind.value,
+            provider=self._candidate.provider,
+            model=self._candidate.model,
+            state=state.value,
+            error_code=error_code,
+            duration_ms=round(self.seconds * 1000),
+            input_tokens=self.usage.input_tokens,
+        )
+        return AttemptEnd(self.attempt_id, self._candidate, 1, state, self.usage, error_code, None, self.seconds)
+
+
+def _read(asked: _Asked[T], document: Mapping[str, Any], provider: str) -> T:
+    try:
+        return asked.read(document)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise MalformedStream(f"What {provider} answered cannot be read.") from error
+
+
+def _usage(document: Mapping[str, Any], text: str, candidate: Candidate) -> Usage:
+    """The provider's count; where it tells none, as moderation does, a guess."""
+    told = document.get("usage")
+    try:
+        return Usage(token_count(told["prompt_tokens"]), 0) if told else _guess(text, candidate)
+    except (KeyError, TypeError, ValueError):
+        return _guess(text, candidate)
+
+
+def _guess(text: str, candidate: Candidate) -> Usage:
+    likely = tokens.likely_input(len(text.encode()))
+    return Usage(min(likely, candidate.input_tokens_bound), 0, estimated=True)
+
+
+def _vector(document: Mapping[str, Any]) -> Sequence[float]:
+    vector = [float(one) for one in document["data"][0]["embedding"]]
+    if not vector or not all(map(math.isfinite, vector)):
+        raise ValueError("no vector")
+    return vector
+
+
+def _scores(document: Mapping[str, Any]) -> Mapping[str, float]:
+    scores = {str(name): float(score) for name, score in document["results"][0]["category_scores"].items()}
+    if not all(0 <= score <= 1 for score in scores.values()):
+        raise ValueError("no scores")
+    return scores
