@@ -42,7 +42,7 @@ class MessageStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GenerationAccepted:
-    """One lane of an accepted turn."""
+    """One lane of an accepted turn. `first_model` and `first_provider` say who is asked first."""
 
     generation_id: UUID
     message_id: UUID
@@ -50,6 +50,8 @@ class GenerationAccepted:
     model: str
     model_name: str
     hue: int
+    first_model: str
+    first_provider: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,17 @@ def replay(principal: Principal, request: TurnRequest) -> TurnAccepted | None:
 
 def accepted(row: Generation, plan: Plan) -> GenerationAccepted:
     """A generation's row in the form a caller is told of it."""
-    return GenerationAccepted(row.id, row.message_id, row.lane_position, row.model_slug, plan.model_name, plan.hue)
+    first = plan.candidates[0]
+    return GenerationAccepted(
+        generation_id=row.id,
+        message_id=row.message_id,
+        lane=row.lane_position,
+        model=row.model_slug,
+        model_name=plan.model_name,
+        hue=plan.hue,
+        first_model=first.model,
+        first_provider=first.provider_name,
+    )
 
 
 def write_turn(

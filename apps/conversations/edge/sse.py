@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 
 from apps.conversations import requests, selectors, services
 from apps.conversations.contracts import StreamIdentity, TurnAccepted
+from apps.conversations.edge import route_header
 from apps.conversations.edge.events import Event
 from apps.conversations.edge.follow import follow, follow_all, identities_of, identities_of_turn
 from apps.conversations.edge.http import door, json_object
@@ -42,10 +43,14 @@ async def messages(request: HttpRequest, principal: Principal) -> HttpResponseBa
     wanted = requests.turn_request(body, request.headers.get("Idempotency-Key"))
     turn = await database_step(services.start_turn, principal, wanted)
     if "respond-async" in request.headers.get("Prefer", ""):
-        return json_response(accepted_json(turn), status=202, headers={"Preference-Applied": "respond-async"})
+        headers = {"Preference-Applied": "respond-async", **route_header.planned(turn.generations)}
+        return json_response(accepted_json(turn), status=202, headers=headers)
     identities = await identities_of_turn(principal, turn)
     if stream:
-        return _event_stream(request, principal, identities, {}, lane_stream=False, html=False)
+        response = _event_stream(request, principal, identities, {}, lane_stream=False, html=False)
+        for name, value in route_header.planned(turn.generations).items():
+            response[name] = value
+        return response
     return await _finished(principal, turn, identities)
 
 
@@ -57,8 +62,8 @@ async def _finished(principal: Principal, turn: TurnAccepted, identities: list[S
     row = await database_step(selectors.turn, principal, turn.conversation_id, turn.turn_id)
     if not all(answer.state.terminal for answer in row.answers):
         # This process is leaving; the answers go on, and another process will tell them.
-        return json_response(accepted_json(turn), status=202)
-    return json_response(turn_json(turn.conversation_id, row))
+        return json_response(accepted_json(turn), status=202, headers=route_header.planned(turn.generations))
+    return json_response(turn_json(turn.conversation_id, row), headers=route_header.answered(row.answers))
 
 
 @opens(GET=Action.CHAT_READ)
@@ -127,7 +132,7 @@ async def cancel(request: HttpRequest, principal: Principal, generation_id: UUID
 async def retry(request: HttpRequest, principal: Principal, generation_id: UUID) -> HttpResponseBase:
     """Ask the same lane the same question again."""
     generation = await database_step(services.retry, principal, generation_id)
-    return json_response(generation_json(generation), status=202)
+    return json_response(generation_json(generation), status=202, headers=route_header.planned([generation]))
 
 
 def _event_stream(

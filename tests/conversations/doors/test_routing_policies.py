@@ -50,6 +50,9 @@ def test_difficulty_decides_and_the_route_tells_it(caller: Caller, alice: Princi
         response = caller.http.post("/v1/chat/messages", json={"message": message, "models": [policy]})
         (answer,) = response.json()["answers"]
         assert (answer["model"], answer["state"]) == (policy, "completed")
+        slug = answer["route"]["answered_by"]["slug"]
+        told = f'"{slug}";lane=1;asked="{policy}";provider="Own";state="completed";attempts=1'
+        assert response.headers["X-Switchboard-Route"] == told
         answered[message] = answer
     easy, hard = answered["Hello!"]["route"], answered[HARD]["route"]
     assert (easy["answered_by"]["slug"], hard["answered_by"]["slug"]) == ("own-small", "own-large")
