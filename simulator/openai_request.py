@@ -22,9 +22,14 @@ def parse_chat(body: dict[str, Any]) -> ChatRequest:
     number(body, "top_p", 0, 1)
     tools = _tools(body)
     longest = number(body, "max_completion_tokens", 1, None) or number(body, "max_tokens", 1, None)
+    messages = [*_messages(body)]
+    prefill = ""
+    if flag(body, "continue_final_message") and messages[-1]["role"] == "assistant":
+        prefill = str(messages.pop().get("content") or "")
     return ChatRequest(
         model=model_of(body),
-        messages=_messages(body),
+        messages=messages,
+        prefill=prefill,
         stream=stream,
         include_usage=bool(stream_options.get("include_usage")),
         choices=int(number(body, "n", 1, _MAX_CHOICES) or 1),

@@ -34,6 +34,7 @@ from apps.routing.errors import ProviderFailed
 from apps.routing.providers.anthropic import Anthropic
 from apps.routing.providers.base import Adapter, Progress, Request
 from apps.routing.providers.openai_compatible import OpenAICompatible
+from apps.routing.rescue import Anew, Continuation, Part, Rescue
 from apps.routing.search import Search
 
 ADAPTERS: Mapping[str, Adapter] = {"anthropic": Anthropic(), "openai_compatible": OpenAICompatible()}
@@ -42,18 +43,27 @@ log = structlog.get_logger(__name__)
 
 
 async def stream(
-    plan: Plan, admission: Admission, gate: Gate, prompt: Prompt, deadlines: Deadlines
+    plan: Plan,
+    admission: Admission,
+    gate: Gate,
+    prompt: Prompt,
+    deadlines: Deadlines,
+    rescue: Rescue = Rescue.RESTART,
 ) -> AsyncGenerator[Chunk, None]:
     """See `services.stream`."""
     total_at = time.monotonic() + deadlines.total_seconds
     prompt_bytes = tokens.prompt_bytes(prompt.messages, prompt.parameters.get("tools") or ())
     search = Search(plan, admission, total_at)
     failures = search.failures
+    told = Anew(prompt)
+    if rescue is Rescue.CONTINUE:
+        told = Continuation(prompt, prompt_bytes, admission.amount_nanousd - plan.side_bound_nanousd)
     shown = False
     while True:
         leave = await search.next()
         candidate, ticket = leave.candidate, leave.ticket
         try:
+            part = told.begin(candidate)
             number = len(failures) + 1
             attempt = _Attempt(await gate.begin(candidate), candidate, number, prompt_bytes)
         except BaseException:
@@ -61,18 +71,20 @@ async def stream(
             raise
         error: ProviderFailed | None = None
         try:
-            if shown:
+            if shown and told.may_restart:
                 # Only now, when another attempt has leave to begin: until then what was shown may still be kept.
                 shown = False
                 yield Restarted(failures[-1].error.code)
             left = replace(deadlines, total_seconds=total_at - time.monotonic())
-            request = attempt.request(leave.access, prompt, left)
+            request = attempt.request(leave.access, part, left)
             async with aclosing(ADAPTERS[candidate.adapter].answer(request, attempt.progress)) as deltas:
                 async for delta in deltas:
                     shown = True
                     if ticket.probing:
                         ticket.flowed()
-                    yield delta
+                    for new in told.joined(delta):
+                        yield new
+            told.ended()
             attempt.complete = True
         except ProviderFailed as failed:
             error = failed
@@ -88,10 +100,11 @@ async def stream(
             leave.done()
         if error is not None:
             gate.ended(attempt.end(AttemptState.FAILED, error.code))
+            told.broke_off(attempt.attempt_id)
             continue
         gate.ended(attempt.end(AttemptState.WON))
         reason = attempt.progress.finish_reason or "stop"
-        yield Finished(reason, attempt.usage(), attempt.attempt_id, candidate, search.passed_over)
+        yield Finished(reason, attempt.usage(), attempt.attempt_id, candidate, search.passed_over, told.parts)
         return
 
 
@@ -117,15 +130,15 @@ class _Attempt:
         self._prompt_bytes = prompt_bytes
         self._began_at = time.monotonic()
 
-    def request(self, access: ProviderAccess, prompt: Prompt, deadlines: Deadlines) -> Request:
+    def request(self, access: ProviderAccess, part: Part, deadlines: Deadlines) -> Request:
         candidate = self._candidate
         return Request(
             attempt_id=self.attempt_id,
             access=access,
             provider_name=candidate.provider_name,
             upstream_model=candidate.upstream_model,
-            prompt=prompt,
-            output_tokens_bound=candidate.output_tokens_bound,
+            prompt=part.prompt,
+            output_tokens_bound=part.output_tokens_bound,
             deadlines=deadlines,
         )
 

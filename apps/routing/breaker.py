@@ -9,7 +9,7 @@ from uuid import UUID
 
 from apps.routing.circuit import Asker, Verdict
 from apps.routing.contracts import Candidate
-from apps.routing.errors import ProviderFailed, ProviderRateLimited, ProviderRejected, TotalTimeout
+from apps.routing.errors import ProviderFailed, ProviderRateLimited, ProviderRejected, StreamBroken, TotalTimeout
 from apps.routing.fleet import Fleet, clock_ms
 
 # A probe whose text has flowed for so long has passed, or a long answer would keep others away for minutes.
@@ -22,11 +22,12 @@ def verdict_on(error: ProviderFailed) -> Verdict:
     """What a failed attempt says about the deployment's health.
 
     A request that was called wrong was read and judged: a sign of life. A limit, and the end of the caller's own time,
-    say nothing. A refused key counts like any failure and does not open at once: some firewalls say 403 to one text.
+    say nothing, and neither does an answer in other words than those that were sent. A refused key counts like any
+    failure and does not open at once: some firewalls say 403 to one text.
     """
     if isinstance(error, ProviderRejected):
         return Verdict.OK
-    if isinstance(error, ProviderRateLimited | TotalTimeout):
+    if isinstance(error, ProviderRateLimited | TotalTimeout | StreamBroken):
         return Verdict.NONE
     return Verdict.FAILED
 

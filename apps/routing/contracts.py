@@ -406,10 +406,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The messages in OpenAI's chat form, and parameters passed through (`temperature`, `tools`, ...)."""
+    """The messages in OpenAI's chat form, and parameters passed through (`temperature`, `tools`, ...).
+
+    `prefilled`: the last message is the beginning of the answer, to be gone on from.
+    """
 
     messages: Sequence[Mapping[str, Any]]
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    prefilled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -459,7 +463,8 @@ class Restarted:
 class Finished:
     """The last chunk of a stream that ended well. A stream without it did not.
 
-    `passed_over`: candidates that were not asked because their breakers were open.
+    `passed_over`: candidates that were not asked because their breakers were open or their pools full. `parts`: earlier
+    attempts whose text the answer begins with.
     """
 
     finish_reason: str
@@ -467,6 +472,7 @@ class Finished:
     attempt_id: UUID
     candidate: Candidate
     passed_over: tuple[Excluded, ...] = ()
+    parts: tuple[UUID, ...] = ()
 
 
 Chunk = TextDelta | ReasoningDelta | ToolCallStarted | ToolCallCompleted | Restarted | Finished

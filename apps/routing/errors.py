@@ -19,6 +19,7 @@ Problem
     ├── GapTimeout                silent between two tokens
     ├── TotalTimeout              the whole call took too long
     ├── StreamCut                 the connection ended without a finish reason
+    ├── StreamBroken              another attempt does not go on from what readers have seen
     ├── MalformedStream           the answer cannot be read
     ├── ProviderRateLimited       429, perhaps with a time to wait
     ├── ProviderOverloaded        5xx, or an error event in the stream
@@ -181,6 +182,16 @@ class StreamCut(ProviderFailed):
     """The connection ended before the answer did."""
 
     code = "stream_cut"
+
+
+class StreamBroken(ProviderFailed):
+    """An answer broke off after readers had seen a part of it, and no other attempt goes on in the same words."""
+
+    code = "stream_broken"
+    repeat = Repeat.NOWHERE
+
+    def __init__(self) -> None:
+        super().__init__("The answer broke off, and nobody could go on from there. Send it again.")
 
 
 class MalformedStream(ProviderFailed):

@@ -17,6 +17,7 @@ from apps.routing.errors import (
     NoCandidates,
     PoolsFull,
     ProviderFailed,
+    StreamBroken,
     TotalTimeout,
 )
 from apps.routing.pools import Place
@@ -144,7 +145,7 @@ class Search:
                 f"{self._plan.model_name} was switched off, or cannot be reached. Choose another model."
             )
         last = self.failures[-1].error
-        if isinstance(last, TotalTimeout) or not last.retryable:
+        if isinstance(last, TotalTimeout | StreamBroken) or not last.retryable:
             return last
         return AllAttemptsFailed(last, len(self.failures))
 

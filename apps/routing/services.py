@@ -11,11 +11,13 @@ from apps.routing.health import health_of
 from apps.routing.plan_json import plan_from_json, plan_to_json
 from apps.routing.providers.sessions import close as close_connections
 from apps.routing.registration import add_provider, register_model
+from apps.routing.rescue import Rescue
 from apps.routing.selectors import invalidate
 from apps.routing.spreading import HealthOf
 from apps.routing.tokens import prompt_bytes
 
 __all__ = [
+    "Rescue",
     "add_provider",
     "check_forever",
     "close_connections",
@@ -43,19 +45,25 @@ def plan(call: Call, catalogue: Catalogue, health: HealthOf = health_of) -> Plan
 
 
 def stream(
-    plan: Plan, admission: Admission, gate: Gate, prompt: Prompt, deadlines: Deadlines
+    plan: Plan,
+    admission: Admission,
+    gate: Gate,
+    prompt: Prompt,
+    deadlines: Deadlines,
+    rescue: Rescue = Rescue.RESTART,
 ) -> AsyncGenerator[Chunk, None]:
     """The answer, chunk by chunk; `Finished` is the last, and a stream without it did not end well.
 
     The only place that calls a provider. `gate.begin` is awaited before each of at most four attempts, and `gate.ended`
     called once for each that began. An attempt that dies is followed by another, on the next candidate or after a
-    back-off; if anything was yielded before, `Restarted` says that it is void. Closing the generator (use `aclosing`)
-    or cancelling its task closes the call upstream at once.
+    back-off; if anything was yielded before, `Restarted` says that it is void. With `Rescue.CONTINUE` nothing is ever
+    void: what follows goes on from there, or `StreamBroken` is raised. Closing the generator (use `aclosing`) or
+    cancelling its task closes the call upstream at once.
 
     Raises what `gate.begin` raises; `NoCandidates`; `TotalTimeout` at the deadline of the whole; the last
     `ProviderFailed` where trying again cannot help, else `AllAttemptsFailed`.
     """
-    return attempts.stream(plan, admission, gate, prompt, deadlines)
+    return attempts.stream(plan, admission, gate, prompt, deadlines, rescue)
 
 
 async def check_forever() -> None:

@@ -158,6 +158,7 @@ async def converse(
     deadlines: Deadlines = PATIENT,
     gate: RecordingGate | None = None,
     parameters: dict[str, Any] | None = None,
+    rescue: services.Rescue = services.Rescue.RESTART,
 ) -> Exchange:
     """Stream the plan's answer to `QUESTION` to its end, good or bad."""
     exchange = Exchange(gate or RecordingGate())
@@ -165,7 +166,7 @@ async def converse(
     began = time.monotonic()
     try:
         async with aclosing(
-            services.stream(plan, admission(principal, plan), exchange.gate, prompt, deadlines)
+            services.stream(plan, admission(principal, plan), exchange.gate, prompt, deadlines, rescue)
         ) as chunks:
             async for chunk in chunks:
                 exchange.chunks.append(chunk)

@@ -34,6 +34,9 @@ def key_headers(access: ProviderAccess) -> dict[str, str]:
 def body_of(request: Request) -> bytes:
     """The request's body. Usage is always asked for, and `max_tokens` is what was reserved."""
     passed_on = {name: value for name, value in request.prompt.parameters.items() if name not in _OURS}
+    if request.prompt.prefilled:
+        # As vLLM and SGLang want it said; whoever knows no such thing has no `prefill` in its model's profile.
+        passed_on |= {"continue_final_message": True, "add_generation_prompt": False}
     return orjson.dumps(
         {
             **passed_on,
