@@ -104,11 +104,15 @@ async def _break(trial: Trial, faults: dict[str, str]) -> float:
 
 
 async def _kill_prober(trial: Trial) -> None:
-    """SIGKILL the worker whose call to the primary hangs, and start it again later."""
+    """SIGKILL the worker whose call to the primary hangs, and start it again later.
+
+    A failed attempt's row is closed with its answer, so only an attempt that no other followed is a call under way.
+    """
     query = (
         "SELECT g.owner FROM conversations_attempt a JOIN conversations_generation g ON g.id = a.generation_id "
         "WHERE a.state = 'begun' AND a.began_at < now() - interval '1 second' AND a.deployment_id = "
-        "(SELECT id FROM routing_deployment WHERE upstream_model LIKE %s)"
+        "(SELECT id FROM routing_deployment WHERE upstream_model LIKE %s) AND NOT EXISTS (SELECT 1 FROM "
+        "conversations_attempt b WHERE b.generation_id = a.generation_id AND (b.fence, b.number) > (a.fence, a.number))"
     )
     owners: list[Any] = []
 
