@@ -90,6 +90,7 @@ class ConversationRow:
     models: tuple[str, ...]
     created_at: datetime
     last_activity_at: datetime
+    instructions: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,26 @@ class TurnRow:
     created_at: datetime
     question: QuestionRow
     answers: tuple[AnswerRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRow:
+    """What the model behind an answer was shown. `messages` in OpenAI's form.
+
+    `is_as_sent` compares them with what was sent, by hash; None while nothing was sent. Of the chat's turns `turns`
+    are among the messages, and `left_out` before them are not; a summary tells of the first `summarised` of those.
+    """
+
+    generation_id: UUID
+    conversation_id: UUID
+    model_name: str
+    messages: tuple[dict[str, Any], ...]
+    sha256: str
+    is_as_sent: bool | None
+    turns: int
+    left_out: int
+    summarised: int
+    max_output_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)

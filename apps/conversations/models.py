@@ -21,6 +21,9 @@ class Conversation(models.Model):
     title_is_manual = models.BooleanField(default=False)
     model_policy = models.JSONField(default=dict, blank=True, help_text="How models are chosen for the next turn.")
     models_chosen = ArrayField(models.CharField(max_length=120), default=list, blank=True)
+    instructions = models.TextField(
+        default="", db_default="", blank=True, help_text="What models are told before each question."
+    )
     turn_count = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())
     last_activity_at = models.DateTimeField(db_default=Now())
@@ -176,6 +179,43 @@ class Generation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model_slug} {self.state}"
+
+
+class SystemText(models.Model):
+    """A system prompt as it was sent. Its id is made from tenant, person and text, so each text is kept once."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    text = models.TextField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"system prompt {self.id}"
+
+
+class PromptRecord(models.Model):
+    """What one generation's model is shown: which rows, in which order. Those do not change, so neither does this."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+")
+    generation = models.OneToOneField(Generation, on_delete=models.CASCADE, related_name="prompt", db_constraint=False)
+    system = models.ForeignKey(SystemText, on_delete=models.CASCADE, null=True, related_name="+", db_constraint=False)
+    summary = models.ForeignKey(
+        Message,
+        on_delete=models.CASCADE,
+        null=True,
+        related_name="+",
+        db_constraint=False,
+        help_text="The message that holds the summary of the turns before those shown.",
+    )
+    messages = ArrayField(models.UUIDField(), help_text="Questions and answers in the order shown; the question last.")
+    max_output_tokens = models.PositiveIntegerField(null=True, help_text="As the caller asked for.")
+    turns_left_out = models.PositiveIntegerField(default=0)
+    turns_summarised = models.PositiveIntegerField(default=0, help_text="How many of those the summary covers.")
+
+    def __str__(self) -> str:
+        return f"prompt of {self.generation_id}"
 
 
 class Attempt(models.Model):

@@ -13,6 +13,8 @@ MAX_LANES = 8
 MAX_MESSAGE_BYTES = 512 * 1024
 MAX_IDEMPOTENCY_KEY = 255
 MAX_MODEL_NAME = 120
+# More than any model gives; a larger number is a slip.
+MOST_OUTPUT_TOKENS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class TurnRequest:
     """A question for 1 to 8 models. `conversation_id` None opens a new conversation.
 
     No model named means the conversation's own choice or, in a new one, the first model on offer. `digest` stands for
-    the request as it came in.
+    the request as it came in. `max_output_tokens` bounds each answer, beside what its model and the workspace allow.
     """
 
     message: str
@@ -28,11 +30,12 @@ class TurnRequest:
     conversation_id: UUID | None
     idempotency_key: str | None
     digest: bytes = b""
+    max_output_tokens: int | None = None
 
 
-def _digest(message: str, models: tuple[str, ...], conversation_id: UUID | None) -> bytes:
+def _digest(*asked: object) -> bytes:
     """SHA-256 of what was asked, as it was asked: tells a repeat from another request under the same key."""
-    return hashlib.sha256(orjson.dumps([message, models, conversation_id])).digest()
+    return hashlib.sha256(orjson.dumps(asked)).digest()
 
 
 def turn_request(body: dict[str, Any], idempotency_key: str | None) -> TurnRequest:
@@ -41,6 +44,7 @@ def turn_request(body: dict[str, Any], idempotency_key: str | None) -> TurnReque
     message = _message(body.get("message"), problems)
     models = _models(body, problems)
     conversation_id = _conversation(body.get("conversation_id"), problems)
+    max_output_tokens = _output_tokens(body.get("max_output_tokens"), problems)
     if idempotency_key is not None and not (
         0 < len(idempotency_key) <= MAX_IDEMPOTENCY_KEY and idempotency_key.isprintable()
     ):
@@ -48,8 +52,9 @@ def turn_request(body: dict[str, Any], idempotency_key: str | None) -> TurnReque
     if problems:
         detail = "; ".join(f"{name}: {' '.join(texts)}" for name, texts in problems.items())
         raise InvalidMessage(detail, fields=problems)
-    digest = _digest(message, models, conversation_id)
-    return TurnRequest(message, models, conversation_id, idempotency_key, digest)
+    bounds = () if max_output_tokens is None else (max_output_tokens,)
+    digest = _digest(message, models, conversation_id, *bounds)
+    return TurnRequest(message, models, conversation_id, idempotency_key, digest, max_output_tokens)
 
 
 def _message(value: Any, problems: dict[str, list[str]]) -> str:
@@ -90,6 +95,15 @@ def _models(body: dict[str, Any], problems: dict[str, list[str]]) -> tuple[str, 
         problems["models"] = [f"A model's name has 1 to {MAX_MODEL_NAME} printable characters."]
         return ()
     return tuple(chosen)
+
+
+def _output_tokens(value: Any, problems: dict[str, list[str]]) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_OUTPUT_TOKENS:
+        problems["max_output_tokens"] = [f"Send a whole number from 1 to {MOST_OUTPUT_TOKENS:,}."]
+        return None
+    return value
 
 
 def _conversation(value: Any, problems: dict[str, list[str]]) -> UUID | None:

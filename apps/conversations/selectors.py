@@ -13,12 +13,14 @@ from apps.conversations.contracts import (
     ConversationSummary,
     GenerationState,
     LaneRow,
+    PromptRow,
     QuestionRow,
     StreamIdentity,
     Timeline,
     TurnRow,
 )
 from apps.conversations.errors import NotFound
+from apps.conversations.generation.prompt import put_together
 from apps.conversations.models import Conversation, Generation, Lane, Message, Turn
 from apps.routing import selectors as routing
 from apps.routing.contracts import ModelCard
@@ -147,6 +149,34 @@ def answer(principal: Principal, generation_id: UUID) -> AnswerRow:
         return _answer(row, cards)
 
 
+def prompt(principal: Principal, generation_id: UUID) -> PromptRow:
+    """What the model behind one of the person's answers was shown. Raises `NotFound`."""
+    with tenant_scope(principal.tenant_id):
+        row = (
+            Generation.objects.select_related("prompt")
+            .filter(id=generation_id, user_id=principal.user_id, conversation__deleted_at__isnull=True)
+            .first()
+        )
+        if row is None:
+            raise NotFound("There is no such answer.")
+        if not hasattr(row, "prompt"):
+            raise NotFound("What this model was shown was not recorded at that time.")
+        shown = put_together(row.prompt)
+    sent = row.route.get("prompt", {}).get("sha256")
+    return PromptRow(
+        generation_id=row.id,
+        conversation_id=row.conversation_id,
+        model_name=row.plan.get("model_name", row.model_slug),
+        messages=tuple(shown.messages),
+        sha256=shown.sha256,
+        is_as_sent=None if sent is None else sent == shown.sha256,
+        turns=shown.turns,
+        left_out=shown.left_out,
+        summarised=shown.summarised,
+        max_output_tokens=row.prompt.max_output_tokens,
+    )
+
+
 def _own(principal: Principal, conversation_id: UUID) -> Conversation:
     row = Conversation.objects.filter(id=conversation_id, user_id=principal.user_id, deleted_at__isnull=True).first()
     if row is None:
@@ -241,6 +271,7 @@ def _row(owner: Conversation) -> ConversationRow:
         models=tuple(owner.models_chosen),
         created_at=owner.created_at,
         last_activity_at=owner.last_activity_at,
+        instructions=owner.instructions,
     )
 
 

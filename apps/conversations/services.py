@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -12,19 +13,22 @@ from uuid6 import uuid7
 
 from apps.billing import services as billing
 from apps.billing.contracts import Admission, CallCost
-from apps.conversations import turns
+from apps.conversations import history, turns
 from apps.conversations.connections import blocking_redis
 from apps.conversations.contracts import GenerationAccepted, GenerationState, TurnAccepted
 from apps.conversations.errors import InvalidMessage, NotFound, StillAnswering
 from apps.conversations.generation import hints
-from apps.conversations.models import Conversation, Generation, Lane, Message
+from apps.conversations.generation.window import plan_within
+from apps.conversations.history import Chat
+from apps.conversations.models import Conversation, Generation, Lane, Message, PromptRecord
 from apps.conversations.requests import TurnRequest
 from apps.conversations.ring import ring
-from apps.conversations.turns import Weight
+from apps.conversations.turns import PlannedLane
 from apps.routing import selectors as routing_selectors
 from apps.routing import services as routing
 from apps.routing.contracts import Call, Plan
 from apps.streaming import hints as streaming
+from apps.tenants import instructions
 from apps.tenants.contracts import Principal
 from apps.tenants.policy import Action, require
 from apps.tenants.scope import tenant_scope
@@ -50,18 +54,17 @@ def start_turn(principal: Principal, request: TurnRequest) -> TurnAccepted:
         if earlier is not None:
             still_stands(principal)
             return earlier
-        weight = turns.weigh(principal, request)
-        chosen = request.models or turns.models_chosen(principal, request)
-    request = replace(request, models=chosen or _first_on_offer(principal))
+        chat = history.of_conversation(principal, request.conversation_id, request.models)
+    request = replace(request, models=chat.models or _first_on_offer(principal))
     conversation_id = request.conversation_id or uuid7()
-    lanes = [turns.new_lane(plan) for plan in _plans(principal, request, weight, conversation_id)]
+    lanes = _lanes(principal, request, chat, conversation_id)
     costs = [CallCost(lane.generation_id, lane.plan.amount_bound_nanousd) for lane in lanes]
 
     def write(admissions: tuple[Admission, ...]) -> TurnAccepted:
         with tenant_scope(principal.tenant_id):
             still_stands(principal)
             billing.reserve(admissions)
-            return turns.write_turn(principal, request, lanes, conversation_id)
+            return turns.write_turn(principal, request, lanes, conversation_id, chat.turns_before)
 
     try:
         turn = _admitted(principal, costs, write)
@@ -83,23 +86,28 @@ def _first_on_offer(principal: Principal) -> tuple[str, ...]:
     return (cards[0].slug,)
 
 
-def _plans(principal: Principal, request: TurnRequest, weight: Weight, conversation_id: UUID) -> list[Plan]:
-    """A plan for each lane. The conversation's id is settled before it exists: its first answer chooses its place."""
+def _lanes(principal: Principal, request: TurnRequest, chat: Chat, conversation_id: UUID) -> list[PlannedLane]:
+    """Plan and window of each lane. The conversation's id is settled before it exists: its first answer chooses its
+    place."""
     catalogue = routing_selectors.catalogue_for(principal)
-    hard = routing.difficulty(request.message, turns_before=weight.turns_before)
-    return [
-        routing.plan(
-            Call(
-                tenant_id=principal.tenant_id,
-                model=model,
-                prompt_bytes=weight.prompt_bytes,
-                difficulty=hard,
-                conversation_id=conversation_id,
-            ),
-            catalogue,
+    hard = routing.difficulty(request.message, turns_before=chat.turns_before)
+
+    def plan_of(model: str, prompt_bytes: int) -> Plan:
+        call = Call(
+            tenant_id=principal.tenant_id,
+            model=model,
+            prompt_bytes=prompt_bytes,
+            max_output_tokens=request.max_output_tokens,
+            difficulty=hard,
+            conversation_id=conversation_id,
         )
-        for model in request.models
-    ]
+        return routing.plan(call, catalogue)
+
+    found = []
+    for model, parts in zip(request.models, chat.parts(request.models, request.message), strict=True):
+        plan, window = plan_within(parts, partial(plan_of, model))
+        found.append(turns.new_lane(plan, window, chat.system, request.max_output_tokens))
+    return found
 
 
 def _admitted(principal: Principal, costs: list[CallCost], write: Callable[[tuple[Admission, ...]], T]) -> T:
@@ -186,9 +194,12 @@ def retry(principal: Principal, generation_id: UUID) -> GenerationAccepted:
             raise NotFound("There is no such answer.")
         question = Message.objects.get(turn_id=earlier.turn_id, role=Message.Role.USER)
         request = TurnRequest(question.text, (earlier.model_slug,), earlier.conversation_id, None)
-        weight = turns.weigh(principal, request)
-    (plan,) = _plans(principal, request, weight, earlier.conversation_id)
-    lane = turns.new_lane(plan)
+        bound = (
+            PromptRecord.objects.filter(generation_id=earlier.id).values_list("max_output_tokens", flat=True).first()
+        )
+        request = replace(request, max_output_tokens=bound)
+        chat = history.of_lane(principal, earlier, question)
+    (lane,) = _lanes(principal, request, chat, earlier.conversation_id)
 
     def write(admissions: tuple[Admission, ...]) -> Generation:
         with tenant_scope(principal.tenant_id):
@@ -207,7 +218,7 @@ def retry(principal: Principal, generation_id: UUID) -> GenerationAccepted:
             row = Lane.objects.get(id=earlier.lane_id)
             return turns.write_generations(principal, question, [(lane, row)])[0]
 
-    generation = _admitted(principal, [CallCost(lane.generation_id, plan.amount_bound_nanousd)], write)
+    generation = _admitted(principal, [CallCost(lane.generation_id, lane.plan.amount_bound_nanousd)], write)
     hints.tell(
         principal.tenant_id,
         principal.user_id,
@@ -215,7 +226,7 @@ def retry(principal: Principal, generation_id: UUID) -> GenerationAccepted:
         "message",
         turn_id=str(earlier.turn_id),
     )
-    return turns.accepted(generation, plan)
+    return turns.accepted(generation, lane.plan)
 
 
 def rename(principal: Principal, conversation_id: UUID, title: str) -> str:
@@ -228,6 +239,15 @@ def rename(principal: Principal, conversation_id: UUID, title: str) -> str:
     _change(principal, conversation_id, title=title, title_is_manual=True)
     hints.tell(principal.tenant_id, principal.user_id, conversation_id, "title")
     return title
+
+
+def instruct(principal: Principal, conversation_id: UUID, text: object) -> None:
+    """Say what models are told before each question of this chat; empty takes it back.
+
+    Raises `InvalidInstructions` or `NotFound`.
+    """
+    require(principal, Action.CHAT_KEEP)
+    _change(principal, conversation_id, instructions=instructions.checked(text))
 
 
 def delete(principal: Principal, conversation_id: UUID) -> None:

@@ -6,31 +6,36 @@ The queued generation is the outbox: once the transaction has committed, a worke
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from django.conf import settings
-from django.db import connections
 from uuid6 import uuid7
 
+from apps.conversations import history
 from apps.conversations.contracts import GenerationAccepted, GenerationState, MessageStatus, TurnAccepted
 from apps.conversations.errors import IdempotencyMismatch, NotFound, StillAnswering
-from apps.conversations.models import Conversation, Generation, Lane, Message, Turn
+from apps.conversations.generation.window import Window
+from apps.conversations.models import Conversation, Generation, Lane, Message, PromptRecord, SystemText, Turn
 from apps.conversations.requests import TurnRequest
 from apps.routing import services as routing
 from apps.routing.contracts import Plan
 from apps.tenants.contracts import Principal
 
 TITLE_LENGTH = 60
-# Role and punctuation around each message in a prompt, generously.
-MESSAGE_FRAME_BYTES = 48
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedLane:
-    """One lane to be: the generation's id is chosen before admission, which reserves under it."""
+    """One lane to be: the generation's id is chosen before admission, which reserves under it.
+
+    `window` and `system` say what its model will be shown, beside the question; `max_output_tokens` is the caller's.
+    """
 
     generation_id: UUID
     plan: Plan
+    window: Window
+    system: str = ""
+    max_output_tokens: int | None = None
 
 
 def replay(principal: Principal, request: TurnRequest) -> TurnAccepted | None:
@@ -78,13 +83,20 @@ def accepted(row: Generation, plan: Plan) -> GenerationAccepted:
 
 
 def write_turn(
-    principal: Principal, request: TurnRequest, lanes: Sequence[PlannedLane], new_conversation_id: UUID
+    principal: Principal,
+    request: TurnRequest,
+    lanes: Sequence[PlannedLane],
+    new_conversation_id: UUID,
+    turns_before: int = 0,
 ) -> TurnAccepted:
     """Write the turn; a new conversation gets the id it was planned with. Demands the tenant's transaction.
 
-    Raises `NotFound`, `StillAnswering`, or `IntegrityError` where another request won the idempotency key.
+    `turns_before` is how many turns the chat had when the windows were decided. Raises `NotFound`, `StillAnswering`
+    (also where another question came in between), or `IntegrityError` where another request won the idempotency key.
     """
     conversation, created = _conversation(principal, request, new_conversation_id)
+    if conversation.turn_count != turns_before + 1:
+        raise StillAnswering("Another question was asked in this chat just now. Look at it, then send yours again.")
     turn = Turn.objects.create(
         tenant_id=principal.tenant_id,
         conversation_id=conversation.id,
@@ -156,7 +168,36 @@ def write_generations(
         for (lane, row), answer in zip(lanes, answers, strict=True)
     ]
     Generation.objects.bulk_create(generations)
+    write_prompts(principal, question.id, [(lane, row.id) for (lane, _), row in zip(lanes, generations, strict=True)])
     return generations
+
+
+def write_prompts(principal: Principal, question_id: UUID, lanes: Sequence[tuple[PlannedLane, UUID]]) -> None:
+    """What each generation's model will be shown. Demands the tenant's transaction."""
+    systems = {
+        text: SystemText(
+            id=uuid5(principal.tenant_id, f"{principal.user_id}:{text}"),
+            tenant_id=principal.tenant_id,
+            user_id=principal.user_id,
+            text=text,
+        )
+        for text in {lane.system for lane, _ in lanes if lane.system}
+    }
+    if systems:
+        SystemText.objects.bulk_create(systems.values(), ignore_conflicts=True)
+    PromptRecord.objects.bulk_create(
+        PromptRecord(
+            tenant_id=principal.tenant_id,
+            generation_id=generation_id,
+            system_id=systems[lane.system].id if lane.system else None,
+            summary_id=lane.window.summary.message_id if lane.window.summary else None,
+            messages=[*(one for turn in lane.window.turns for one in turn.messages), question_id],
+            max_output_tokens=lane.max_output_tokens,
+            turns_left_out=lane.window.left_out,
+            turns_summarised=lane.window.summarised,
+        )
+        for lane, generation_id in lanes
+    )
 
 
 def _conversation(principal: Principal, request: TurnRequest, new_id: UUID) -> tuple[Conversation, bool]:
@@ -205,23 +246,25 @@ def _last_question(conversation_id: UUID, turn_id: UUID) -> UUID | None:
 def _lane_rows(principal: Principal, conversation_id: UUID, existing: list[Lane], models: Sequence[str]) -> list[Lane]:
     """The lane of each model, in order: a model keeps its lane, a model asked twice has two, new ones are appended."""
     position = existing[-1].position if existing else 0
-    unused = list(existing)
+    by_id = {lane.id: lane for lane in existing}
     rows: list[Lane] = []
     new: list[Lane] = []
-    for model in models:
-        row = next((lane for lane in unused if lane.model_slug == model), None)
-        if row is not None:
-            unused.remove(row)
-        else:
-            position += 1
-            row = Lane(
+    for model, lane_id in zip(
+        models, history.assign([(lane.id, lane.model_slug) for lane in existing], models), strict=True
+    ):
+        if lane_id is not None:
+            rows.append(by_id[lane_id])
+            continue
+        position += 1
+        new.append(
+            Lane(
                 tenant_id=principal.tenant_id,
                 conversation_id=conversation_id,
                 position=position,
                 model_slug=model,
             )
-            new.append(row)
-        rows.append(row)
+        )
+        rows.append(new[-1])
     Lane.objects.bulk_create(new)
     return rows
 
@@ -235,42 +278,5 @@ def title_of(message: str) -> str:
     return (cut.rsplit(" ", 1)[0] if " " in cut[20:] else cut) + "…"
 
 
-@dataclass(frozen=True, slots=True)
-class Weight:
-    """How much a lane would read: at most `prompt_bytes`, with the new question; and how many turns came before it."""
-
-    prompt_bytes: int
-    turns_before: int
-
-
-def weigh(principal: Principal, request: TurnRequest) -> Weight:
-    """An upper bound over all lanes: the question and all texts of the conversation so far.
-
-    Demands the tenant's transaction. Raises `NotFound`.
-    """
-    size = len(request.message.encode()) + MESSAGE_FRAME_BYTES
-    if request.conversation_id is None:
-        return Weight(size, 0)
-    with connections["default"].cursor() as cursor:
-        cursor.execute(
-            "SELECT (SELECT coalesce(sum(octet_length(m.text) + %s), 0) FROM conversations_message m "
-            "WHERE m.conversation_id = c.id AND m.deleted_at IS NULL), c.turn_count FROM conversations_conversation c "
-            "WHERE c.id = %s AND c.user_id = %s AND c.deleted_at IS NULL",
-            [MESSAGE_FRAME_BYTES, request.conversation_id, principal.user_id],
-        )
-        row = cursor.fetchone()
-    if row is None:
-        raise NotFound("There is no such conversation.")
-    return Weight(size + int(row[0]), row[1])
-
-
-def models_chosen(principal: Principal, request: TurnRequest) -> tuple[str, ...]:
-    """The models of the conversation's last turn; none for a new one. Demands the tenant's transaction."""
-    if request.conversation_id is None:
-        return ()
-    rows = Conversation.objects.filter(id=request.conversation_id, user_id=principal.user_id)
-    return tuple(rows.values_list("models_chosen", flat=True).first() or ())
-
-
-def new_lane(plan: Plan) -> PlannedLane:
-    return PlannedLane(uuid7(), plan)
+def new_lane(plan: Plan, window: Window, system: str, max_output_tokens: int | None) -> PlannedLane:
+    return PlannedLane(uuid7(), plan, window, system, max_output_tokens)

@@ -206,6 +206,7 @@ class Catalogue:
     `withheld` names the models that the tenant may use and this caller may not, each with its tier. `residency` names
     where the tenant's prompts may be processed (none: anywhere). `ratings` are the tenant's own votes, by slug.
     `side_models` are those that do not chat, by slug; of these, `side_uses` are asked beside every answer.
+    No answer gets more than `max_output_tokens`, whatever is asked for.
     """
 
     tenant_id: UUID
@@ -216,6 +217,7 @@ class Catalogue:
     ratings: Mapping[str, float] = field(default_factory=dict)
     side_models: Mapping[str, OfferedModel] = field(default_factory=dict)
     side_uses: tuple[SideUse, ...] = ()
+    max_output_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,9 @@ class _Considered:
         self._max_cost_nanousd = min((one for one in ceilings if one is not None), default=None)
         self._health_of = health_of
         self._excluded = excluded
-        self._likely = tokens.likely_usage(call.prompt_bytes, call.max_output_tokens)
+        wanted = (call.max_output_tokens, catalogue.max_output_tokens)
+        self._max_output_tokens = min((max(1, one) for one in wanted if one is not None), default=None)
+        self._likely = tokens.likely_usage(call.prompt_bytes, self._max_output_tokens)
 
     def places(self, model: OfferedModel, after: FallbackKind | None) -> list[Place]:
         """The model's deployments that passed, in the order they will be tried."""
@@ -199,6 +201,7 @@ class _Considered:
             return COST
         default = DEFAULT_REASONING_OUTPUT_TOKENS if model.reasoning else DEFAULT_OUTPUT_TOKENS
         asked = default if call.max_output_tokens is None else max(1, call.max_output_tokens)
+        asked = min(asked, self._max_output_tokens or asked)
         input_bound = tokens.input_bound(call.prompt_bytes, context_tokens)
         output_bound = min(asked, deployment.max_output_tokens or model.max_output_tokens, room)
         return Place(

@@ -213,7 +213,8 @@ def _read(tenant_id: UUID) -> Snapshot:
     """One transaction: the tenant's allowance, its models (its own hide global ones of that name), and their routes."""
     expires_at = time.monotonic() + SNAPSHOT_TTL_SECONDS
     with tenant_scope(tenant_id):
-        tenant = Tenant.objects.only("allowed_models", "residency").filter(id=tenant_id).first()
+        told = Tenant.objects.only("allowed_models", "residency", "max_output_tokens")
+        tenant = told.filter(id=tenant_id).first()
         allowed, residency = (tenant.allowed_models, tenant.residency) if tenant else (None, [])
         rows = LanguageModel.objects.order_by(F("tenant").asc(nulls_last=True))
         # A switched-off model of the tenant's own hides the global one too: its traffic must not go elsewhere unasked.
@@ -250,6 +251,7 @@ def _read(tenant_id: UUID) -> Snapshot:
         MappingProxyType(chatting),
         policies=MappingProxyType(_policies(policies, chatting, proven)),
         residency=frozenset(residency),
+        max_output_tokens=tenant.max_output_tokens if tenant else None,
         side_models=MappingProxyType({slug: model for slug, model in offered.items() if slug not in chatting}),
     )
     return Snapshot(read, expires_at, routes, rules)

@@ -14,9 +14,10 @@ from apps.routing.registration import add_provider, register_model
 from apps.routing.rescue import Rescue
 from apps.routing.selectors import invalidate
 from apps.routing.spreading import HealthOf
-from apps.routing.tokens import prompt_bytes
+from apps.routing.tokens import TEMPLATE_TOKENS, prompt_bytes
 
 __all__ = [
+    "TEMPLATE_TOKENS",
     "Rescue",
     "add_provider",
     "check_forever",

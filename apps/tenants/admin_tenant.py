@@ -19,6 +19,7 @@ from apps.tenants.models import (
     AuditEntry,
     Flag,
     IdentityProvider,
+    Instruction,
     Invitation,
     Membership,
     ModelRule,
@@ -36,8 +37,23 @@ class OwnTenantAdmin(ScopedAdmin[Tenant]):
     view_action, change_action = Action.TENANT_READ, Action.TENANT_CHANGE
     tenant_lookup = "id"
     list_display = ("name", "slug", "plan", "requires_second_factor", "created_at")
-    fields = ("name", "slug", "plan", "offered", "processed", "requires_second_factor", "created_at")
-    readonly_fields = ("slug", "plan", "offered", "processed", "created_at")
+    fields = (
+        "name",
+        "slug",
+        "plan",
+        "offered",
+        "processed",
+        "instructions",
+        "max_output_tokens",
+        "requires_second_factor",
+        "created_at",
+    )
+    readonly_fields = ("slug", "plan", "offered", "processed", "instructions", "created_at")
+
+    @admin.display(description="what every model is told")
+    def instructions(self, tenant: Tenant) -> str:
+        row = Instruction.objects.filter(tenant_id=tenant.id, user__isnull=True).first()
+        return (row.text if row else "") or "nothing; it is written under Settings"
 
     @admin.display(description="models")
     def offered(self, tenant: Tenant) -> str:

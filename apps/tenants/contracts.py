@@ -214,6 +214,8 @@ class TenantSummary:
     plan: str
     requires_second_factor: bool
     created_at: datetime
+    max_output_tokens: int | None = None
+    instructions: str = ""
 
 
 @dataclass(frozen=True, slots=True)

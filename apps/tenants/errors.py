@@ -12,6 +12,7 @@ Problem
 ├── Invalid
 │   ├── InvalidTenant        a name breaks a rule
 │   ├── InvalidApiKey        name, scopes or end of a new key break a rule
+│   ├── InvalidInstructions  a text for models is too long, or is none
 │   ├── InvalidInvitation    address or role of an invitation break a rule
 │   └── InvalidTeam          a team or a rule that names one breaks a rule
 ├── MethodRefused            no door answers this method
@@ -29,6 +30,7 @@ __all__ = [
     "FeatureOff",
     "InsufficientScope",
     "InvalidApiKey",
+    "InvalidInstructions",
     "InvalidInvitation",
     "InvalidTeam",
     "InvalidTenant",
@@ -82,6 +84,12 @@ class InvalidApiKey(Invalid):
     """The key cannot be made; `fields` says which input is wrong."""
 
     code = "invalid_api_key"
+
+
+class InvalidInstructions(Invalid):
+    """The instructions for models cannot be kept; `fields` says why."""
+
+    code = "invalid_instructions"
 
 
 class InvalidInvitation(Invalid):

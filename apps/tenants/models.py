@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MinValueValidator
 from django.db import models, router, transaction
 from django.db.models.functions import Lower, Now
 from uuid6 import uuid7
@@ -42,11 +43,34 @@ class Tenant(models.Model):
     requires_second_factor = models.BooleanField(
         default=False, help_text="Members without a second factor are asked to set one up before anything else."
     )
+    max_output_tokens = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="No answer has more tokens than this, whatever is asked for; empty means as many as the model gives.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
         return self.name
+
+
+class Instruction(models.Model):
+    """What models are told before every question: of everybody (no user), or of one person."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+")
+    text = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "user"], nulls_distinct=False, name="tenants_instruction_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"instructions of {self.user_id or self.tenant_id}"
 
 
 class Membership(models.Model):

@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 
 from apps.accounts.contracts import is_storable
 from apps.problems import Conflict
-from apps.tenants import audit
+from apps.tenants import audit, instructions
 from apps.tenants.contracts import ModelRuleSummary, Principal, TeamSummary, TenantSummary
 from apps.tenants.errors import InvalidTeam, InvalidTenant, NotFound
 from apps.tenants.models import Membership, ModelRule, Team, TeamMember, Tenant
@@ -17,6 +17,8 @@ from apps.tenants.scope import tenant_scope
 MAX_NAME = 120
 MAX_TIER = 40
 MAX_TEAMS = 500
+# More than any model gives; a larger number is a slip.
+MOST_OUTPUT_TOKENS = 1_000_000
 
 
 def teams(principal: Principal) -> list[TeamSummary]:
@@ -134,11 +136,30 @@ def tenant(principal: Principal) -> TenantSummary:
     """What the tenant says of itself."""
     with tenant_scope(principal.tenant_id):
         row = Tenant.objects.get(id=principal.tenant_id)
-        return TenantSummary(row.id, row.name, row.slug, row.plan, row.requires_second_factor, row.created_at)
+        told = instructions.read(row.id, principal.user_id).workspace
+        return TenantSummary(
+            row.id,
+            row.name,
+            row.slug,
+            row.plan,
+            row.requires_second_factor,
+            row.created_at,
+            row.max_output_tokens,
+            told,
+        )
 
 
-def change_tenant(principal: Principal, *, name: str | None = None, requires_second_factor: bool | None = None) -> None:
-    """Rename the tenant, or demand a second factor of its members; None leaves as it is. Raises `InvalidTenant`."""
+def change_tenant(
+    principal: Principal,
+    *,
+    name: str | None = None,
+    requires_second_factor: bool | None = None,
+    max_output_tokens: int | None = None,
+) -> None:
+    """Rename the tenant, demand a second factor of its members, or bound its answers; None leaves as it is.
+
+    `max_output_tokens` 0 takes the bound away; processes obey within seconds. Raises `InvalidTenant`.
+    """
     require(principal, Action.TENANT_CHANGE)
     with tenant_scope(principal.tenant_id):
         row = Tenant.objects.select_for_update(no_key=True).get(id=principal.tenant_id)
@@ -151,6 +172,11 @@ def change_tenant(principal: Principal, *, name: str | None = None, requires_sec
             changes["name"] = name
         if requires_second_factor is not None:
             changes["requires_second_factor"] = requires_second_factor
+        if max_output_tokens is not None:
+            if not 0 <= max_output_tokens <= MOST_OUTPUT_TOKENS:
+                message = f"Choose a whole number from 1 to {MOST_OUTPUT_TOKENS:,}, or none."
+                raise InvalidTenant("The workspace was not changed.", fields={"max_output_tokens": [message]})
+            changes["max_output_tokens"] = max_output_tokens or None
         before = {field: getattr(row, field) for field in changes}
         if before == changes:
             return

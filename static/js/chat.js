@@ -2,7 +2,9 @@
 import { startAppearance } from "./appearance.js";
 import { Composer } from "./composer.js";
 import { startCopying } from "./copy.js";
+import { showInstructions, startInstructions } from "./instructions.js";
 import { fetchFragment, post, Refused } from "./request.js";
+import { startShowingPrompts } from "./saw.js";
 import { Scroller } from "./scroll.js";
 import { showTitle, Sidebar } from "./sidebar.js";
 import { forgetOnLeaving } from "./storage.js";
@@ -43,6 +45,7 @@ function accepted(turn, answer) {
   if (isNew) {
     stage.dataset.conversationId = answer.conversation_id;
     history.replaceState(null, "", `${chatUrl}${answer.conversation_id}/`);
+    showInstructions();
     showTitle(answer.title || turn.querySelector("[data-part=question]").textContent.slice(0, 60));
   }
   composer.settled(answer.conversation_id);
@@ -148,6 +151,8 @@ document.addEventListener("click", (event) => {
 
 startAppearance();
 startCopying();
+startInstructions(openId);
+startShowingPrompts();
 forgetOnLeaving();
 sidebar.start();
 timeline.start();

@@ -23,9 +23,19 @@ function identity() {
  * @param {Record<string, string>} [headers]
  * @returns {Promise<any>} the JSON answer, null when empty
  */
-export async function post(url, body = null, headers = {}) {
+export function post(url, body = null, headers = {}) {
+  return send("POST", url, body, headers);
+}
+
+/** @param {string} url @param {object} body @returns {Promise<any>} the JSON answer */
+export function patch(url, body) {
+  return send("PATCH", url, body, {});
+}
+
+/** @param {string} method @param {string} url @param {object|null} body @param {Record<string, string>} headers */
+async function send(method, url, body, headers) {
   const response = await fetch(url, {
-    method: "POST",
+    method,
     headers: { ...identity(), Accept: "application/json", ...(body ? { "Content-Type": "application/json" } : {}), ...headers },
     body: body ? JSON.stringify(body) : undefined,
   });

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.urls import reverse
 from django.utils.safestring import SafeString, mark_safe
 
-from apps.conversations.contracts import AnswerRow, GenerationState, LaneRow, QuestionRow, TurnRow
+from apps.conversations.contracts import AnswerRow, GenerationState, LaneRow, PromptRow, QuestionRow, TurnRow
 from apps.conversations.edge.html import rendered_answer
 
 NANOUSD_PER_USD = 1_000_000_000
@@ -158,7 +159,10 @@ def _why(row: AnswerRow) -> dict[str, Any]:
         reason = EXCLUSIONS.get(one["reason"], f"Left out: {one['reason']}")
         told.append({"name": one["model"], "where": one["provider"], "outcome": reason, "price": "", "cost": ""})
     count = len(attempts)
-    facts = [("Attempts", f"{count} {'call' if count == 1 else 'calls'} to a provider")]
+    shown = row.route.get("prompt", {})
+    left_out = _left_out(shown.get("turns_left_out", 0), shown.get("turns_summarised", 0))
+    facts = [("Shown", left_out)] if left_out else []
+    facts += [("Attempts", f"{count} {'call' if count == 1 else 'calls'} to a provider")]
     choice = row.route.get("choice")
     if choice and (hard := choice.get("difficulty")):
         parts = ", ".join(f"{name} {points}" for name, points in hard["parts"].items())
@@ -170,7 +174,32 @@ def _why(row: AnswerRow) -> dict[str, Any]:
         "summary": f"{row.model_name}: {choice['rule']}" if choice else asked,
         "candidates": told,
         "facts": tuple(facts),
+        "prompt_url": reverse("chat_prompt", args=[row.generation_id]) if shown else "",
     }
+
+
+def prompt_view(row: PromptRow) -> dict[str, Any]:
+    """A prompt as `conversations/_prompt.html` draws it: its messages by who speaks, and what is not among them."""
+    named = {"system": "Told beforehand", "user": "You", "assistant": "Answer"}
+    return {
+        "messages": [{"who": named.get(one["role"], one["role"]), **one} for one in row.messages],
+        "left_out": _left_out(row.left_out, row.summarised),
+        "is_as_sent": row.is_as_sent,
+        "sha256": row.sha256,
+        "max_output_tokens": row.max_output_tokens,
+    }
+
+
+def _left_out(left_out: int, summarised: int) -> str:
+    """What of the chat the model was not shown, in one sentence; empty where it was shown everything."""
+    if not left_out:
+        return ""
+    earlier = "1 earlier question" if left_out == 1 else f"{left_out:,} earlier questions"
+    if not summarised:
+        return f"{earlier} with what answered them did not fit and were left out."
+    if summarised == left_out:
+        return f"{earlier} did not fit; a summary stands for them."
+    return f"{earlier} did not fit; a summary stands for the first {summarised:,}, the others were left out."
 
 
 def _where(candidate: dict[str, Any]) -> str:

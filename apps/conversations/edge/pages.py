@@ -21,11 +21,12 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from apps.conversations import selectors, services
 from apps.conversations.contracts import ConversationSummary, LaneRow, QuestionRow, Timeline, TurnRow
-from apps.conversations.edge.answer_views import AnswerView, TurnView, price, turn_view
+from apps.conversations.edge.answer_views import AnswerView, TurnView, price, prompt_view, turn_view
 from apps.conversations.edge.cursors import conversation_cursor, parse_conversation_cursor
 from apps.conversations.errors import InvalidMessage
 from apps.routing import selectors as routing
 from apps.routing.contracts import ModelCard
+from apps.tenants import instructions
 from apps.tenants.contracts import Principal
 from apps.tenants.policy import Action, opens
 
@@ -117,6 +118,14 @@ def turn(request: HttpRequest, principal: Principal, conversation_id: UUID, turn
 @opens(GET=Action.CHAT_READ)
 @require_GET
 @page
+def prompt(request: HttpRequest, principal: Principal, generation_id: UUID) -> HttpResponse:
+    """What the model behind an answer was shown, as a fragment."""
+    return render(request, "conversations/_prompt.html", prompt_view(selectors.prompt(principal, generation_id)))
+
+
+@opens(GET=Action.CHAT_READ)
+@require_GET
+@page
 def chat_list(request: HttpRequest, principal: Principal) -> HttpResponse:
     """A stretch of the sidebar as a fragment: the first `?count=` chats, or those after `?before=<cursor>`."""
     return render(request, "conversations/_chat_list.html", _sidebar(request, principal))
@@ -172,6 +181,7 @@ def _shell(
     return _sidebar(request, principal) | {
         "current_id": conversation_id,
         "models": [_offer(card) for card in models],
+        "longest_instructions": instructions.MAX_CHARACTERS,
         "chosen": kept,
         "lanes": (),
         "turns": (),

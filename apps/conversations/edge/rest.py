@@ -15,6 +15,7 @@ from apps.conversations.contracts import ConversationRow, ConversationSummary
 from apps.conversations.edge.cursors import conversation_cursor, parse_conversation_cursor
 from apps.conversations.edge.replies import turn_json
 from apps.conversations.errors import InvalidMessage
+from apps.tenants import instructions
 from apps.tenants.contracts import Principal
 from apps.tenants.policy import Action
 
@@ -28,6 +29,9 @@ class ConversationOut(serializers.Serializer[Any]):
     last_activity_at = serializers.DateTimeField()
     running = serializers.BooleanField(required=False)
     models = serializers.ListField(child=serializers.CharField(), required=False)
+    instructions = serializers.CharField(
+        required=False, help_text="What models are told before each question; after the workspace's and one's own."
+    )
 
 
 class ConversationPage(serializers.Serializer[Any]):
@@ -36,7 +40,8 @@ class ConversationPage(serializers.Serializer[Any]):
 
 
 class ConversationChange(serializers.Serializer[Any]):
-    title = serializers.CharField(max_length=services.MAX_TITLE)
+    title = serializers.CharField(max_length=services.MAX_TITLE, required=False)
+    instructions = serializers.CharField(max_length=instructions.MAX_CHARACTERS, required=False, allow_blank=True)
 
 
 class AnswerOut(serializers.Serializer[Any]):
@@ -96,7 +101,7 @@ class Conversations(APIView):
 
 
 class OneConversation(APIView):
-    """One chat: read its head, rename it, delete it."""
+    """One chat: read its head, rename it, tell its models something, delete it."""
 
     actions = {"GET": Action.CHAT_READ, "PATCH": Action.CHAT_KEEP, "DELETE": Action.CHAT_KEEP}
 
@@ -106,10 +111,15 @@ class OneConversation(APIView):
 
     @extend_schema(operation_id="conversations_rename", request=ConversationChange, responses=ConversationOut)
     def patch(self, request: Request, conversation_id: UUID) -> Response:
-        title = request.data.get("title") if isinstance(request.data, dict) else None
-        if not isinstance(title, str):
+        given = request.data if isinstance(request.data, dict) else {}
+        title = given.get("title")
+        if not isinstance(title, str) and ("title" in given or "instructions" not in given):
             raise InvalidMessage("title: Send the new title as text.", fields={"title": ["Send a text."]})
-        services.rename(_principal(request), conversation_id, title)
+        told = instructions.checked(given["instructions"]) if "instructions" in given else None
+        if isinstance(title, str):
+            services.rename(_principal(request), conversation_id, title)
+        if told is not None:
+            services.instruct(_principal(request), conversation_id, told)
         return Response(_head(selectors.conversation(_principal(request), conversation_id)))
 
     @extend_schema(operation_id="conversations_delete", responses={204: None})
@@ -149,6 +159,35 @@ class Messages(APIView):
         )
 
 
+class PromptMessageOut(serializers.Serializer[Any]):
+    role = serializers.ChoiceField(choices=["system", "user", "assistant"])
+    content = serializers.CharField()
+
+
+class PromptOut(serializers.Serializer[Any]):
+    generation_id = serializers.UUIDField()
+    conversation_id = serializers.UUIDField()
+    messages = PromptMessageOut(many=True)
+    sha256 = serializers.CharField(help_text="Of `messages` as compact JSON in UTF-8.")
+    is_as_sent = serializers.BooleanField(
+        allow_null=True, help_text="False where something was erased since; null before anything was sent."
+    )
+    turns = serializers.IntegerField(help_text="Earlier turns among the messages.")
+    turns_left_out = serializers.IntegerField(source="left_out", help_text="Those before them, which did not fit.")
+    turns_summarised = serializers.IntegerField(source="summarised", help_text="How many of those a summary tells of.")
+    max_output_tokens = serializers.IntegerField(allow_null=True, help_text="As the caller asked for.")
+
+
+class GenerationPrompt(APIView):
+    """What the model behind an answer was shown, word for word."""
+
+    actions = {"GET": Action.CHAT_READ}
+
+    @extend_schema(operation_id="generations_prompt", responses=PromptOut)
+    def get(self, request: Request, generation_id: UUID) -> Response:
+        return Response(PromptOut(selectors.prompt(_principal(request), generation_id)).data)
+
+
 def _before(request: Request) -> int | None:
     raw = request.query_params.get("before")
     if raw is None:
@@ -173,6 +212,7 @@ def _head(row: ConversationRow) -> dict[str, Any]:
         "title": row.title,
         "last_activity_at": _time(row.last_activity_at),
         "models": list(row.models),
+        "instructions": row.instructions,
     }
 
 

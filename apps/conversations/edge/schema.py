@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from apps.conversations.requests import MAX_IDEMPOTENCY_KEY, MAX_LANES, MAX_MESSAGE_BYTES, MAX_MODEL_NAME
+from apps.conversations.requests import (
+    MAX_IDEMPOTENCY_KEY,
+    MAX_LANES,
+    MAX_MESSAGE_BYTES,
+    MAX_MODEL_NAME,
+    MOST_OUTPUT_TOKENS,
+)
 from apps.tenants.edge.openapi import REFUSALS, roles_of
 from apps.tenants.policy import Action
 
@@ -136,9 +142,15 @@ _ASK: Schema = _object(
         "conversation_id": {"type": ["string", "null"], "format": "uuid"},
         "models": {"type": "array", "items": _SLUG, "minItems": 1, "maxItems": MAX_LANES},
         "model": {**_SLUG, "description": "One model; instead of `models`."},
+        "max_output_tokens": {
+            "type": ["integer", "null"],
+            "minimum": 1,
+            "maximum": MOST_OUTPUT_TOKENS,
+            "description": "At most so many tokens in each answer, thoughts included; the workspace may allow fewer.",
+        },
         "stream": {"type": "boolean", "default": False},
     },
-    optional=("conversation_id", "models", "model", "stream"),
+    optional=("conversation_id", "models", "model", "max_output_tokens", "stream"),
 )
 _LANE: Schema = _object(
     "An accepted lane.",

@@ -11,6 +11,7 @@ pages = [
     path("<uuid:conversation_id>/", views.chat, name="chat"),
     path("<uuid:conversation_id>/turns", views.turns, name="chat_turns"),
     path("<uuid:conversation_id>/turns/<uuid:turn_id>", views.turn, name="chat_turn"),
+    path("answers/<uuid:generation_id>/prompt", views.prompt, name="chat_prompt"),
     path("<uuid:conversation_id>/rename", views.rename, name="chat_rename"),
     path("<uuid:conversation_id>/delete", views.delete, name="chat_delete"),
     path("<uuid:conversation_id>/restore", views.restore, name="chat_restore"),
@@ -21,6 +22,7 @@ api = [
     path("conversations/<uuid:conversation_id>/", rest.OneConversation.as_view()),
     path("conversations/<uuid:conversation_id>/restore/", rest.RestoredConversation.as_view()),
     path("conversations/<uuid:conversation_id>/messages/", rest.Messages.as_view()),
+    path("generations/<uuid:generation_id>/prompt/", rest.GenerationPrompt.as_view()),
 ]
 
 chat = [

@@ -44,7 +44,7 @@ class Answer:
     """What has been received so far, and how it ended.
 
     `ends` are all attempts under this fence; of the first `void_ends` of them nothing is kept. `passed_over` was left
-    alone because its breaker was open.
+    alone because its breaker was open; `prompt` tells in short what the model was shown.
     """
 
     text: list[str] = field(default_factory=list)
@@ -54,6 +54,7 @@ class Answer:
     ends: list[AttemptEnd] = field(default_factory=list)
     void_ends: int = 0
     passed_over: tuple[Excluded, ...] = ()
+    prompt: dict[str, Any] | None = None
     first_token_seconds: float | None = None
     state: GenerationState = GenerationState.FAILED
     finish_reason: str | None = None
@@ -139,6 +140,8 @@ def finish(claimed: Claimed, plan: Plan | None, answer: Answer, last_event_id: s
     usage = _usage_document(used)
     cost = sum(line.amount_nanousd for line in ledger if line.kind is LineKind.CHARGE)
     route = {} if plan is None else routed(plan, answer.ends, kept, used, answer.passed_over)
+    if answer.prompt is not None:
+        route["prompt"] = answer.prompt
     with tenant_scope(claimed.tenant_id), connections["default"].cursor() as cursor:
         cursor.execute(
             _FINISH,

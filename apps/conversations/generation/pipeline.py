@@ -106,6 +106,7 @@ async def answer_generation(run: Run, ports: Ports) -> None:
         if run.interrupted:
             raise asyncio.CancelledError
         work = await _patiently(load, claimed)
+        answer.prompt = work.shown.in_short()
         # Not awaited: the row decides whether a provider may be called, and the log's verdict comes in its own time.
         handle = ports.writer.begin(claimed.generation_id, claimed.fence, _started(work))
         await _receive(claimed, work, answer, ports, handle)

@@ -10,9 +10,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.problems import Invalid
-from apps.tenants import membership, teams
+from apps.tenants import instructions, membership, teams
 from apps.tenants.contracts import NewInvitation
-from apps.tenants.edge.fields import Text, Truth
+from apps.tenants.edge.fields import Text, Truth, Whole
 from apps.tenants.edge.invitations import invitation_address, send
 from apps.tenants.edge.rest import principal_of
 from apps.tenants.policy import Action, Role
@@ -294,6 +294,8 @@ class TenantSerializer(serializers.Serializer[Any]):
     plan = serializers.CharField()
     requires_second_factor = serializers.BooleanField()
     created_at = serializers.DateTimeField()
+    max_output_tokens = serializers.IntegerField(allow_null=True, help_text="No answer has more tokens than this.")
+    instructions = serializers.CharField(help_text="What every model is told before each question.")
 
 
 class TenantView(APIView):
@@ -305,6 +307,14 @@ class TenantView(APIView):
     class Input(serializers.Serializer[Any]):
         name = Text(max_length=teams.MAX_NAME, required=False)
         requires_second_factor = Truth(required=False)
+        max_output_tokens = Whole(
+            required=False,
+            allow_null=True,
+            min_value=1,
+            max_value=teams.MOST_OUTPUT_TOKENS,
+            help_text="Null: no bound.",
+        )
+        instructions = Text(required=False, allow_blank=True, max_length=instructions.MAX_CHARACTERS)
 
     @extend_schema(responses=TenantSerializer, operation_id="tenant_read")
     def get(self, request: Request) -> Response:
@@ -315,6 +325,13 @@ class TenantView(APIView):
         given = self.Input(data=request.data)
         given.is_valid(raise_exception=True)
         if not given.validated_data:
-            raise Invalid("Nothing is to be changed: name `name`, `requires_second_factor` or both.")
-        teams.change_tenant(principal_of(request), **given.validated_data)
-        return Response(TenantSerializer(teams.tenant(principal_of(request))).data)
+            raise Invalid(f"Nothing is to be changed: name one or more of {', '.join(given.fields)}.")
+        principal, wanted = principal_of(request), dict(given.validated_data)
+        told = wanted.pop("instructions", None)
+        if "max_output_tokens" in wanted:
+            wanted["max_output_tokens"] = wanted["max_output_tokens"] or 0
+        if wanted:
+            teams.change_tenant(principal, **wanted)
+        if told is not None:
+            instructions.set_workspace(principal, told)
+        return Response(TenantSerializer(teams.tenant(principal)).data)

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.tenants import selectors, services
+from apps.tenants import instructions, selectors, services
 from apps.tenants.contracts import Principal, Scope, Via
 from apps.tenants.edge.fields import Text
 from apps.tenants.policy import Action
@@ -30,29 +30,43 @@ class MembershipSerializer(serializers.Serializer[Any]):
     role = serializers.CharField()
 
 
+_ME = inline_serializer(
+    "Me",
+    {
+        "user_id": serializers.UUIDField(),
+        "name": serializers.CharField(),
+        "email": serializers.EmailField(),
+        "tenant_id": serializers.UUIDField(),
+        "role": serializers.CharField(),
+        "via": serializers.ChoiceField(choices=[via.value for via in Via]),
+        "scopes": serializers.ListField(child=serializers.CharField()),
+        "instructions": serializers.CharField(help_text="What models are told before each of one's questions here."),
+        "tenants": MembershipSerializer(many=True),
+    },
+)
+
+
 class MeView(APIView):
-    """Who the credential speaks for, and in which tenants that person works."""
+    """Who the credential speaks for, in which tenants that person works, and what they tell models there."""
 
-    actions = {"GET": Action.SELF}
+    actions = {"GET": Action.SELF, "PATCH": Action.SELF}
 
-    @extend_schema(
-        operation_id="accounts_me",
-        responses=inline_serializer(
-            "Me",
-            {
-                "user_id": serializers.UUIDField(),
-                "name": serializers.CharField(),
-                "email": serializers.EmailField(),
-                "tenant_id": serializers.UUIDField(),
-                "role": serializers.CharField(),
-                "via": serializers.ChoiceField(choices=[via.value for via in Via]),
-                "scopes": serializers.ListField(child=serializers.CharField()),
-                "tenants": MembershipSerializer(many=True),
-            },
-        ),
-    )
+    @extend_schema_serializer(component_name="MeChange")
+    class Input(serializers.Serializer[Any]):
+        instructions = Text(allow_blank=True, max_length=instructions.MAX_CHARACTERS)
+
+    @extend_schema(operation_id="accounts_me", responses=_ME)
     def get(self, request: Request) -> Response:
-        principal = principal_of(request)
+        return self._told(principal_of(request))
+
+    @extend_schema(operation_id="accounts_me_change", request=Input, responses=_ME)
+    def patch(self, request: Request) -> Response:
+        given = self.Input(data=request.data)
+        given.is_valid(raise_exception=True)
+        instructions.set_own(principal_of(request), given.validated_data["instructions"])
+        return self._told(principal_of(request))
+
+    def _told(self, principal: Principal) -> Response:
         memberships = selectors.memberships_of(principal.user_id)
         if principal.via is not Via.SESSION:  # a token or key is for one tenant, and tells of no other
             memberships = [found for found in memberships if found.tenant_id == principal.tenant_id]
@@ -65,6 +79,7 @@ class MeView(APIView):
                 "role": principal.role,
                 "via": principal.via,
                 "scopes": sorted(principal.scopes),
+                "instructions": instructions.of(principal).own,
                 "tenants": MembershipSerializer(memberships, many=True).data,
             }
         )

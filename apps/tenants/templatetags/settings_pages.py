@@ -19,6 +19,7 @@ register = template.Library()
 # (name of the page, words, address, action, feature)
 _OWN = (
     ("account", "Account", "mfa_index", Action.SELF, None),
+    ("about", "About you", "own_instructions", Action.SELF, None),
     ("keys", "API keys", "api_keys", Action.KEYS_READ, None),
     ("company", "Company sign-in", "company_connections", Action.SELF, Feature.COMPANY_SIGN_IN),
 )
@@ -26,6 +27,7 @@ _SHARED = (
     ("members", "Members", "members", Action.MEMBERS_READ, None),
     ("teams", "Teams", "teams", Action.TEAMS_READ, None),
     ("rules", "Model rules", "rules", Action.RULES_READ, None),
+    ("answers", "Answers", "answers", Action.TENANT_READ, None),
     ("workspace", "Workspace", "workspace", Action.TENANT_READ, None),
     ("sign-in", "Identity providers", "identity_providers", Action.IDENTITY_MANAGE, Feature.COMPANY_SIGN_IN),
     ("directory", "Directory", "directory", Action.PROVISION, Feature.DIRECTORY),
