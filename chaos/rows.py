@@ -17,6 +17,7 @@ _WORDS = {
     "status": "complete",
     "state": "completed",
     "adapter": "openai_compatible",
+    "scope": "own",
 }
 _URL = "https://{}.example/"
 

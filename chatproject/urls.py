@@ -31,6 +31,7 @@ urlpatterns = [
     path("", include(tenants.pages)),
     path("", include(([path("", include((tenants.oauth, "oidc")))], "idp"))),
     path("chat/", include(conversations.pages)),
+    path("", include(routing.pages)),
     path("v1/chat/", include(conversations.chat)),
     path("v1/", include(routing.openai)),
     path("api/v1/", include(api)),

@@ -8,6 +8,7 @@ from uuid import UUID
 import orjson
 
 from apps.conversations.errors import InvalidMessage
+from apps.routing.cache_contracts import CacheUse
 
 MAX_LANES = 8
 MAX_MESSAGE_BYTES = 512 * 1024
@@ -31,6 +32,7 @@ class TurnRequest:
     idempotency_key: str | None
     digest: bytes = b""
     max_output_tokens: int | None = None
+    cache: CacheUse = CacheUse.USE
 
 
 def _digest(*asked: object) -> bytes:
@@ -38,13 +40,17 @@ def _digest(*asked: object) -> bytes:
     return hashlib.sha256(orjson.dumps(asked)).digest()
 
 
-def turn_request(body: dict[str, Any], idempotency_key: str | None) -> TurnRequest:
-    """Check a request's body. Raises `InvalidMessage` naming each bad field, all at once."""
+def turn_request(body: dict[str, Any], idempotency_key: str | None, cache_control: str = "") -> TurnRequest:
+    """Check a request's body; `cache_control` is its header, which `cache` in the body outweighs.
+
+    Raises `InvalidMessage` naming each bad field, all at once.
+    """
     problems: dict[str, list[str]] = {}
     message = _message(body.get("message"), problems)
     models = _models(body, problems)
     conversation_id = _conversation(body.get("conversation_id"), problems)
     max_output_tokens = _output_tokens(body.get("max_output_tokens"), problems)
+    cache = _cache(body.get("cache"), cache_control, problems)
     if idempotency_key is not None and not (
         0 < len(idempotency_key) <= MAX_IDEMPOTENCY_KEY and idempotency_key.isprintable()
     ):
@@ -52,9 +58,10 @@ def turn_request(body: dict[str, Any], idempotency_key: str | None) -> TurnReque
     if problems:
         detail = "; ".join(f"{name}: {' '.join(texts)}" for name, texts in problems.items())
         raise InvalidMessage(detail, fields=problems)
-    bounds = () if max_output_tokens is None else (max_output_tokens,)
+    bounds: tuple[object, ...] = () if max_output_tokens is None else (max_output_tokens,)
+    bounds += () if cache is CacheUse.USE else (cache,)
     digest = _digest(message, models, conversation_id, *bounds)
-    return TurnRequest(message, models, conversation_id, idempotency_key, digest, max_output_tokens)
+    return TurnRequest(message, models, conversation_id, idempotency_key, digest, max_output_tokens, cache)
 
 
 def _message(value: Any, problems: dict[str, list[str]]) -> str:
@@ -114,6 +121,20 @@ def _conversation(value: Any, problems: dict[str, list[str]]) -> UUID | None:
     except ValueError:
         problems["conversation_id"] = ["This is not the id of a conversation."]
         return None
+
+
+def _cache(value: Any, cache_control: str, problems: dict[str, list[str]]) -> CacheUse:
+    """What the caller wants of the answer caches, in the field's own words or as HTTP says it."""
+    if value is not None:
+        try:
+            return CacheUse(value)
+        except ValueError:
+            problems["cache"] = [f"Send one of {', '.join(CacheUse)}."]
+            return CacheUse.USE
+    directives = {part.strip().lower() for part in cache_control.split(",")}
+    if "no-store" in directives:
+        return CacheUse.NO_STORE
+    return CacheUse.BYPASS if "no-cache" in directives else CacheUse.USE
 
 
 def _refuse() -> UUID:

@@ -26,6 +26,7 @@ from apps.conversations.ring import ring
 from apps.conversations.turns import PlannedLane
 from apps.routing import selectors as routing_selectors
 from apps.routing import services as routing
+from apps.routing.cache_contracts import CacheUse
 from apps.routing.contracts import Call, Plan
 from apps.streaming import hints as streaming
 from apps.tenants import instructions
@@ -100,6 +101,7 @@ def _lanes(principal: Principal, request: TurnRequest, chat: Chat, conversation_
             max_output_tokens=request.max_output_tokens,
             difficulty=hard,
             conversation_id=conversation_id,
+            cache=_cache_use(request, model),
         )
         return routing.plan(call, catalogue)
 
@@ -108,6 +110,12 @@ def _lanes(principal: Principal, request: TurnRequest, chat: Chat, conversation_
         plan, window = plan_within(parts, partial(plan_of, model))
         found.append(turns.new_lane(plan, window, chat.system, request.max_output_tokens))
     return found
+
+
+def _cache_use(request: TurnRequest, model: str) -> CacheUse:
+    """A model that is asked twice at once is asked for two answers."""
+    twice = request.cache is CacheUse.USE and request.models.count(model) > 1
+    return CacheUse.BYPASS if twice else request.cache
 
 
 def _admitted(principal: Principal, costs: list[CallCost], write: Callable[[tuple[Admission, ...]], T]) -> T:
@@ -183,7 +191,7 @@ def _cancel(principal: Principal, generation_id: UUID) -> GenerationState:
 
 
 def retry(principal: Principal, generation_id: UUID) -> GenerationAccepted:
-    """Ask the same lane the same question again; the earlier answer stays as a version of it.
+    """Ask the same lane the same question again, for another answer than a cache's; the earlier one stays as a version.
 
     Raises `NotFound`, or `StillAnswering` while that lane is at work.
     """
@@ -197,7 +205,7 @@ def retry(principal: Principal, generation_id: UUID) -> GenerationAccepted:
         bound = (
             PromptRecord.objects.filter(generation_id=earlier.id).values_list("max_output_tokens", flat=True).first()
         )
-        request = replace(request, max_output_tokens=bound)
+        request = replace(request, max_output_tokens=bound, cache=CacheUse.BYPASS)
         chat = history.of_lane(principal, earlier, question)
     (lane,) = _lanes(principal, request, chat, earlier.conversation_id)
 

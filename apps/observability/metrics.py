@@ -60,10 +60,16 @@ DEPLOYMENT_IN_FLIGHT = Gauge(
 BREAKER_CHANGES = Counter("switchboard_breaker_changes_total", "Breakers that this process saw change", ["to"])
 BREAKER_PROBES = Counter("switchboard_breaker_probes_total", "Probes of open breakers, by who made them", ["by"])
 
+CACHE_LOOK_UPS = Counter("switchboard_cache_look_ups_total", "Look-ups in the answer caches", ["kind", "result"])
+CACHE_SAVED_USD = Counter(
+    "switchboard_cache_saved_usd_total", "What answers served from a cache would have cost, in dollars", ["kind"]
+)
+
 _STATES: Final = frozenset({"completed", "partial", "failed", "cancelled"})
 _LIMITS: Final = frozenset({"requests_per_minute", "parallel_calls", "budget_day", "budget_month"})
 _DECISIONS: Final = frozenset({"admitted", "refused", "cold", "stale", "unavailable"})
 _APPENDS: Final = frozenset({"appended", "skipped", "fenced", "gap", "nolog", "failed"})
+_CACHES: Final = frozenset({"exact", "semantic"})
 _TOKEN_KINDS: Final = frozenset({"input", "cached", "output", "reasoning"})
 
 _BREAKER: Final = frozenset({"open", "closed"})
@@ -103,6 +109,13 @@ def first_token(seconds: float | None) -> None:
 
 def tokens(kind: str, count: int) -> None:
     TOKENS.labels(_one_of(kind, _TOKEN_KINDS)).inc(count)
+
+
+def cache_looked_up(kind: str, *, hit: bool, saved_nanousd: int = 0) -> None:
+    kind = _one_of(kind, _CACHES)
+    CACHE_LOOK_UPS.labels(kind, "hit" if hit else "miss").inc()
+    if saved_nanousd:
+        CACHE_SAVED_USD.labels(kind).inc(saved_nanousd / 1_000_000_000)
 
 
 def appended(result: str, count: int = 1) -> None:

@@ -14,7 +14,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from apps.billing.admin_amounts import InDollars, shown
-from apps.routing import provider_keys
+from apps.routing import admin_caches, provider_keys
 from apps.routing.admin_policies import LanguageModelForm, PolicyColumns, RoutingPolicyForm
 from apps.routing.errors import ProviderAddressRefused
 from apps.routing.models import Deployment, LanguageModel, Price, Provider, RoutingPolicy
@@ -78,6 +78,9 @@ class ProviderForm(EngineForm[Provider]):
         if self.instance.sealed_key and moves and not (given.get("key") or given.get("remove_key")):
             self.add_error("key", "The address changes, so give the key again.")
         return cleaned
+
+
+admin_caches.register()
 
 
 @admin.register(Provider)

@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
+from apps.routing.cache_contracts import NO_CACHES, CacheHit, CacheRules, CacheUse
+
 
 class ModelKind(StrEnum):
     """What a model is asked for: an answer, or a reading of a text on the side."""
@@ -218,6 +220,7 @@ class Catalogue:
     side_models: Mapping[str, OfferedModel] = field(default_factory=dict)
     side_uses: tuple[SideUse, ...] = ()
     max_output_tokens: int | None = None
+    cache: CacheRules = NO_CACHES
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +292,7 @@ class Call:
     conversation_id: UUID | None = None
     max_cost_nanousd: int | None = None
     max_first_token_ms: int | None = None
+    cache: CacheUse = CacheUse.USE
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,6 +398,7 @@ class Plan:
     excluded: tuple[Excluded, ...] = ()
     choice: Choice | None = None
     side: tuple[SideCall, ...] = ()
+    cache: CacheUse = CacheUse.USE
 
     @property
     def side_bound_nanousd(self) -> int:
@@ -466,7 +471,8 @@ class Finished:
     """The last chunk of a stream that ended well. A stream without it did not.
 
     `passed_over`: candidates that were not asked because their breakers were open or their pools full. `parts`: earlier
-    attempts whose text the answer begins with.
+    attempts whose text the answer begins with. `cache`: no attempt was made, an earlier answer was served; `attempt_id`
+    and `candidate` are that one's, and nothing was used.
     """
 
     finish_reason: str
@@ -475,6 +481,7 @@ class Finished:
     candidate: Candidate
     passed_over: tuple[Excluded, ...] = ()
     parts: tuple[UUID, ...] = ()
+    cache: CacheHit | None = None
 
 
 Chunk = TextDelta | ReasoningDelta | ToolCallStarted | ToolCallCompleted | Restarted | Finished

@@ -11,6 +11,7 @@ Problem
 ├── PoolsFull                     pools of one's own, each with as many calls as it takes
 ├── NothingToRoute                graded questions that cannot tell routers apart
 ├── ProviderAddressRefused        a provider's address or key may not be stored like this
+├── CacheRulesRefused             the answer caches cannot be set like this
 ├── CatalogueFileRefused          a catalogue file cannot be loaded; says where and why
 ├── AllAttemptsFailed             providers were tried and failed; carries the last cause
 └── ProviderFailed                one attempt failed
@@ -131,6 +132,12 @@ class ProviderAddressRefused(Invalid):
     """The address is not usable, or it changed and the key was not given again."""
 
     code = "provider_address_refused"
+
+
+class CacheRulesRefused(Invalid):
+    """The answer caches cannot be set like this; `fields` says why."""
+
+    code = "cache_rules_refused"
 
 
 class CatalogueFileRefused(Invalid):

@@ -10,6 +10,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from uuid6 import uuid7
 
+SCOPE_WORDS = "Where it is everybody's, people may be served answers that were given to others to the very same words."
+
 
 class Provider(models.Model):
     class Adapter(models.TextChoices):
@@ -240,6 +242,32 @@ class RoutingPolicy(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class CacheSettings(models.Model):
+    """Which answer caches a tenant uses, and how. Without a row it uses none."""
+
+    class Scope(models.TextChoices):
+        OWN = "own", "a person's own"
+        WORKSPACE = "workspace", "everybody's in the workspace"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+")
+    exact = models.BooleanField(default=False, help_text="Serve an answer again where the very same is asked.")
+    exact_ttl_seconds = models.PositiveIntegerField(
+        "kept for, in seconds", default=3_600, validators=[MinValueValidator(60), MaxValueValidator(604_800)]
+    )
+    scope = models.CharField(
+        "whose answers are served", max_length=10, choices=Scope.choices, default=Scope.OWN, help_text=SCOPE_WORDS
+    )
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = verbose_name_plural = "answer caches"
+        constraints = [models.UniqueConstraint(fields=["tenant"], name="routing_cache_settings_once")]
+
+    def __str__(self) -> str:
+        return "answer caches"
 
 
 class RoutingEvidence(models.Model):

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
+from apps.routing.cache_contracts import CacheUse
 from apps.routing.contracts import (
     Candidate,
     Choice,
@@ -30,6 +31,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "excluded": [asdict(one) for one in plan.excluded],
         "choice": None if plan.choice is None else asdict(plan.choice),
         "side": [{"candidate": _candidate_to_json(one.candidate), "calls": one.calls} for one in plan.side],
+        "cache": plan.cache.value,
     }
 
 
@@ -43,6 +45,7 @@ def plan_from_json(document: Mapping[str, Any]) -> Plan:
         excluded=tuple(Excluded(**one) for one in document["excluded"]),
         choice=_choice_from_json(document.get("choice")),
         side=tuple(SideCall(_candidate_from_json(one["candidate"]), one["calls"]) for one in document.get("side", ())),
+        cache=CacheUse(document.get("cache", CacheUse.USE)),
     )
 
 

@@ -85,6 +85,7 @@ def plan(call: Call, catalogue: Catalogue, health_of: HealthOf) -> Plan:
         excluded=tuple(excluded),
         choice=choice,
         side=tuple(_side(call, catalogue)),
+        cache=call.cache,
     )
 
 

@@ -16,6 +16,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from apps.routing import provider_keys
+from apps.routing.cache_contracts import CacheRules, CacheScope
 from apps.routing.contracts import (
     Catalogue,
     FallbackKind,
@@ -29,7 +30,7 @@ from apps.routing.contracts import (
     Profile,
     ProviderAccess,
 )
-from apps.routing.models import Deployment, LanguageModel, Price, RoutingEvidence, RoutingPolicy
+from apps.routing.models import CacheSettings, Deployment, LanguageModel, Price, RoutingEvidence, RoutingPolicy
 from apps.tenants.contracts import Principal
 from apps.tenants.models import ModelRule, TeamMember, Tenant
 from apps.tenants.scope import tenant_scope
@@ -231,6 +232,7 @@ def _read(tenant_id: UUID) -> Snapshot:
         prices = _prices(row.id for row in deployments)
         rules = _rules(tenant_id)
         policies = list(RoutingPolicy.objects.order_by(F("tenant").asc(nulls_last=True)))
+        caches = CacheSettings.objects.filter(tenant_id=tenant_id).first()
         proven = set(RoutingEvidence.objects.values_list("policy_slug", flat=True))
     of_model: dict[UUID, list[OfferedDeployment]] = defaultdict(list)
     for deployment in deployments:
@@ -253,8 +255,14 @@ def _read(tenant_id: UUID) -> Snapshot:
         residency=frozenset(residency),
         max_output_tokens=tenant.max_output_tokens if tenant else None,
         side_models=MappingProxyType({slug: model for slug, model in offered.items() if slug not in chatting}),
+        cache=CacheRules() if caches is None else cache_rules(caches),
     )
     return Snapshot(read, expires_at, routes, rules)
+
+
+def cache_rules(row: CacheSettings) -> CacheRules:
+    """A tenant's rules for the answer caches, as calls obey them."""
+    return CacheRules(exact=row.exact, exact_ttl_seconds=row.exact_ttl_seconds, scope=CacheScope(row.scope))
 
 
 def _rules(tenant_id: UUID) -> dict[str, _TierRule]:

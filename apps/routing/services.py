@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 
 from apps.billing.contracts import Admission
-from apps.routing import attempts, checks, fleet, planning
+from apps.routing import caching, checks, fleet, planning
 from apps.routing.catalogue_load import load_catalogue
 from apps.routing.contracts import Call, Catalogue, Chunk, Deadlines, Gate, Plan, Prompt
 from apps.routing.difficulty import difficulty
@@ -61,10 +61,13 @@ def stream(
     void: what follows goes on from there, or `StreamBroken` is raised. Closing the generator (use `aclosing`) or
     cancelling its task closes the call upstream at once.
 
+    Where the tenant's caches hold an answer to this call it is yielded instead, `Finished.cache` says so, and no
+    attempt is made: the gate is not asked.
+
     Raises what `gate.begin` raises; `NoCandidates`; `TotalTimeout` at the deadline of the whole; the last
     `ProviderFailed` where trying again cannot help, else `AllAttemptsFailed`.
     """
-    return attempts.stream(plan, admission, gate, prompt, deadlines, rescue)
+    return caching.stream(plan, admission, gate, prompt, deadlines, rescue)
 
 
 async def check_forever() -> None:

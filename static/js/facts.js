@@ -20,7 +20,7 @@ export function cost(nanousd) {
  * @property {{input_tokens?: number, output_tokens?: number, estimated?: boolean}} [usage]
  * @property {{nanousd?: number}} [cost]
  * @property {{first_token_ms?: number|null}} [timings]
- * @property {{model?: string, answered_by?: {slug: string, name: string}|null, candidates?: {simulated?: boolean}[]}} [route]
+ * @property {{model?: string, answered_by?: {slug: string, name: string}|null, candidates?: {simulated?: boolean}[], cache?: object|null}} [route]
  */
 
 /** @param {Ended} event the terminal event @returns {string[]} */
@@ -28,6 +28,7 @@ export function facts({ usage, cost: price, timings, route }) {
   const lines = [];
   // Where it is not the one on top: a policy chose it, or another had to step in.
   if (route?.answered_by && route.answered_by.slug !== route.model) lines.push(route.answered_by.name);
+  if (route?.cache) lines.push("Served from cache");
   if (timings?.first_token_ms != null) lines.push(`${seconds(timings.first_token_ms)} to first token`);
   if (usage?.input_tokens) {
     const about = usage.estimated ? "about " : "";

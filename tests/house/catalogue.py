@@ -132,6 +132,7 @@ ENGINE_GRANTS = {
         "SELECT, UPDATE (data), DELETE",
         "operators help people who lost their second factor; what is sealed in it is sealed anew under the next key",
     ),
+    "routing_cachesettings": ("SELECT, INSERT, UPDATE", "operators switch a tenant's caches"),
     "routing_deployment": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
     "routing_languagemodel": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
     "routing_price": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),

@@ -14,6 +14,7 @@ _CACHE = rf"{_P}sb:\d+:"
 # What a key may look like -> whose it is. Names in braces keep all keys of one owner on one node of a cluster.
 TENANTS = {
     rf"{_P}\{{t:{_UUID}\}}:limits(:[a-z]+)?": "counters of a tenant's limits",
+    rf"{_P}\{{t:{_UUID}\}}:cached:[0-9a-f]{{64}}": "an answer that may be served again in its tenant",
     rf"{_CACHE}\{{t:{_UUID}\}}:answer:\w+:{_UUID.replace('?P<id>', '')}:[0-9a-f]{{64}}": "a tenant's drawn answer",
 }
 GENERATIONS = {rf"\{{g:{_UUID}\}}:log": "the stream of one answer; the id is nowhere but in its owner's answers"}

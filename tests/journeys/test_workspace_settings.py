@@ -5,7 +5,7 @@ from playwright.sync_api import Page, expect
 from tests.journeys.chat import Chat
 from tests.journeys.test_accessibility import checked
 
-PAGES = ("", "general/", "teams/", "rules/", "sign-in/", "audit/")
+PAGES = ("", "general/", "teams/", "rules/", "caches/", "sign-in/", "audit/")
 WORKSPACE = "/settings/workspace/"
 FITS = (
     "() => [document.documentElement, document.querySelector('.page')].every(one => one.scrollWidth <= one.clientWidth)"

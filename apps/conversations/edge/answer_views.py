@@ -133,6 +133,8 @@ def _facts(row: AnswerRow) -> tuple[str, ...]:
     facts = []
     if (by := row.route.get("answered_by")) and by["slug"] != row.route.get("model"):
         facts.append(by["name"])
+    if row.route.get("cache"):
+        facts.append("Served from cache")
     if row.first_token_ms is not None:
         facts.append(f"{_seconds(row.first_token_ms)} to first token")
     if row.usage.get("input_tokens"):
@@ -163,6 +165,8 @@ def _why(row: AnswerRow) -> dict[str, Any]:
     left_out = _left_out(shown.get("turns_left_out", 0), shown.get("turns_summarised", 0))
     facts = [("Shown", left_out)] if left_out else []
     facts += [("Attempts", f"{count} {'call' if count == 1 else 'calls'} to a provider")]
+    if hit := row.route.get("cache"):
+        facts += _served(hit)
     choice = row.route.get("choice")
     if choice and (hard := choice.get("difficulty")):
         parts = ", ".join(f"{name} {points}" for name, points in hard["parts"].items())
@@ -200,6 +204,24 @@ def _left_out(left_out: int, summarised: int) -> str:
     if summarised == left_out:
         return f"{earlier} did not fit; a summary stands for them."
     return f"{earlier} did not fit; a summary stands for the first {summarised:,}, the others were left out."
+
+
+def _served(hit: dict[str, Any]) -> list[tuple[str, str]]:
+    """Of an answer that came from a cache: what it was found by, how old it is, and what it saved."""
+    found = "the same question" if hit["kind"] == "exact" else f"a question {hit['similarity']:.0%} alike"
+    saved = _cost(round(float(hit["saved_usd"]) * NANOUSD_PER_USD))
+    tokens = f"{hit['saved_input_tokens']:,} in, {hit['saved_output_tokens']:,} out"
+    return [
+        ("Served from cache", f"The answer to {found}, given {_ago(hit['age_seconds'])} ago"),
+        ("Saved", tokens if saved == "Free" else f"{saved}: {tokens}"),
+    ]
+
+
+def _ago(seconds: int) -> str:
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if count := seconds // length:
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return "less than a minute"
 
 
 def _where(candidate: dict[str, Any]) -> str:

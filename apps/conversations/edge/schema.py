@@ -9,6 +9,7 @@ from apps.conversations.requests import (
     MAX_MODEL_NAME,
     MOST_OUTPUT_TOKENS,
 )
+from apps.routing.cache_contracts import CacheUse
 from apps.tenants.edge.openapi import REFUSALS, roles_of
 from apps.tenants.policy import Action
 
@@ -149,8 +150,14 @@ _ASK: Schema = _object(
             "description": "At most so many tokens in each answer, thoughts included; the workspace may allow fewer.",
         },
         "stream": {"type": "boolean", "default": False},
+        "cache": {
+            "enum": [use.value for use in CacheUse],
+            "default": CacheUse.USE.value,
+            "description": "`bypass` asks anew and replaces what the workspace's answer cache holds; `no_store` leaves "
+            "no trace in it either. `Cache-Control: no-cache` and `no-store` say the same.",
+        },
     },
-    optional=("conversation_id", "models", "model", "max_output_tokens", "stream"),
+    optional=("conversation_id", "models", "model", "max_output_tokens", "stream", "cache"),
 )
 _LANE: Schema = _object(
     "An accepted lane.",

@@ -40,7 +40,9 @@ async def messages(request: HttpRequest, principal: Principal) -> HttpResponseBa
     stream = body.get("stream", False)
     if not isinstance(stream, bool):
         raise InvalidMessage("stream: Send true or false.", fields={"stream": ["Send true or false."]})
-    wanted = requests.turn_request(body, request.headers.get("Idempotency-Key"))
+    wanted = requests.turn_request(
+        body, request.headers.get("Idempotency-Key"), request.headers.get("Cache-Control", "")
+    )
     turn = await database_step(services.start_turn, principal, wanted)
     if "respond-async" in request.headers.get("Prefer", ""):
         headers = {"Preference-Applied": "respond-async", **route_header.planned(turn.generations)}

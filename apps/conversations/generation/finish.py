@@ -15,7 +15,7 @@ from apps.conversations.errors import Fenced
 from apps.conversations.generation import attempts
 from apps.conversations.generation.claim import Claimed
 from apps.conversations.generation.route import routed
-from apps.routing.contracts import AttemptEnd, AttemptState, Excluded, Plan, Usage
+from apps.routing.contracts import AttemptEnd, AttemptState, Excluded, Finished, Plan, Usage
 from apps.tenants.scope import tenant_scope
 
 _FINISH = """
@@ -44,7 +44,8 @@ class Answer:
     """What has been received so far, and how it ended.
 
     `ends` are all attempts under this fence; of the first `void_ends` of them nothing is kept. `passed_over` was left
-    alone because its breaker was open; `prompt` tells in short what the model was shown.
+    alone because its breaker was open; `prompt` tells in short what the model was shown; `served` is the end of an
+    answer that came from a cache.
     """
 
     text: list[str] = field(default_factory=list)
@@ -55,6 +56,7 @@ class Answer:
     void_ends: int = 0
     passed_over: tuple[Excluded, ...] = ()
     prompt: dict[str, Any] | None = None
+    served: Finished | None = None
     first_token_seconds: float | None = None
     state: GenerationState = GenerationState.FAILED
     finish_reason: str | None = None
@@ -139,7 +141,7 @@ def finish(claimed: Claimed, plan: Plan | None, answer: Answer, last_event_id: s
     used = Usage(0, 0) if kept is None else kept.usage
     usage = _usage_document(used)
     cost = sum(line.amount_nanousd for line in ledger if line.kind is LineKind.CHARGE)
-    route = {} if plan is None else routed(plan, answer.ends, kept, used, answer.passed_over)
+    route = {} if plan is None else routed(plan, answer.ends, kept, used, answer.passed_over, answer.served)
     if answer.prompt is not None:
         route["prompt"] = answer.prompt
     with tenant_scope(claimed.tenant_id), connections["default"].cursor() as cursor:

@@ -222,9 +222,10 @@ def _append(chunk: Chunk, answer: Answer, handle: LogHandle) -> None:
         case Restarted(reason):
             handle.append("message.restarted", {"reason": reason, "keep": 0})
             answer.forget()
-        case Finished(finish_reason, passed_over=passed_over):
+        case Finished(finish_reason, passed_over=passed_over, cache=hit):
             answer.state, answer.finish_reason = GenerationState.COMPLETED, finish_reason
             answer.passed_over = passed_over
+            answer.served = chunk if hit is not None else None
 
 
 def _end_badly(answer: Answer, code: str, message: str, retryable: bool) -> None:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from apps.billing import services as billing
-from apps.routing.contracts import AttemptEnd, Candidate, Choice, Excluded, Plan, Usage
+from apps.routing.contracts import AttemptEnd, Candidate, Choice, Excluded, Finished, Plan, Usage
 
 
 def routed(
@@ -14,15 +14,17 @@ def routed(
     kept: AttemptEnd | None,
     usage: Usage,
     passed_over: Sequence[Excluded] = (),
+    served: Finished | None = None,
 ) -> dict[str, Any]:
     """Who could have answered and for how much, what ruled others out, how they were put in order, what was tried.
 
     `kept` is the attempt whose answer stands, None where none does; `usage` is what it used, by which the alternatives
-    are priced; `passed_over` could have answered and was left alone.
+    are priced; `passed_over` could have answered and was left alone; `served` ends an answer that a cache gave.
     """
+    place = kept.candidate if kept is not None else served.candidate if served is not None else None
     return {
         "model": plan.model,
-        "answered_by": None if kept is None else _place(kept.candidate),
+        "answered_by": None if place is None else _place(place),
         "choice": None if plan.choice is None else _choice(plan.choice),
         "candidates": [_candidate(one, usage) for one in plan.candidates],
         "excluded": [
@@ -31,6 +33,7 @@ def routed(
         ],
         "attempts": [_attempt(end) for end in ends if not end.candidate.on_the_side],
         "side_calls": [_side_call(end) for end in ends if end.candidate.on_the_side],
+        "cache": _hit(served),
     }
 
 
@@ -61,6 +64,20 @@ def _choice(choice: Choice) -> dict[str, Any]:
         "rule": choice.rule,
         "difficulty": None if choice.difficulty is None else asdict(choice.difficulty),
         "ranking": [{**asdict(one), "likely_cost_usd": billing.usd(one.likely_cost_nanousd)} for one in choice.ranking],
+    }
+
+
+def _hit(served: Finished | None) -> dict[str, Any] | None:
+    hit = None if served is None else served.cache
+    if hit is None:
+        return None
+    return {
+        "kind": hit.kind.value,
+        "age_seconds": round(hit.age_seconds),
+        "similarity": round(hit.similarity, 4),
+        "saved_usd": billing.usd(hit.saved_nanousd),
+        "saved_input_tokens": hit.saved_input_tokens,
+        "saved_output_tokens": hit.saved_output_tokens,
     }
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from apps.routing.edge import catalogue, rest
+from apps.routing.edge import cache_pages, caches, catalogue, rest
 from apps.routing.edge import openai as views
 
 openai: list[URLPattern] = [
@@ -13,4 +13,9 @@ openai: list[URLPattern] = [
 api: list[URLPattern] = [
     path("models/", rest.ModelsView.as_view()),
     path("catalogue/", catalogue.CatalogueView.as_view()),
+    path("caches/", caches.CachesView.as_view()),
+]
+
+pages: list[URLPattern] = [
+    path("settings/workspace/caches/", cache_pages.caches_page, name="caches"),
 ]

@@ -1,0 +1,65 @@
+"""A tenant's rules for the answer caches: read, checked, changed, and told in its audit chain."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from django.core.exceptions import ValidationError
+
+from apps.routing import selectors
+from apps.routing.cache_contracts import CacheRules
+from apps.routing.errors import CacheRulesRefused
+from apps.routing.models import CacheSettings
+from apps.tenants import audit
+from apps.tenants.contracts import Principal
+from apps.tenants.policy import Action, require
+from apps.tenants.scope import tenant_scope
+
+
+def rules_of(principal: Principal) -> CacheRules:
+    """What holds in the caller's workspace, as it is stored now."""
+    require(principal, Action.TENANT_READ)
+    with tenant_scope(principal.tenant_id):
+        row = CacheSettings.objects.filter(tenant_id=principal.tenant_id).first()
+    return CacheRules() if row is None else selectors.cache_rules(row)
+
+
+def change_rules(principal: Principal, **wanted: Any) -> CacheRules:
+    """Change what is named, and leave the rest. Processes obey within seconds.
+
+    Raises `CacheRulesRefused` with what is wrong with which field.
+    """
+    require(principal, Action.TENANT_CHANGE)
+    with tenant_scope(principal.tenant_id):
+        row = CacheSettings.objects.select_for_update().filter(tenant_id=principal.tenant_id).first()
+        before = None if row is None else selectors.cache_rules(row)
+        row = row or CacheSettings(tenant_id=principal.tenant_id)
+        for name, value in wanted.items():
+            setattr(row, name, value)
+        problems = wrong_with(row)
+        if problems:
+            raise CacheRulesRefused("The answer caches cannot be set like this.", fields=problems)
+        row.save()
+        after = selectors.cache_rules(row)
+        told = _told(before, after)
+        if told:
+            actor = audit.Actor.of(principal)
+            audit.record(
+                principal.tenant_id, actor, "answer_caches.changed", target=("answer_caches", row.id), data=told
+            )
+    selectors.invalidate(principal.tenant_id)
+    return after
+
+
+def wrong_with(row: CacheSettings) -> dict[str, list[str]]:
+    """What keeps the row from being stored, by field. For every door that changes it."""
+    try:
+        row.clean_fields(exclude=["id", "tenant", "changed_at"])
+    except ValidationError as error:
+        return dict(error.message_dict)
+    return {}
+
+
+def _told(before: CacheRules | None, after: CacheRules) -> Mapping[str, Any]:
+    was, now = asdict(before or CacheRules()), asdict(after)
+    return {name: {"from": was[name], "to": now[name]} for name in now if was[name] != now[name]}

@@ -1,0 +1,144 @@
+"""The answer caches around the attempts: look up before, listen, keep after. Read `stream` top to bottom.
+
+A tenant that uses no cache pays for none of it: its rules come with the snapshot that the attempts need anyway.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from contextlib import aclosing
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from apps.billing.contracts import Admission
+from apps.observability import metrics
+from apps.routing import attempts, selectors
+from apps.routing.cache_contracts import CacheHit, CacheKind, CacheRules, CacheUse
+from apps.routing.caches import exact, key
+from apps.routing.caches.entry import Entry, Recording
+from apps.routing.contracts import (
+    Candidate,
+    Chunk,
+    Deadlines,
+    Finished,
+    Gate,
+    Plan,
+    Prompt,
+    ReasoningDelta,
+    TextDelta,
+    Usage,
+)
+from apps.routing.rescue import Rescue
+from apps.tenants.scope import DATABASE_AWAY, database_step
+
+# Characters per delta of an answer that is there at once: few enough events, and none too large for a frame.
+BLOCK = 1_024
+# Answers on their way into the caches; more than that wait for servers that are away, and are not worth it.
+_MOST_KEEPING = 100
+
+_keeping: set["asyncio.Task[None]"] = set()
+
+log = structlog.get_logger(__name__)
+
+
+async def stream(
+    plan: Plan,
+    admission: Admission,
+    gate: Gate,
+    prompt: Prompt,
+    deadlines: Deadlines,
+    rescue: Rescue = Rescue.RESTART,
+) -> AsyncGenerator[Chunk, None]:
+    """See `services.stream`. A hit makes no attempt: the gate is not asked, and nothing is charged."""
+    rules = CacheRules() if plan.cache is CacheUse.NO_STORE else await _rules(admission.tenant_id)
+    store = _Store(rules, plan, admission, prompt) if rules.on else None
+    if store is not None and plan.cache is CacheUse.USE and (found := await store.find()) is not None:
+        for chunk in _chunks(*found):
+            yield chunk
+        return
+    recording = Recording()
+    async with aclosing(attempts.stream(plan, admission, gate, prompt, deadlines, rescue)) as chunks:
+        async for chunk in chunks:
+            if store is not None:
+                if isinstance(chunk, Finished):
+                    store.keep(recording.entry(chunk))
+                else:
+                    recording.hear(chunk)
+            yield chunk
+
+
+async def settled() -> None:
+    """Wait until what this loop is keeping is kept."""
+    loop = asyncio.get_running_loop()
+    await asyncio.gather(*(task for task in _keeping if task.get_loop() is loop), return_exceptions=True)
+
+
+class _Store:
+    """The caches as one call meets them."""
+
+    def __init__(self, rules: CacheRules, plan: Plan, admission: Admission, prompt: Prompt) -> None:
+        self._rules = rules
+        self._plan = plan
+        self._tenant_id = admission.tenant_id
+        self._owner_id = key.owner_of(rules.scope, admission.user_id)
+        self._exact = key.exact_key(self._tenant_id, self._owner_id, plan, prompt) if rules.exact else None
+
+    async def find(self) -> tuple[Entry, Candidate, CacheHit] | None:
+        """The answer to serve, who gave it, and what kind of hit it is."""
+        if self._exact is None:
+            return None
+        entry = await exact.look_up(self._tenant_id, self._exact)
+        return self._served(entry, CacheKind.EXACT)
+
+    def keep(self, entry: Entry | None) -> None:
+        """Store a finished answer, after it has been given: nobody waits for it."""
+        if entry is not None and self._exact is not None:
+            _start(exact.keep(self._tenant_id, self._exact, entry, self._rules.exact_ttl_seconds))
+
+    def _served(
+        self, entry: Entry | None, kind: CacheKind, similarity: float = 1.0
+    ) -> tuple[Entry, Candidate, CacheHit] | None:
+        candidate = None if entry is None else entry.candidate(self._plan)
+        if entry is None or candidate is None:
+            metrics.cache_looked_up(kind.value, hit=False)
+            return None
+        hit = entry.hit(kind, candidate, similarity)
+        metrics.cache_looked_up(kind.value, hit=True, saved_nanousd=hit.saved_nanousd)
+        log.info("cache.hit", kind=kind.value, model=candidate.model, age_seconds=round(hit.age_seconds))
+        return entry, candidate, hit
+
+
+def _chunks(entry: Entry, candidate: Candidate, hit: CacheHit) -> Iterator[Chunk]:
+    """The stored answer as a stream of its own, with nothing used."""
+    if entry.reasoning:
+        yield ReasoningDelta(entry.reasoning)
+    for start in range(0, len(entry.text), BLOCK):
+        yield TextDelta(entry.text[start : start + BLOCK])
+    yield Finished("stop", Usage(0, 0), entry.attempt_id, candidate, cache=hit)
+
+
+async def _rules(tenant_id: UUID) -> CacheRules:
+    """The tenant's rules; without a database there is no cache either."""
+    known = selectors.snapshot_in_memory(tenant_id)
+    if known is None:
+        try:
+            known = await database_step(selectors.snapshot, tenant_id)
+        except DATABASE_AWAY:
+            return CacheRules()
+    return known.catalogue.cache
+
+
+def _start(work: Coroutine[Any, Any, None]) -> None:
+    if len(_keeping) >= _MOST_KEEPING:
+        work.close()
+        return
+    task = asyncio.create_task(work)
+    _keeping.add(task)
+    task.add_done_callback(_kept)
+
+
+def _kept(task: "asyncio.Task[None]") -> None:
+    _keeping.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("cache.failed", exc_info=error)

@@ -1,0 +1,103 @@
+"""A workspace's rules for its answer caches, by every door: REST, the settings' page, both administrations."""
+
+from collections.abc import Callable
+
+import pytest
+from django.db import ProgrammingError, connections
+from django.test import Client
+
+from apps.routing import cache_settings, selectors
+from apps.routing.cache_contracts import NO_CACHES, CacheScope
+from apps.routing.errors import CacheRulesRefused
+from apps.routing.models import CacheSettings
+from apps.tenants.contracts import Principal
+from apps.tenants.models import AuditEntry
+from apps.tenants.scope import tenant_scope
+from tests.people import new_member, prove_second_factor
+
+ClientOf = Callable[[Principal], Client]
+DOOR = "/api/v1/caches/"
+PAGE = "/settings/workspace/caches/"
+
+
+def test_everything_is_off_at_first_and_a_change_is_obeyed_and_told(
+    alice: Principal, mallory: Principal, client_of: ClientOf
+) -> None:
+    client = client_of(alice)
+    assert client.get(DOOR).json() == {"exact": False, "exact_ttl_seconds": 3_600, "scope": "own"}
+    assert selectors.catalogue(alice.tenant_id).cache == NO_CACHES
+    changed = client.patch(DOOR, {"exact": True, "exact_ttl_seconds": 600}, content_type="application/json")
+    assert changed.json() == {"exact": True, "exact_ttl_seconds": 600, "scope": "own"}
+    assert client.get(DOOR).json() == changed.json()
+    rules = selectors.catalogue(alice.tenant_id).cache
+    assert (rules.exact, rules.exact_ttl_seconds, rules.scope) == (True, 600, CacheScope.OWN)
+    assert selectors.catalogue(mallory.tenant_id).cache == NO_CACHES
+    with tenant_scope(alice.tenant_id):
+        entry = AuditEntry.objects.filter(action="answer_caches.changed").get()
+    assert entry.data["exact"] == {"from": False, "to": True}
+
+
+def test_who_may_only_read_changes_nothing(alice: Principal, bob: Principal, client_of: ClientOf) -> None:
+    client = client_of(bob)
+    assert client.get(DOOR).status_code == 200
+    assert client.patch(DOOR, {"exact": True}, content_type="application/json").status_code == 403
+    assert "Owners and administrators change this" in client.get(PAGE).content.decode()
+    assert client.post(PAGE, {"exact": "on", "exact_ttl_minutes": 5, "scope": "own"}).status_code == 403
+    assert selectors.catalogue(alice.tenant_id).cache == NO_CACHES
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"exact": "on"}, {"exact_ttl_seconds": 1}, {"scope": "world"}, {"exact_ttl_seconds": "soon"}]
+)
+def test_what_is_not_understood_is_refused(alice: Principal, client_of: ClientOf, body: dict[str, object]) -> None:
+    assert client_of(alice).patch(DOOR, body, content_type="application/json").status_code == 400
+    assert CacheSettings.objects.using("engine").filter(tenant_id=alice.tenant_id).exists() is False
+
+
+def test_the_service_checks_what_any_door_passes_on(alice: Principal) -> None:
+    with pytest.raises(CacheRulesRefused) as refused:
+        cache_settings.change_rules(alice, exact_ttl_seconds=5, scope="world")
+    assert set(refused.value.fields or {}) == {"exact_ttl_seconds", "scope"}
+
+
+def test_the_page_shows_and_changes_the_rules(alice: Principal, client_of: ClientOf) -> None:
+    client = client_of(alice)
+    form = {"exact": "on", "exact_ttl_minutes": 30, "scope": "workspace"}
+    assert client.post(PAGE, form).status_code == 302
+    rules = cache_settings.rules_of(alice)
+    assert (rules.exact, rules.exact_ttl_seconds, rules.scope) == (True, 1_800, CacheScope.WORKSPACE)
+    shown = client.get(PAGE).content.decode()
+    assert 'name="exact" checked' in shown
+    assert 'value="30"' in shown
+    wrong = client.post(PAGE, {**form, "exact_ttl_minutes": 0})
+    assert wrong.status_code == 400
+    assert cache_settings.rules_of(alice) == rules
+
+
+def test_the_workspaces_own_administration_makes_one_row_and_changes_it(alice: Principal, client_of: ClientOf) -> None:
+    client = client_of(alice)
+    prove_second_factor(client, alice.user_id)
+    address = "/manage/routing/cachesettings/"
+    given = {"exact": "on", "exact_ttl_seconds": 120, "scope": "own"}
+    assert client.post(f"{address}add/", {**given, "exact_ttl_seconds": 5}).status_code == 200
+    assert not selectors.catalogue(alice.tenant_id).cache.exact
+    assert client.post(f"{address}add/", given).status_code == 302
+    assert selectors.catalogue(alice.tenant_id).cache.exact
+    assert client.post(f"{address}add/", given).status_code == 403
+    row = CacheSettings.objects.using("engine").get(tenant_id=alice.tenant_id)
+    assert client.post(f"{address}{row.id}/change/", {**given, "scope": "workspace"}).status_code == 302
+    assert selectors.catalogue(alice.tenant_id).cache.scope is CacheScope.WORKSPACE
+
+
+def test_a_member_meets_the_same_wall_in_the_database(alice: Principal, mallory: Principal) -> None:
+    cache_settings.change_rules(alice, exact=True)
+    with tenant_scope(mallory.tenant_id):
+        assert not CacheSettings.objects.exists()
+        assert not CacheSettings.objects.update(exact=False)
+    assert cache_settings.rules_of(new_member(alice, "Carol")).exact
+    with pytest.raises(ProgrammingError), tenant_scope(mallory.tenant_id), connections["default"].cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO routing_cachesettings (id, tenant_id, exact, exact_ttl_seconds, scope, changed_at) "
+            "VALUES (gen_random_uuid(), %s, true, 60, 'own', now())",
+            [alice.tenant_id],
+        )
