@@ -30,7 +30,7 @@ class GenerationAdmin(ReadOnlyAdmin[Generation]):
         "error_code",
         "cost",
     )
-    list_filter = ("state",)
+    list_filter = ("state", "kind")
     list_select_related = ("tenant",)
     search_fields = ("id", "tenant__slug", "model_slug", "error_code")
     ordering = ("-queued_at",)
@@ -38,6 +38,7 @@ class GenerationAdmin(ReadOnlyAdmin[Generation]):
         "id",
         "tenant",
         "user",
+        "kind",
         "model_slug",
         "state",
         "fence",

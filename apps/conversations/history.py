@@ -7,8 +7,15 @@ from uuid import UUID
 from django.db import connections
 
 from apps.conversations.errors import NotFound
-from apps.conversations.generation.window import MESSAGE_FRAME_BYTES, Parts, PastTurn, size_of
-from apps.conversations.models import Conversation, Generation, Lane, Message, Turn
+from apps.conversations.generation.window import (
+    MESSAGE_FRAME_BYTES,
+    SUMMARY_LEAD,
+    Parts,
+    PastSummary,
+    PastTurn,
+    size_of,
+)
+from apps.conversations.models import Conversation, Generation, Message, Turn
 from apps.tenants import instructions
 from apps.tenants.contracts import Principal
 
@@ -40,9 +47,23 @@ _CHAT = """
 SELECT c.turn_count, c.models_chosen, c.instructions, (
     SELECT m.id FROM conversations_message m
     WHERE m.conversation_id = c.id AND m.role = 'user' AND m.deleted_at IS NULL ORDER BY m.id DESC LIMIT 1
-)
+), ARRAY(SELECT l.id FROM conversations_lane l WHERE l.conversation_id = c.id ORDER BY l.position),
+ARRAY(SELECT l.model_slug FROM conversations_lane l WHERE l.conversation_id = c.id ORDER BY l.position)
 FROM conversations_conversation c WHERE c.id = %s AND c.user_id = %s AND c.deleted_at IS NULL
 """
+
+# The summary that reaches furthest, of those made of a lane before a turn.
+_SUMMARIES = """
+SELECT DISTINCT ON (s.lane_id) s.lane_id, m.id, s.covers, octet_length(m.text)
+FROM conversations_lanesummary s
+JOIN conversations_generation g ON g.id = s.generation_id AND g.state = 'completed'
+JOIN conversations_message m ON m.id = g.message_id AND m.text <> ''
+WHERE s.lane_id = ANY(%s) AND s.covers <= %s
+ORDER BY s.lane_id, s.covers DESC, s.id DESC
+"""
+
+# Chats up to this size are not asked for their summaries: hardly a model would leave anything of them out.
+FITS_ANYWHERE_BYTES = 6_000
 
 Turns = tuple[PastTurn, ...]
 
@@ -59,13 +80,19 @@ class Chat:
     lanes: tuple[tuple[UUID, str], ...] = ()
     system: str = ""
     _spoken: dict[UUID | None, Turns] = field(default_factory=dict)
+    _summaries: dict[UUID | None, PastSummary] = field(default_factory=dict)
 
     def parts(self, models: Sequence[str], message: str) -> list[Parts]:
         """What could be shown to each of these models with that question."""
         question_bytes = size_of(len(message.encode()))
         system_bytes = size_of(len(self.system.encode())) if self.system else 0
         return [
-            Parts(question_bytes, system_bytes, self._spoken.get(lane, self._spoken.get(None, ())))
+            Parts(
+                question_bytes,
+                system_bytes,
+                self._spoken.get(lane, self._spoken.get(None, ())),
+                self._summaries.get(lane),
+            )
             for lane in assign(self.lanes, models)
         ]
 
@@ -94,12 +121,14 @@ def of_conversation(principal: Principal, conversation_id: UUID | None, models: 
         row = cursor.fetchone()
     if row is None:
         raise NotFound("There is no such conversation.")
-    turns_before, last_models, told, last_question = row
+    turns_before, last_models, told, last_question, lane_ids, lane_models = row
     models = models or tuple(last_models)
-    rows = Lane.objects.filter(conversation_id=conversation_id).order_by("position")
-    lanes = tuple(rows.values_list("id", "model_slug"))
+    lanes = tuple(zip(lane_ids, lane_models, strict=True))
     wanted = list(dict.fromkeys(assign(lanes, models))) or [None]
-    return Chat(turns_before, models, lanes, system_text(principal, told), spoken(last_question, wanted))
+    past = spoken(last_question, wanted)
+    is_long = any(sum(turn.size_bytes for turn in turns) > FITS_ANYWHERE_BYTES for turns in past.values())
+    before = summaries(wanted, turns_before) if is_long else {}
+    return Chat(turns_before, models, lanes, system_text(principal, told), past, before)
 
 
 def of_lane(principal: Principal, earlier: Generation, question: Message) -> Chat:
@@ -115,6 +144,7 @@ def of_lane(principal: Principal, earlier: Generation, question: Message) -> Cha
         ((earlier.lane_id, earlier.model_slug),),
         system_text(principal, told),
         spoken(question.parent_id, [earlier.lane_id]),
+        summaries([earlier.lane_id], turns_before),
     )
 
 
@@ -126,6 +156,19 @@ def system_text(principal: Principal, of_conversation: str = "") -> str:
     """
     told = instructions.read(principal.tenant_id, principal.user_id)
     return "\n\n".join(text for text in (told.workspace, told.own, of_conversation) if text)
+
+
+def summaries(lanes: Sequence[UUID | None], turns_before: int) -> dict[UUID | None, PastSummary]:
+    """The furthest summary of each of these lanes that tells of none but the first `turns_before` turns.
+
+    Demands the tenant's transaction.
+    """
+    with connections["default"].cursor() as cursor:
+        cursor.execute(_SUMMARIES, [[lane for lane in lanes if lane is not None], turns_before])
+        return {
+            lane: PastSummary(message, covers, size_of(text_bytes + len(SUMMARY_LEAD)))
+            for lane, message, covers, text_bytes in cursor.fetchall()
+        }
 
 
 def spoken(last_question_id: UUID | None, lanes: Sequence[UUID | None]) -> dict[UUID | None, Turns]:

@@ -122,8 +122,19 @@ class Message(models.Model):
         return f"{self.role} {self.id}"
 
 
+class AnswerManager(models.Manager["Generation"]):
+    """Generations that people read: summaries are made like answers and shown to models alone."""
+
+    def get_queryset(self) -> models.QuerySet["Generation"]:
+        return super().get_queryset().filter(kind=Generation.Kind.ANSWER)
+
+
 class Generation(models.Model):
     """One lane's answer on its way. The queued row is the outbox: a worker claims it, whatever rang or did not ring."""
+
+    class Kind(models.TextChoices):
+        ANSWER = "answer"
+        SUMMARY = "summary", "summary of what a lane's window leaves out"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+")
@@ -136,6 +147,7 @@ class Generation(models.Model):
     lane = models.ForeignKey(Lane, on_delete=models.CASCADE, related_name="generations", db_constraint=False)
     lane_position = models.PositiveSmallIntegerField()
     message = models.OneToOneField(Message, on_delete=models.CASCADE, related_name="generation", db_constraint=False)
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.ANSWER, db_default=Kind.ANSWER)
     model_slug = models.CharField(max_length=120)
     plan = models.JSONField(help_text="The routing plan fixed at admission: candidates, prices, bounds.")
 
@@ -160,6 +172,9 @@ class Generation(models.Model):
     cost_nanousd = models.BigIntegerField(null=True)
     route = models.JSONField(default=dict)
 
+    objects = models.Manager["Generation"]()
+    answers = AnswerManager()
+
     class Meta:
         indexes = [
             models.Index(fields=["tenant", "queued_at"], condition=Q(state="queued"), name="conversations_queue"),
@@ -168,6 +183,11 @@ class Generation(models.Model):
             models.Index(fields=["turn", "lane_position"], name="conversations_generation_turn"),
         ]
         constraints = [
+            models.UniqueConstraint(
+                fields=["lane"],
+                condition=Q(kind="summary", state__in=["queued", "running"]),
+                name="conversations_one_summary_at_a_time",
+            ),
             models.CheckConstraint(
                 condition=~Q(state="running") | Q(owner__isnull=False), name="conversations_running_has_owner"
             ),
@@ -210,12 +230,33 @@ class PromptRecord(models.Model):
         help_text="The message that holds the summary of the turns before those shown.",
     )
     messages = ArrayField(models.UUIDField(), help_text="Questions and answers in the order shown; the question last.")
+    summarises = models.BooleanField(
+        default=False, db_default=False, help_text="The model is asked for a summary of the messages."
+    )
     max_output_tokens = models.PositiveIntegerField(null=True, help_text="As the caller asked for.")
     turns_left_out = models.PositiveIntegerField(default=0)
     turns_summarised = models.PositiveIntegerField(default=0, help_text="How many of those the summary covers.")
 
     def __str__(self) -> str:
         return f"prompt of {self.generation_id}"
+
+
+class LaneSummary(models.Model):
+    """That the message of a generation tells of all turns of a lane up to number `covers`, once it is completed."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="+")
+    lane = models.ForeignKey(Lane, on_delete=models.CASCADE, related_name="summaries", db_constraint=False)
+    generation = models.OneToOneField(Generation, on_delete=models.CASCADE, related_name="covered", db_constraint=False)
+    covers = models.PositiveIntegerField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "lane summaries"
+        indexes = [models.Index(fields=["tenant", "lane", "-covers"], name="conversations_lane_summaries")]
+
+    def __str__(self) -> str:
+        return f"turns up to {self.covers} of {self.lane_id}"
 
 
 class Attempt(models.Model):

@@ -26,6 +26,11 @@ def ring(count: int = 1, then: Callable[[], None] | None = None) -> None:
         _ringer.submit(then)
 
 
+def in_background(step: Callable[[], None]) -> None:
+    """Something for the broker that nobody waits for, from the same thread."""
+    _ringer.submit(step)
+
+
 def _publish(count: int) -> None:
     for _ in range(count):
         try:

@@ -44,7 +44,7 @@ def conversation_list(
         if before is not None:
             at, last_id = before
             rows = rows.filter(Q(last_activity_at__lt=at) | Q(last_activity_at=at, id__lt=last_id))
-        working = Generation.objects.filter(conversation_id=OuterRef("id"), state__in=_WORKING)
+        working = Generation.answers.filter(conversation_id=OuterRef("id"), state__in=_WORKING)
         page = rows.order_by("-last_activity_at", "-id").annotate(running=Exists(working))[:limit]
         return [
             ConversationSummary(
@@ -114,7 +114,7 @@ def stream_identities(principal: Principal, stream_id: UUID) -> list[StreamIdent
     cards = _cards(principal)
     with tenant_scope(principal.tenant_id):
         rows = list(
-            Generation.objects.filter(Q(id=stream_id) | Q(turn_id=stream_id), user_id=principal.user_id)
+            Generation.answers.filter(Q(id=stream_id) | Q(turn_id=stream_id), user_id=principal.user_id)
             .order_by("lane_position", "-queued_at", "-id")
             .defer("plan", "route", "usage")
         )
@@ -132,7 +132,7 @@ def standing(principal: Principal, generation_id: UUID) -> tuple[GenerationState
     """State and fence of one generation, as its row has them now. Raises `NotFound`."""
     with tenant_scope(principal.tenant_id):
         row = (
-            Generation.objects.filter(id=generation_id, user_id=principal.user_id).values_list("state", "fence").first()
+            Generation.answers.filter(id=generation_id, user_id=principal.user_id).values_list("state", "fence").first()
         )
     if row is None:
         raise NotFound("There is no such answer.")
@@ -143,7 +143,7 @@ def answer(principal: Principal, generation_id: UUID) -> AnswerRow:
     """One lane's answer, whole. Raises `NotFound`."""
     cards = _cards(principal)
     with tenant_scope(principal.tenant_id):
-        row = Generation.objects.select_related("message").filter(id=generation_id, user_id=principal.user_id).first()
+        row = Generation.answers.select_related("message").filter(id=generation_id, user_id=principal.user_id).first()
         if row is None:
             raise NotFound("There is no such answer.")
         return _answer(row, cards)
@@ -153,7 +153,7 @@ def prompt(principal: Principal, generation_id: UUID) -> PromptRow:
     """What the model behind one of the person's answers was shown. Raises `NotFound`."""
     with tenant_scope(principal.tenant_id):
         row = (
-            Generation.objects.select_related("prompt")
+            Generation.answers.select_related("prompt")
             .filter(id=generation_id, user_id=principal.user_id, conversation__deleted_at__isnull=True)
             .first()
         )
@@ -193,7 +193,7 @@ def _turn_rows(turns: Iterable[Turn], cards: dict[str, ModelCard]) -> list[TurnR
     }
     answers: dict[UUID, dict[UUID, Generation]] = {}
     for row in (
-        Generation.objects.select_related("message")
+        Generation.answers.select_related("message")
         .filter(turn_id__in=ids)
         .order_by("lane_position", "-queued_at", "-id")
     ):

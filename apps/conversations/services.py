@@ -13,7 +13,7 @@ from uuid6 import uuid7
 
 from apps.billing import services as billing
 from apps.billing.contracts import Admission, CallCost
-from apps.conversations import history, turns
+from apps.conversations import history, summaries, turns
 from apps.conversations.connections import blocking_redis
 from apps.conversations.contracts import GenerationAccepted, GenerationState, TurnAccepted
 from apps.conversations.errors import InvalidMessage, NotFound, StillAnswering
@@ -77,6 +77,8 @@ def start_turn(principal: Principal, request: TurnRequest) -> TurnAccepted:
             raise
         return winner
     _announce(principal, turn)
+    # Of what was left out here, the next prompts are to have a summary; this answer does not wait for it.
+    summaries.ask_for(principal, [lane.generation_id for lane in lanes if lane.window.unread])
     return turn
 
 
@@ -197,7 +199,7 @@ def retry(principal: Principal, generation_id: UUID) -> GenerationAccepted:
     """
     require(principal, Action.CHAT_ASK)
     with tenant_scope(principal.tenant_id):
-        earlier = Generation.objects.filter(id=generation_id, user_id=principal.user_id).first()
+        earlier = Generation.answers.filter(id=generation_id, user_id=principal.user_id).first()
         if earlier is None:
             raise NotFound("There is no such answer.")
         question = Message.objects.get(turn_id=earlier.turn_id, role=Message.Role.USER)
@@ -215,7 +217,7 @@ def retry(principal: Principal, generation_id: UUID) -> GenerationAccepted:
             open_chats = Conversation.objects.select_for_update().filter(deleted_at__isnull=True)
             if open_chats.filter(id=earlier.conversation_id).first() is None:
                 raise NotFound("There is no such conversation.")
-            working = Generation.objects.filter(
+            working = Generation.answers.filter(
                 turn_id=earlier.turn_id,
                 lane_id=earlier.lane_id,
                 state__in=[GenerationState.QUEUED, GenerationState.RUNNING],

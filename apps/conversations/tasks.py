@@ -2,14 +2,17 @@
 
 import os
 from typing import Any
+from uuid import UUID
 
 import structlog
 from celery import shared_task
 from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
 from django.db import connections
 
+from apps.conversations import summaries
 from apps.conversations.generation.runtime import Options, WorkerRuntime
 from apps.conversations.ring import WAKE, ring
+from apps.conversations.summaries import SUMMARISE
 from apps.tenants.guard import refuse_unsafe_roles
 from apps.tenants.scope import DATABASE_AWAY
 
@@ -27,6 +30,18 @@ def wake() -> None:
         _runtime.claim_one()
     except DATABASE_AWAY as error:
         log.warning("wake.failed", error=type(error).__name__)  # the poll comes back to the row
+    finally:
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+
+
+@shared_task(name=SUMMARISE, ignore_result=True)
+def summarise(tenant_id: str, user_id: str, generation_id: str) -> None:
+    """Queue a summary of what a generation's window left out. A repeat finds it on its way, or made."""
+    try:
+        summaries.begin(UUID(tenant_id), UUID(user_id), UUID(generation_id))
+    except DATABASE_AWAY as error:
+        log.warning("summary.not_begun", error=type(error).__name__)  # the next question asks again
     finally:
         for connection in connections.all(initialized_only=True):
             connection.close()

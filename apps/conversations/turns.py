@@ -36,6 +36,7 @@ class PlannedLane:
     window: Window
     system: str = ""
     max_output_tokens: int | None = None
+    summarises: bool = False
 
 
 def replay(principal: Principal, request: TurnRequest) -> TurnAccepted | None:
@@ -51,7 +52,7 @@ def replay(principal: Principal, request: TurnRequest) -> TurnAccepted | None:
     if bytes(turn.request_digest or b"") != request.digest:
         raise IdempotencyMismatch("This idempotency key was used for another request. Use a new key.")
     conversation = Conversation.objects.get(id=turn.conversation_id)
-    rows = Generation.objects.filter(turn_id=turn.id).order_by("lane_position", "id")
+    rows = Generation.answers.filter(turn_id=turn.id).order_by("lane_position", "id")
     first_of_lane: dict[UUID, Generation] = {}
     for row in rows:
         first_of_lane.setdefault(row.lane_id, row)
@@ -172,8 +173,10 @@ def write_generations(
     return generations
 
 
-def write_prompts(principal: Principal, question_id: UUID, lanes: Sequence[tuple[PlannedLane, UUID]]) -> None:
-    """What each generation's model will be shown. Demands the tenant's transaction."""
+def write_prompts(principal: Principal, question_id: UUID | None, lanes: Sequence[tuple[PlannedLane, UUID]]) -> None:
+    """What each generation's model will be shown; a summary is asked for without a question. Demands the tenant's
+    transaction."""
+    question = [] if question_id is None else [question_id]
     systems = {
         text: SystemText(
             id=uuid5(principal.tenant_id, f"{principal.user_id}:{text}"),
@@ -191,7 +194,8 @@ def write_prompts(principal: Principal, question_id: UUID, lanes: Sequence[tuple
             generation_id=generation_id,
             system_id=systems[lane.system].id if lane.system else None,
             summary_id=lane.window.summary.message_id if lane.window.summary else None,
-            messages=[*(one for turn in lane.window.turns for one in turn.messages), question_id],
+            messages=[*(one for turn in lane.window.turns for one in turn.messages), *question],
+            summarises=lane.summarises,
             max_output_tokens=lane.max_output_tokens,
             turns_left_out=lane.window.left_out,
             turns_summarised=lane.window.summarised,
@@ -221,7 +225,7 @@ def _conversation(principal: Principal, request: TurnRequest, new_id: UUID) -> t
     )
     if conversation is None:
         raise NotFound("There is no such conversation.")
-    working = Generation.objects.filter(
+    working = Generation.answers.filter(
         conversation_id=conversation.id, state__in=[GenerationState.QUEUED, GenerationState.RUNNING]
     )
     if working.exists():

@@ -45,7 +45,7 @@ class TenantAdmin(EngineAdmin[Tenant]):
         (None, {"fields": ("name", "slug", "plan", "status")}),
         (
             "What its people may use, and how they sign in",
-            {"fields": ("allowed_models", "residency", "max_output_tokens", "requires_second_factor")},
+            {"fields": ("allowed_models", "residency", "max_output_tokens", "summaries", "requires_second_factor")},
         ),
         ("Times", {"fields": ("created_at", "deleted_at")}),
     )

@@ -45,6 +45,7 @@ class OwnTenantAdmin(ScopedAdmin[Tenant]):
         "processed",
         "instructions",
         "max_output_tokens",
+        "summaries",
         "requires_second_factor",
         "created_at",
     )

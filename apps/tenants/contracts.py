@@ -216,6 +216,7 @@ class TenantSummary:
     created_at: datetime
     max_output_tokens: int | None = None
     instructions: str = ""
+    summaries: bool = True
 
 
 @dataclass(frozen=True, slots=True)

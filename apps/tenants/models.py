@@ -49,6 +49,11 @@ class Tenant(models.Model):
         validators=[MinValueValidator(1)],
         help_text="No answer has more tokens than this, whatever is asked for; empty means as many as the model gives.",
     )
+    summaries = models.BooleanField(
+        default=True,
+        db_default=True,
+        help_text="What of a chat no longer fits a model's window is summarised for it, at the tenant's cost.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True)
 

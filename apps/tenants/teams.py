@@ -146,6 +146,7 @@ def tenant(principal: Principal) -> TenantSummary:
             row.created_at,
             row.max_output_tokens,
             told,
+            row.summaries,
         )
 
 
@@ -155,10 +156,12 @@ def change_tenant(
     name: str | None = None,
     requires_second_factor: bool | None = None,
     max_output_tokens: int | None = None,
+    summaries: bool | None = None,
 ) -> None:
-    """Rename the tenant, demand a second factor of its members, or bound its answers; None leaves as it is.
+    """Rename the tenant, demand a second factor of its members, bound its answers, or summarise what no longer fits.
 
-    `max_output_tokens` 0 takes the bound away; processes obey within seconds. Raises `InvalidTenant`.
+    None leaves as it is. `max_output_tokens` 0 takes the bound away; processes obey within seconds.
+    Raises `InvalidTenant`.
     """
     require(principal, Action.TENANT_CHANGE)
     with tenant_scope(principal.tenant_id):
@@ -177,6 +180,8 @@ def change_tenant(
                 message = f"Choose a whole number from 1 to {MOST_OUTPUT_TOKENS:,}, or none."
                 raise InvalidTenant("The workspace was not changed.", fields={"max_output_tokens": [message]})
             changes["max_output_tokens"] = max_output_tokens or None
+        if summaries is not None:
+            changes["summaries"] = summaries
         before = {field: getattr(row, field) for field in changes}
         if before == changes:
             return

@@ -7,6 +7,7 @@ import orjson
 import pytest
 from django.db import DatabaseError, connections
 
+from apps.billing.models import LedgerEntry
 from apps.conversations import requests, selectors, services
 from apps.conversations.contracts import TurnAccepted
 from apps.conversations.errors import InvalidMessage, NotFound, StillAnswering
@@ -18,7 +19,9 @@ from apps.conversations.generation.runtime import Options, WorkerRuntime
 from apps.conversations.models import Conversation, Generation, Message, PromptRecord, SystemText, Turn
 from apps.routing import selectors as routing_selectors
 from apps.routing import services as routing
+from apps.routing.contracts import NewPrice
 from apps.routing.errors import ContextExceeded
+from apps.routing.models import Provider
 from apps.tenants import instructions, teams
 from apps.tenants.contracts import Principal
 from apps.tenants.errors import InvalidInstructions
@@ -26,6 +29,7 @@ from apps.tenants.models import AuditEntry
 from apps.tenants.scope import tenant_scope
 from tests.conversations.capture import Capture, capturing
 from tests.conversations.conftest import PRICE, Ask
+from tests.processes import Simulator
 from tests.product import eventually
 
 # A window of 4,000 tokens: what does not fit 8,232 bytes is left out.
@@ -48,6 +52,8 @@ def capture(catalogue: dict[str, str]) -> Iterator[Capture]:
             )
         routing.invalidate()
         yield provider
+    Provider.objects.using("engine").filter(base_url=provider.url).update(enabled=False)
+    routing.invalidate()
 
 
 @pytest.fixture
@@ -314,3 +320,33 @@ def test_reservation_and_provider_agree_on_the_bound(
     with tenant_scope(alice.tenant_id):
         plan = routing.plan_from_json(Generation.objects.get(id=again.generation_id).plan)
     assert plan.candidates[0].output_tokens_bound == expected
+
+
+def test_what_stays_the_same_is_read_from_the_providers_cache(
+    alice: Principal, answer: Answer, catalogue: dict[str, str], provider_simulator: Simulator
+) -> None:
+    """Over Anthropic's format, where what is to be kept must be marked. Writing costs extra, and is charged."""
+    slug = f"marked-{alice.tenant_id}"
+    provider_id = routing.add_provider(
+        name=slug, base_url=f"{provider_simulator.url}/v1", key="any", simulated=True, adapter="anthropic"
+    )
+    dear_to_write = NewPrice(1_000_000_000, 0, cached_input_nanousd_per_mtok=0, cache_write_nanousd_per_mtok=10**12)
+    routing.register_model(
+        provider_id=provider_id, upstream_model="bench-marked+tokens=12+tps=0", slug=slug, price=dear_to_write
+    )
+    routing.invalidate()
+    instructions.set_workspace(alice, "Answer like a pirate. " * 60)
+    lines, conversation_id = [], None
+    for question in ("Ahoy there", "More", "Still more"):
+        body = {"message": question, "models": [slug], "conversation_id": conversation_id}
+        turn = services.start_turn(alice, requests.turn_request(body, None))
+        answer(alice, turn)
+        conversation_id = str(turn.conversation_id)
+        with tenant_scope(alice.tenant_id):
+            lines.append(LedgerEntry.objects.get(call_id=turn.generations[0].generation_id))
+    assert lines[0].cached_tokens == 0
+    assert lines[0].cache_write_tokens >= 300
+    assert lines[0].cache_write_tokens <= lines[1].cached_tokens < lines[2].cached_tokens
+    for line in lines:
+        fresh = line.input_tokens - line.cached_tokens - line.cache_write_tokens
+        assert line.amount_nanousd == fresh * 1_000 + line.cache_write_tokens * 1_000_000

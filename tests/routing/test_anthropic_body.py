@@ -40,7 +40,16 @@ def test_the_plain_case() -> None:
 
 def test_system_messages_are_gathered_wherever_they_stand() -> None:
     body = _body({"role": "system", "content": "One."}, ASK, {"role": "developer", "content": [_text("Two.")]})
-    assert body["system"] == [_text("One."), _text("Two.", marked=True)]
+    assert body["system"] == [_text("One.", marked=True), _text("Two.", marked=True)]
+
+
+def test_no_more_parts_are_marked_than_are_allowed() -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    talk = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}] * 5
+    systems = [{"role": "system", "content": text} for text in ("Be brief.", "Of old.", "In short.")]
+    body = _body(*systems, *talk, ASK, tools=[tool, tool])
+    assert orjson.dumps(body).count(b"cache_control") == 4
+    assert "cache_control" not in orjson.dumps(body["messages"][-1]).decode()
 
 
 def test_the_history_before_the_newest_question_is_marked_and_the_question_is_not() -> None:

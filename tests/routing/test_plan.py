@@ -1,6 +1,7 @@
 """Planning: who could answer, in which order, and what each could cost at most."""
 
 import json
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -97,6 +98,15 @@ def test_the_most_an_answer_may_have(
     asked: int | None, facts: dict[str, Any], prompt_bytes: int, output_tokens: int
 ) -> None:
     (candidate,) = _plan(_catalogue(_deployment("up"), **facts), asked=asked, prompt_bytes=prompt_bytes).candidates
+    assert candidate.output_tokens_bound == output_tokens
+
+
+@pytest.mark.parametrize(
+    ("of_tenant", "asked", "output_tokens"), [(500, None, 500), (500, 300, 300), (500, 700, 500), (9_000, None, 4_000)]
+)
+def test_a_tenants_bound_holds_whatever_is_asked_for(of_tenant: int, asked: int | None, output_tokens: int) -> None:
+    catalogue = replace(_catalogue(_deployment("up")), max_output_tokens=of_tenant)
+    (candidate,) = _plan(catalogue, asked=asked).candidates
     assert candidate.output_tokens_bound == output_tokens
 
 

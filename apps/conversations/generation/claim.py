@@ -25,7 +25,7 @@ WITH me AS MATERIALIZED (
     SELECT g.id FROM conversations_generation g LEFT JOIN busy USING (tenant_id)
     WHERE g.state = 'queued' AND g.cancel_at IS NULL AND g.claims < %(max_claims)s
       AND clock_timestamp() < g.deadline_at
-    ORDER BY coalesce(busy.running, 0), g.queued_at
+    ORDER BY g.kind = 'summary', coalesce(busy.running, 0), g.queued_at
     LIMIT 1 FOR UPDATE OF g SKIP LOCKED
 )
 UPDATE conversations_generation g
@@ -74,7 +74,10 @@ class Claimed:
 
 
 def claim(worker_id: UUID) -> Claimed | None:
-    """Take the next queued generation, of the tenant with the fewest running ones; None where none is to be had."""
+    """Take the next queued generation, of the tenant with the fewest running ones; None where none is to be had.
+
+    Summaries come after every answer: nobody waits for them.
+    """
     with connections["engine"].cursor() as cursor:
         cursor.execute(_CLAIM, {"worker": worker_id, "max_claims": MAX_CLAIMS})
         row = cursor.fetchone()

@@ -14,13 +14,11 @@ import orjson
 from apps.conversations import history
 from apps.conversations.contracts import GenerationState, StreamIdentity
 from apps.conversations.generation.claim import Claimed
-from apps.conversations.generation.window import Parts, budget_of, fit, size_of
+from apps.conversations.generation.window import CLOSING, SUMMARY_LEAD, Parts, budget_of, fit, size_of
 from apps.conversations.models import Generation, Message, PromptRecord, SystemText
 from apps.routing import services as routing
 from apps.routing.contracts import Plan, Prompt
 from apps.tenants.scope import tenant_scope
-
-SUMMARY_LEAD = "What was said earlier in this conversation, in short:\n\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,11 @@ def put_together(record: PromptRecord) -> Shown:
     # What was erased since is gone from here too; then the prompt is not the one that was sent, and its hash tells.
     talk = [said[message_id] for message_id in record.messages if message_id in said]
     messages += [{"role": message.role, "content": message.text} for message in talk]
-    turns = sum(message.role == Message.Role.USER for message in talk) - 1
+    turns = sum(message.role == Message.Role.USER for message in talk)
+    if record.summarises:
+        messages.append({"role": "user", "content": CLOSING})
+    else:
+        turns -= 1  # the question
     sha256 = hashlib.sha256(orjson.dumps(messages)).hexdigest()
     return Shown(messages, sha256, turns, record.turns_left_out, record.turns_summarised, record.summary_id)
 

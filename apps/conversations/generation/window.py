@@ -17,6 +17,10 @@ MESSAGE_FRAME_BYTES = 48
 # What a token has at least in most texts of any script. Planning asks whether a prompt is likely to fit (four bytes);
 # what may be left out is left out a little early, rather than that the provider refuses the whole.
 BYTES_PER_TOKEN = 3
+# Before the text of a summary.
+SUMMARY_LEAD = "What was said earlier in this conversation, in short:\n\n"
+# What a model that is to summarise reads last, in the place of a question.
+CLOSING = "Now write the summary of all of the above."
 # Kept free for the answer where none shorter was asked for, but never more than a part of a small window.
 ANSWER_TOKENS = 16_384
 _ANSWER_SHARE = 4

@@ -40,9 +40,12 @@ class Conversation:
     def mark(self) -> None:
         """Mark what the next call will begin with too: the system prompt, and all before the user's newest turn.
 
-        The newest turn is left out: most calls are not followed by another, and writing to the cache costs extra.
+        Of several system messages the first is marked by itself, too: a summary behind it changes sooner. With the
+        tools that makes the four marks that are allowed. The newest turn is left out: most calls are not followed by
+        another, and writing to the cache costs extra.
         """
         if self.system:
+            self.system[0] |= _MARK
             self.system[-1] |= _MARK
         newest = max((place for place, turn in enumerate(self.turns) if turn["role"] == "user"), default=0)
         if newest > 0:

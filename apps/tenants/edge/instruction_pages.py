@@ -28,6 +28,7 @@ class AnswersForm(InstructionsForm):
     max_output_tokens = forms.IntegerField(
         label="Most tokens in an answer", min_value=1, max_value=teams.MOST_OUTPUT_TOKENS, required=False
     )
+    summaries = forms.BooleanField(label="Summarise what no longer fits", required=False)
 
 
 @opens(GET=Action.SELF, POST=Action.SELF)
@@ -56,13 +57,16 @@ def own_instructions(request: HttpRequest, principal: Principal) -> HttpResponse
 def answers(request: HttpRequest, principal: Principal) -> HttpResponse:
     """What every model is told in this workspace, and how long an answer may be."""
     tenant = teams.tenant(principal)
-    form = AnswersForm(initial={"instructions": tenant.instructions, "max_output_tokens": tenant.max_output_tokens})
+    kept = {name: getattr(tenant, name) for name in AnswersForm.base_fields}
+    form = AnswersForm(initial=kept)
     if request.method == "POST":
         form = AnswersForm(request.POST)
         try:
             if form.is_valid():
-                teams.change_tenant(principal, max_output_tokens=form.cleaned_data["max_output_tokens"] or 0)
-                instructions.set_workspace(principal, form.cleaned_data["instructions"])
+                given = form.cleaned_data
+                bound = given["max_output_tokens"] or 0
+                teams.change_tenant(principal, max_output_tokens=bound, summaries=given["summaries"])
+                instructions.set_workspace(principal, given["instructions"])
                 messages.success(request, "Saved. It holds from the next question on.")
                 return redirect("answers")
         except Problem as problem:

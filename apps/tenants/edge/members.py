@@ -296,6 +296,7 @@ class TenantSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
     max_output_tokens = serializers.IntegerField(allow_null=True, help_text="No answer has more tokens than this.")
     instructions = serializers.CharField(help_text="What every model is told before each question.")
+    summaries = serializers.BooleanField(help_text="Whether what no longer fits a model is summarised for it.")
 
 
 class TenantView(APIView):
@@ -315,6 +316,7 @@ class TenantView(APIView):
             help_text="Null: no bound.",
         )
         instructions = Text(required=False, allow_blank=True, max_length=instructions.MAX_CHARACTERS)
+        summaries = Truth(required=False)
 
     @extend_schema(responses=TenantSerializer, operation_id="tenant_read")
     def get(self, request: Request) -> Response:

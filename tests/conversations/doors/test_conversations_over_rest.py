@@ -84,6 +84,11 @@ def test_a_chat_is_read_renamed_deleted_and_restored(program: httpx.Client, alic
     assert (head["title"], head["models"]) == ("First title", ["quick", "swift"])
     renamed = program.patch(path, json={"title": "  Second \n title "})
     assert (renamed.status_code, renamed.json()["title"]) == (200, "Second title")
+    told = program.patch(path, json={"instructions": " Be brief.\n"})
+    assert (told.status_code, told.json()["instructions"], told.json()["title"]) == (200, "Be brief.", "Second title")
+    for refused in ({"instructions": 7}, {"instructions": "x" * 8_001}, {"instructions": "", "title": 7}, {}):
+        assert program.patch(path, json=refused).status_code == 400
+    assert program.get(path).json()["instructions"] == "Be brief."
     deleted = program.delete(path)
     assert (deleted.status_code, deleted.content) == (204, b"")
     problem(program.get(path), 404, "not_found")

@@ -159,6 +159,7 @@ def test_a_posted_tenant_or_mightier_field_is_not_taken(
 ) -> None:
     desk = desk_of(alice)
     fields = {"name": "Renamed", "plan": "enterprise", "status": "suspended", "slug": "mine", "allowed_models": "x"}
+    fields |= {"summaries": "on"}
     assert desk.post(f"/manage/tenants/tenant/{alice.tenant_id}/change/", fields).status_code == 302
     tenant = Tenant.objects.using("engine").get(id=alice.tenant_id)
     assert (tenant.name, tenant.plan, tenant.status, tenant.allowed_models) == ("Renamed", "free", "active", None)
