@@ -18,7 +18,8 @@ from apps.routing import admin_caches, provider_keys
 from apps.routing.admin_policies import LanguageModelForm, PolicyColumns, RoutingPolicyForm
 from apps.routing.errors import ProviderAddressRefused
 from apps.routing.models import Deployment, LanguageModel, Price, Provider, RoutingPolicy
-from apps.routing.registration import checked_base_url, checked_key
+from apps.routing.queues import KNOWN_ADDRESS
+from apps.routing.registration import checked_adapter, checked_base_url, checked_key
 from apps.routing.selectors import invalidate
 from apps.tenants.admin_changes import ALIAS
 from apps.tenants.admin_engine import EngineAdmin, EngineForm, Row
@@ -41,7 +42,10 @@ class ProviderForm(EngineForm[Provider]):
     The address is a field of its own, because Django's check of URLs refuses hosts of one word (`http://ollama:11434`).
     """
 
-    address = forms.CharField(max_length=400, help_text="Up to and with /v1.")
+    address = forms.CharField(
+        max_length=400,
+        help_text=f"Up to and with /v1. Through litellm, {KNOWN_ADDRESS} stands for the provider's own address.",
+    )
     key = forms.CharField(
         required=False,
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "off"}),
@@ -59,7 +63,7 @@ class ProviderForm(EngineForm[Provider]):
 
     def clean_address(self) -> str:
         try:
-            return checked_base_url(self.cleaned_data["address"])
+            return checked_base_url(self.cleaned_data["address"], self.cleaned_data.get("adapter", ""))
         except ProviderAddressRefused as refused:
             raise forms.ValidationError(refused.detail) from refused
 
@@ -72,6 +76,10 @@ class ProviderForm(EngineForm[Provider]):
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
         given = self.cleaned_data
+        try:
+            checked_adapter(given.get("adapter", ""), given["tenant"].id if given.get("tenant") else None)
+        except ProviderAddressRefused as refused:
+            self.add_error("adapter", refused.detail)
         if given.get("key") and given.get("remove_key"):
             self.add_error("remove_key", "Either give a key or remove it.")
         moves = self.instance.base_url != given.get("address", self.instance.base_url)

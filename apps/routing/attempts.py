@@ -14,7 +14,7 @@ import structlog
 
 from apps.billing.contracts import Admission
 from apps.observability import metrics
-from apps.routing import tokens
+from apps.routing import queues, tokens
 from apps.routing.breaker import Ticket
 from apps.routing.contracts import (
     AttemptEnd,
@@ -33,11 +33,16 @@ from apps.routing.contracts import (
 from apps.routing.errors import ProviderFailed
 from apps.routing.providers.anthropic import Anthropic
 from apps.routing.providers.base import Adapter, Progress, Request
+from apps.routing.providers.litellm import LiteLLM
 from apps.routing.providers.openai_compatible import OpenAICompatible
 from apps.routing.rescue import Anew, Continuation, Part, Rescue
 from apps.routing.search import Search
 
-ADAPTERS: Mapping[str, Adapter] = {"anthropic": Anthropic(), "openai_compatible": OpenAICompatible()}
+ADAPTERS: Mapping[str, Adapter] = {
+    "anthropic": Anthropic(),
+    "openai_compatible": OpenAICompatible(),
+    queues.LITELLM: LiteLLM(),
+}
 
 log = structlog.get_logger(__name__)
 

@@ -155,7 +155,7 @@ _POLICY: Kinds = {
 def _provider(one: Section) -> ProviderEntry:
     address = one.needed("base_url")
     try:
-        address = checked_base_url(address) if address else ""
+        address = checked_base_url(address, one.get("adapter", "")) if address else ""
     except Problem as refused:
         one.fault("base_url", refused.detail)
     for key in ("key_env", "base_url_env"):

@@ -19,6 +19,7 @@ from apps.routing.catalogue_file import CatalogueFile, DeploymentEntry, ModelEnt
 from apps.routing.catalogue_sections import Faults
 from apps.routing.models import Deployment, LanguageModel, Provider, RoutingPolicy
 from apps.routing.registration import (
+    checked_adapter,
     checked_base_url,
     checked_key,
     next_hue,
@@ -128,12 +129,14 @@ class _Loading:
         before = None if row is None else state(row)
         if row is None:
             row = Provider(tenant_id=self._tenant_id, slug=entry.slug, name=entry.slug)
+        adapter = entry.values.get("adapter", row.adapter)
         try:
+            checked_adapter(adapter, self._tenant_id)
             key = checked_key(self._environment.get(entry.key_env, "")) if entry.key_env else ""
             given = self._environment.get(entry.base_url_env, "").strip() if entry.base_url_env else ""
-            address = checked_base_url(given) if given else _address(entry, row)
+            address = checked_base_url(given, adapter) if given else _address(entry, row)
         except Problem as refused:
-            self._faults.add(entry.place, f"what the environment says is refused: {refused.detail}")
+            self._faults.add(entry.place, f"is refused, with what the environment says: {refused.detail}")
             return
         waited = _lacks(entry, row, entry.base_url if before is None else row.base_url, "")
         moves = before is not None and row.base_url != address

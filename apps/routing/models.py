@@ -17,6 +17,7 @@ class Provider(models.Model):
     class Adapter(models.TextChoices):
         OPENAI_COMPATIBLE = "openai_compatible", "OpenAI-compatible"
         ANTHROPIC = "anthropic", "Anthropic"
+        LITELLM = "litellm", "all others, through litellm"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
@@ -31,7 +32,11 @@ class Provider(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["tenant", "slug"], nulls_distinct=False, name="routing_provider_slug")
+            models.UniqueConstraint(fields=["tenant", "slug"], nulls_distinct=False, name="routing_provider_slug"),
+            # Its calls cannot pass the guard against forbidden addresses, so only an operator may choose where they go.
+            models.CheckConstraint(
+                condition=~Q(adapter="litellm") | Q(tenant__isnull=True), name="routing_provider_litellm_is_ours"
+            ),
         ]
 
     def __str__(self) -> str:

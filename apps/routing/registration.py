@@ -19,6 +19,7 @@ from apps.routing.catalogue_audit import COMMAND_LINE, note, state
 from apps.routing.contracts import NewPrice, RegisteredModel
 from apps.routing.errors import ProviderAddressRefused, Unpriced
 from apps.routing.models import Deployment, LanguageModel, Price, Provider
+from apps.routing.queues import LITELLM
 from apps.routing.selectors import invalidate
 from apps.tenants.audit import Actor
 
@@ -39,10 +40,11 @@ def add_provider(
 ) -> UUID:
     """Add a provider or change the one with that slug, and return its id. `key` None leaves a stored key as it is.
 
-    Raises `ProviderAddressRefused` where the address is not usable, or changes while the stored key was not given
-    again: a key is never sent to an address it was not given for.
+    Raises `ProviderAddressRefused` where the address is not usable, or not through this adapter, or changes while the
+    stored key was not given again: a key is never sent to an address it was not given for.
     """
-    address = checked_base_url(base_url)
+    checked_adapter(adapter, tenant_id)
+    address = checked_base_url(base_url, adapter)
     sealable = None if key is None else checked_key(key)
     slug = slug or slugify(name)
     if not slug:
@@ -116,8 +118,21 @@ def register_model(
     return RegisteredModel(model.id, deployment.id, created, repriced)
 
 
-def checked_base_url(text: str) -> str:
-    """The address without its trailing slash; one without a path means `/v1`. Raises `ProviderAddressRefused`."""
+def checked_adapter(adapter: str, tenant_id: UUID | None) -> None:
+    """Raise `ProviderAddressRefused` where a tenant's own provider would be called without the guard on addresses."""
+    if adapter == LITELLM and tenant_id is not None:
+        message = (
+            "A workspace's own provider cannot be called through litellm, whose connections nobody guards. Use its "
+            "OpenAI-compatible address, or offer the provider to every workspace."
+        )
+        raise ProviderAddressRefused(message, fields={"adapter": [message]})
+
+
+def checked_base_url(text: str, adapter: str = "") -> str:
+    """The address without its trailing slash; one without a path means `/v1`, but for litellm, which knows the paths.
+
+    Raises `ProviderAddressRefused`.
+    """
     address = text.strip().rstrip("/")
     try:
         parts = urlsplit(address)
@@ -130,7 +145,7 @@ def checked_base_url(text: str) -> str:
         raise _refused("Give the key as the key; an address is shown to administrators and must not hold it.")
     if parts.query or parts.fragment or any(character.isspace() for character in address):
         raise _refused("Give the address without spaces, “?” and “#”.")
-    return address if parts.path else f"{address}/v1"
+    return address if parts.path or adapter == LITELLM else f"{address}/v1"
 
 
 def checked_key(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from apps.billing.contracts import Admission
 from apps.problems import Problem
-from apps.routing import breaker, chance, fleet, pools
+from apps.routing import breaker, chance, fleet, pools, queues
 from apps.routing.access import access_to
 from apps.routing.breaker import Ticket
 from apps.routing.contracts import Candidate, Excluded, Plan, ProviderAccess
@@ -21,11 +21,13 @@ from apps.routing.errors import (
     TotalTimeout,
 )
 from apps.routing.pools import Place
+from apps.routing.providers import litellm
 from apps.routing.repeating import Failure, Step, next_step
 
 # Why a candidate was passed over.
 BREAKER_OPEN = "breaker_open"
 POOL_FULL = "pool_full"
+NO_ADAPTER = "no_adapter"  # this process did not load what it takes to call it
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +59,14 @@ class Search:
         self._tenant_id = admission.tenant_id
         self._total_at = total_at
         self._candidates = _affordable(plan, admission)
-        self._unavailable: set[int] = set()
-        self._passed_over: dict[int, str] = {}
+        self._passed_over: dict[int, str] = dict.fromkeys(_uncallable(self._candidates), NO_ADAPTER)
+        self._unavailable: set[int] = set(self._passed_over)
         self._current = 0
         self._fleet = fleet.current()
 
     @property
     def passed_over(self) -> tuple[Excluded, ...]:
-        """Candidates that were not asked because their breakers were open or their pools full."""
+        """Candidates that were not asked because their breakers were open, their pools full, or this process cannot."""
         return tuple(
             Excluded(one.provider_name, one.upstream_model, self._passed_over[index], one.model)
             for index, one in enumerate(self._candidates)
@@ -148,6 +150,11 @@ class Search:
         if isinstance(last, TotalTimeout | StreamBroken) or not last.retryable:
             return last
         return AllAttemptsFailed(last, len(self.failures))
+
+
+def _uncallable(candidates: Sequence[Candidate]) -> list[int]:
+    """Those whose adapter this process did not load at its start."""
+    return [index for index, one in enumerate(candidates) if one.adapter == queues.LITELLM and not litellm.loaded()]
 
 
 def _affordable(plan: Plan, admission: Admission) -> Sequence[Candidate]:

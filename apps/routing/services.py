@@ -9,7 +9,13 @@ from apps.routing.contracts import Call, Catalogue, Chunk, Deadlines, Gate, Plan
 from apps.routing.difficulty import difficulty
 from apps.routing.health import health_of
 from apps.routing.plan_json import plan_from_json, plan_to_json
+from apps.routing.providers.litellm import load as load_litellm
 from apps.routing.providers.sessions import close as close_connections
+from apps.routing.queues import DEFAULT as DEFAULT_QUEUE
+from apps.routing.queues import EITHER as EITHER_QUEUE
+from apps.routing.queues import LITELLM as LITELLM_QUEUE
+from apps.routing.queues import PATIENCE_SECONDS as QUEUE_PATIENCE_SECONDS
+from apps.routing.queues import queue_of
 from apps.routing.registration import add_provider, register_model
 from apps.routing.rescue import Rescue
 from apps.routing.selectors import invalidate
@@ -17,6 +23,10 @@ from apps.routing.spreading import HealthOf
 from apps.routing.tokens import TEMPLATE_TOKENS, prompt_bytes
 
 __all__ = [
+    "DEFAULT_QUEUE",
+    "EITHER_QUEUE",
+    "LITELLM_QUEUE",
+    "QUEUE_PATIENCE_SECONDS",
     "TEMPLATE_TOKENS",
     "Rescue",
     "add_provider",
@@ -26,10 +36,12 @@ __all__ = [
     "health_of",
     "invalidate",
     "load_catalogue",
+    "load_litellm",
     "plan",
     "plan_from_json",
     "plan_to_json",
     "prompt_bytes",
+    "queue_of",
     "register_model",
     "stop_sharing",
     "stream",

@@ -45,10 +45,18 @@ class ChunkReader:
         if payload == DONE:
             self.ended = True
             return _NOTHING
+        try:
+            chunk = orjson.loads(payload)
+        except ValueError:
+            self._progress.skipped_events += 1
+            return _NOTHING
+        return self.take_chunk(chunk)
+
+    def take_chunk(self, chunk: Any) -> Sequence[Delta]:
+        """The deltas of one event that is parsed already."""
         deltas: Sequence[Delta] = _NOTHING
         error = None
         try:
-            chunk = orjson.loads(payload)
             choices = chunk.get("choices")
             error = chunk if chunk.get("object") == "error" else chunk.get("error")
             if choices and not error:

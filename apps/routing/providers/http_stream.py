@@ -62,7 +62,7 @@ async def deltas(
         await _check(response, request, progress)
         parser = EventParser()
         received_bytes = 0
-        limit_bytes = _STREAM_MAX_BYTES + _STREAM_MAX_BYTES_PER_TOKEN * request.output_tokens_bound
+        limit_bytes = most_bytes(request)
         complete = False
         while not complete:
             data = await _read(response.content, clock, progress, request.provider_name)
@@ -88,6 +88,11 @@ async def deltas(
         await _let_go(response)
     finally:
         _hang_up(response)
+
+
+def most_bytes(request: Request) -> int:
+    """More than any answer to the request has."""
+    return _STREAM_MAX_BYTES + _STREAM_MAX_BYTES_PER_TOKEN * request.output_tokens_bound
 
 
 async def _post(request: Request, outgoing: Outgoing, progress: Progress, clock: Clock) -> aiohttp.ClientResponse:

@@ -55,7 +55,13 @@ def from_status(
     status: int, body: bytes, headers: Mapping[str, str], provider: str, access: ProviderAccess
 ) -> ProviderFailed:
     """The error for an HTTP status that is not 200."""
-    error = _error_object(body)
+    return from_fields(status, error_object(body), headers, provider, access)
+
+
+def from_fields(
+    status: int, error: dict[str, Any], headers: Mapping[str, str], provider: str, access: ProviderAccess
+) -> ProviderFailed:
+    """The same for an error object that is read already."""
     return _classified(status, error, provider, access, retry_after_seconds(headers.get("Retry-After")))
 
 
@@ -85,7 +91,8 @@ def retry_after_seconds(header: str | None) -> float | None:
     return max(0.0, seconds) if seconds == seconds and seconds != float("inf") else None
 
 
-def _error_object(body: bytes) -> dict[str, Any]:
+def error_object(body: bytes) -> dict[str, Any]:
+    """The error in a JSON body, in whichever of its usual places; empty where there is none."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -19,17 +19,19 @@ from apps.routing import services
 from apps.routing.contracts import NewPrice, ProviderAccess
 from apps.routing.errors import ProviderFailed
 from apps.routing.models import Provider
-from apps.routing.price_facts import Facts, anthropic_facts, openai_facts
+from apps.routing.price_facts import Facts, anthropic_facts, openai_facts, published_facts
 from apps.routing.providers.listing import upstream_models
+from apps.routing.queues import KNOWN_ADDRESS, LITELLM
 from apps.routing.registration import checked_base_url, checked_key
 from apps.tenants.audit import Actor
 from apps.tenants.selectors import tenant_id_by_slug
 
 OPENAI, ANTHROPIC = "openai", "anthropic"
-KINDS = (OPENAI, ANTHROPIC, "ollama", "vllm", "openai-compatible")
+KINDS = (OPENAI, ANTHROPIC, "ollama", "vllm", "openai-compatible", LITELLM)
 # Those whose address, key's variable and prices are known.
 _ADDRESSES = {OPENAI: "https://api.openai.com/v1", ANTHROPIC: "https://api.anthropic.com/v1"}
-_FACTS = {OPENAI: openai_facts, ANTHROPIC: anthropic_facts}
+# Through litellm, a model goes by the name that litellm has for it: gemini/gemini-2.5-flash.
+_FACTS = {OPENAI: openai_facts, ANTHROPIC: anthropic_facts, LITELLM: published_facts}
 _NANOUSD_PER_USD = 1_000_000_000
 _LISTING_TIMEOUT_SECONDS = 10.0
 _UNREACHABLE = 3
@@ -53,7 +55,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--adapter", choices=Provider.Adapter.values, help="the wire format, where the kind does not say it"
         )
-        parser.add_argument("--base-url", help="up to and with /v1; openai, anthropic and ollama have a default")
+        parser.add_argument(
+            "--base-url", help="up to and with /v1; openai, anthropic, ollama and litellm have a default"
+        )
         key = parser.add_mutually_exclusive_group()
         key.add_argument("--key-env", metavar="VAR", help="environment variable that holds the provider's key")
         key.add_argument("--key-stdin", action="store_true", help="read the provider's key from standard input")
@@ -85,7 +89,10 @@ class Command(BaseCommand):
         if not wanted and not options["discover"]:
             raise CommandError("Name at least one --model, or let --discover find them.", returncode=2)
         price = _price(options)
-        access = ProviderAccess(checked_base_url(_base_url(options)), _key(options), trusted=not options["tenant"])
+        if options["discover"] and _adapter(options) == LITELLM:
+            raise CommandError("litellm lists no models. Name them with --model, as litellm names them.", returncode=2)
+        address = checked_base_url(_base_url(options), _adapter(options))
+        access = ProviderAccess(address, _key(options), trusted=not options["tenant"])
         if options["discover"]:
             wanted = self._discover(options, access, wanted)
         offers = [(one, *self._terms(one, options, price)) for one in wanted]
@@ -193,6 +200,8 @@ def _base_url(options: dict[str, Any]) -> str:
         return str(options["base_url"])
     if address := _ADDRESSES.get(options["kind"]):
         return address
+    if options["kind"] == LITELLM:
+        return KNOWN_ADDRESS
     if options["kind"] == "ollama":
         host = settings.ENV.ollama_host or "127.0.0.1:11434"
         return host if "://" in host else f"http://{host}"
@@ -226,7 +235,9 @@ def _environments_key(kind: str) -> str | None:
 def _adapter(options: dict[str, Any]) -> str:
     if options["adapter"]:
         return str(options["adapter"])
-    return Provider.Adapter.ANTHROPIC if options["kind"] == ANTHROPIC else Provider.Adapter.OPENAI_COMPATIBLE
+    return {ANTHROPIC: Provider.Adapter.ANTHROPIC, LITELLM: Provider.Adapter.LITELLM}.get(
+        options["kind"], Provider.Adapter.OPENAI_COMPATIBLE
+    )
 
 
 def _tenant(slug: str | None) -> Any:
