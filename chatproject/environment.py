@@ -68,6 +68,7 @@ class Environment(BaseSettings):
 
     worker_slots: int = Field(500, ge=1, le=10_000)
     worker_threads: int = Field(8, ge=2, le=64)
+    worker_queue: Literal["default", "litellm"] = "default"
     drain_seconds: float = Field(25.0, ge=0)
     generation_deadline_seconds: float = Field(600.0, gt=0)
     connect_timeout_seconds: float = Field(10.0, gt=0)

@@ -396,6 +396,7 @@ LOGGING_CONFIG = None  # chatproject.apps configures structlog
 
 WORKER_SLOTS = ENV.worker_slots
 WORKER_THREADS = ENV.worker_threads
+WORKER_QUEUE = ENV.worker_queue
 DRAIN_SECONDS = ENV.drain_seconds
 GENERATION_DEADLINE_SECONDS = ENV.generation_deadline_seconds
 CONNECT_TIMEOUT_SECONDS = ENV.connect_timeout_seconds

@@ -27,9 +27,9 @@ def web(server: str, listener: socket.socket) -> list[str]:
     raise ValueError(f"WEB_SERVER must be one of {', '.join(WEB_SERVERS)}, not {server!r}.")
 
 
-def worker(number: int, threads: str) -> list[str]:
+def worker(name: str, threads: str, queue: str = "celery") -> list[str]:
     """One Celery worker; its threads only wake the process, so few are enough."""
-    options = f"-P threads -c {threads} -Q celery -n worker-{number}@%h --loglevel=WARNING"
+    options = f"-P threads -c {threads} -Q {queue} -n {name}@%h --loglevel=WARNING"
     quiet = "--without-mingle --without-gossip --without-heartbeat"
     return [*_CELERY, "worker", *options.split(), *quiet.split()]
 

@@ -118,6 +118,18 @@ class DjangoCommands:
             raise StartFailed(f"manage.py {command} failed with code {code}.\n{process.log_tail()}")
 
 
+def has_litellm(url: str) -> bool:
+    """Whether a provider is switched on that only litellm can call."""
+    with psycopg.connect(url, connect_timeout=5) as connection:
+        try:
+            row = connection.execute(
+                "SELECT EXISTS (SELECT FROM routing_provider WHERE adapter = 'litellm' AND enabled)"
+            ).fetchone()
+        except psycopg.errors.UndefinedTable:
+            return False
+    return bool(row and row[0])
+
+
 def _digest(parts: Iterable[str]) -> str:
     sha = hashlib.sha256()
     for part in parts:

@@ -18,18 +18,19 @@ from onebox import commands, credentials
 from onebox.console import Console
 from onebox.network import http_ready, kept_port, listen
 from onebox.parallel import together
-from onebox.preparation import DjangoCommands, Preparation
+from onebox.preparation import DjangoCommands, Preparation, has_litellm
 from onebox.process import Process
 from onebox.services import Services
 from onebox.supervisor import Supervisor
 
 SERVING_TIER, CLOCK_TIER = 0, 1
 READY_SECONDS = 60.0
+LITELLM_WORKER = "worker-litellm"
 _SECRET_NAMES = ("SECRET_KEY", "VAULT_KEYS", "JWT_KEYS", "OAUTH_SIGNING_KEYS", "API_KEY_PEPPER")
 _DATABASE_NAMES = ("DATABASE_ADMIN_URL", "DATABASE_URL", "DATABASE_ENGINE_URL", "DATABASE_OWNER_URL", "DB_NAME")
 _REDIS_NAMES = ("REDIS_URL", "REDIS_CACHE_URL", "REDIS_PREFIX")
 _PLACE_NAMES = ("SIMULATOR_URL", "BASE_URL", "HOST", "PORT", "DATA_DIR", "DEMO", "WEB_SERVER")
-_CHOICE_NAMES = ("DEBUG", "ALLOWED_HOSTS", "LOG_LEVEL", "LOG_FORMAT", "WORKER_SLOTS", "WORKER_THREADS")
+_CHOICE_NAMES = ("DEBUG", "ALLOWED_HOSTS", "LOG_LEVEL", "LOG_FORMAT", "WORKER_SLOTS", "WORKER_THREADS", "WORKER_QUEUE")
 # Another installation's settings must not leak into this one; whoever means them passes them in `env`.
 _OWN_NAMES = (*_SECRET_NAMES, *_DATABASE_NAMES, *_REDIS_NAMES, *_PLACE_NAMES, *_CHOICE_NAMES)
 
@@ -77,7 +78,7 @@ class Stack:
 
     @property
     def processes(self) -> dict[str, Process]:
-        """Every process by name: web-1, worker-1, beat, simulator, postgres, redis, redis-cache."""
+        """Every process by name: web-1, worker-1, worker-litellm, beat, simulator, postgres, redis, redis-cache."""
         return self.supervisor.processes
 
     @property
@@ -147,9 +148,12 @@ class Stack:
         webs = [name for name in sorted(self._listeners) if name.startswith("web-")]
         for name in webs:
             self._start_process(name, commands.web(self._web_server, self._listeners[name]))
+        threads = self.env["WORKER_THREADS"]
         workers = [f"worker-{number}" for number in range(1, self.workers + 1)]
-        for number, name in enumerate(workers, start=1):
-            self._start_process(name, commands.worker(number, self.env["WORKER_THREADS"]))
+        for name in workers:
+            self._start_process(name, commands.worker(name, threads))
+        if workers and self.start_litellm_worker():
+            workers.append(LITELLM_WORKER)
         jobs = [lambda: self._wait("Web", webs), lambda: self._wait("Worker", workers)]
         if "simulator" in self.processes:
             jobs.append(lambda: self._wait("Simulator", ["simulator"]))
@@ -158,6 +162,15 @@ class Stack:
         together(*jobs)
         if self._beat:
             self._start_process("beat", commands.beat(self.data_dir), tier=CLOCK_TIER)
+
+    def start_litellm_worker(self) -> bool:
+        """Start the worker with every adapter if a provider needs it: it holds some 200 MB more than another. Returns
+        whether it was started."""
+        if LITELLM_WORKER in self.processes or not has_litellm(self.env["DATABASE_ENGINE_URL"]):
+            return False
+        command = commands.worker(LITELLM_WORKER, self.env["WORKER_THREADS"], "litellm")
+        self._start_process(LITELLM_WORKER, command, env={"WORKER_QUEUE": "litellm"})
+        return True
 
     def stop(self) -> None:
         """Stop in order: web and workers, beat and simulator, Redis, PostgreSQL. Harmless when not started."""
@@ -228,12 +241,14 @@ class Stack:
         """The part of `env` that is about this installation."""
         return {key: self.env[key] for key in _OWN_NAMES if key in self.env}
 
-    def _start_process(self, name: str, argv: list[str], *, tier: int = SERVING_TIER) -> None:
+    def _start_process(
+        self, name: str, argv: list[str], *, tier: int = SERVING_TIER, env: Mapping[str, str] | None = None
+    ) -> None:
         listener = self._listeners.get(name)
         process = Process(
             name,
             argv,
-            self.env,
+            {**self.env, **(env or {})},
             self.supervisor.logs / f"{name}.log",
             cwd=commands.ROOT,
             pass_fds=[listener.fileno()] if listener else [],
@@ -252,14 +267,14 @@ class Stack:
         process.start()
 
     def _workers_listen(self) -> bool:
-        """Whether as many clients wait on the broker's queue as there are workers."""
+        """Whether as many clients wait on the broker's queues as there are workers."""
         try:
             once = Retry(NoBackoff(), 0)
             with redis.Redis.from_url(self.env["REDIS_URL"], socket_timeout=2, retry=once) as broker:
                 waiting = [client for client in broker.client_list() if client["cmd"] == "brpop"]
         except redis.RedisError:
             return False
-        return len(waiting) >= self.workers
+        return len(waiting) >= sum(name.startswith("worker-") for name in self.processes)
 
     def _wait(self, step: str, names: list[str]) -> None:
         if names:

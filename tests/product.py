@@ -64,9 +64,9 @@ def web_server(server: str, **settings: str) -> Iterator[WebServer]:
 @contextmanager
 def celery_worker(**settings: str) -> Iterator[Process]:
     """A worker process that has registered itself, with these settings over the test run's."""
-    process = Process(
-        "worker", commands.worker(1, "2"), _environment(settings), _log_path("worker"), cwd=ROOT, probe=lambda: False
-    )
+    queue = "litellm" if settings.get("WORKER_QUEUE") == "litellm" else "celery"
+    command = commands.worker(f"worker-{queue}", "2", queue)
+    process = Process("worker", command, _environment(settings), _log_path("worker"), cwd=ROOT, probe=lambda: False)
     process.probe = lambda: has_lease(process.pid)
     with _running(process):
         yield process

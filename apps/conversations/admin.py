@@ -30,7 +30,7 @@ class GenerationAdmin(ReadOnlyAdmin[Generation]):
         "error_code",
         "cost",
     )
-    list_filter = ("state", "kind")
+    list_filter = ("state", "kind", "queue")
     list_select_related = ("tenant",)
     search_fields = ("id", "tenant__slug", "model_slug", "error_code")
     ordering = ("-queued_at",)
@@ -41,6 +41,7 @@ class GenerationAdmin(ReadOnlyAdmin[Generation]):
         "kind",
         "model_slug",
         "state",
+        "queue",
         "fence",
         "claims",
         "queued_at",

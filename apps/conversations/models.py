@@ -150,6 +150,7 @@ class Generation(models.Model):
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.ANSWER, db_default=Kind.ANSWER)
     model_slug = models.CharField(max_length=120)
     plan = models.JSONField(help_text="The routing plan fixed at admission: candidates, prices, bounds.")
+    queue = models.CharField(max_length=20, db_default="default", help_text="Which workers can follow the plan.")
 
     state = models.CharField(max_length=10, choices=GenerationState.choices(), default=GenerationState.QUEUED)
     fence = models.BigIntegerField(default=0)
@@ -177,7 +178,7 @@ class Generation(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["tenant", "queued_at"], condition=Q(state="queued"), name="conversations_queue"),
+            models.Index(fields=["queue", "queued_at"], condition=Q(state="queued"), name="conversations_queued"),
             models.Index(fields=["owner"], condition=Q(state="running"), name="conversations_running"),
             models.Index(fields=["tenant", "conversation"], name="conversations_generation_chat"),
             models.Index(fields=["turn", "lane_position"], name="conversations_generation_turn"),
@@ -303,6 +304,7 @@ class Worker(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=200)
     slots = models.PositiveIntegerField()
+    queue = models.CharField(max_length=20, db_default="default")
     started_at = models.DateTimeField(db_default=Now())
     lease_until = models.DateTimeField()
 

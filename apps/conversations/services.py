@@ -1,6 +1,6 @@
 """What people do with chats: ask, stop, ask a lane again, rename, delete, restore."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -22,7 +22,7 @@ from apps.conversations.generation.window import plan_within
 from apps.conversations.history import Chat
 from apps.conversations.models import Conversation, Generation, Lane, Message, PromptRecord
 from apps.conversations.requests import TurnRequest
-from apps.conversations.ring import ring
+from apps.conversations.ring import ring, ring_litellm
 from apps.conversations.turns import PlannedLane
 from apps.routing import selectors as routing_selectors
 from apps.routing import services as routing
@@ -59,7 +59,6 @@ def start_turn(principal: Principal, request: TurnRequest) -> TurnAccepted:
     request = replace(request, models=chat.models or _first_on_offer(principal))
     conversation_id = request.conversation_id or uuid7()
     lanes = _lanes(principal, request, chat, conversation_id)
-    costs = [CallCost(lane.generation_id, lane.plan.amount_bound_nanousd) for lane in lanes]
 
     def write(admissions: tuple[Admission, ...]) -> TurnAccepted:
         with tenant_scope(principal.tenant_id):
@@ -68,7 +67,7 @@ def start_turn(principal: Principal, request: TurnRequest) -> TurnAccepted:
             return turns.write_turn(principal, request, lanes, conversation_id, chat.turns_before)
 
     try:
-        turn = _admitted(principal, costs, write)
+        turn = _admitted(principal, lanes, write)
     except (IntegrityError, StillAnswering):
         # Another request with the same key was faster: answer with its turn. Without one the conflict is real.
         with tenant_scope(principal.tenant_id):
@@ -120,15 +119,19 @@ def _cache_use(request: TurnRequest, model: str) -> CacheUse:
     return CacheUse.BYPASS if twice else request.cache
 
 
-def _admitted(principal: Principal, costs: list[CallCost], write: Callable[[tuple[Admission, ...]], T]) -> T:
+def _admitted(principal: Principal, lanes: Sequence[PlannedLane], write: Callable[[tuple[Admission, ...]], T]) -> T:
     """Admit, write, wake workers; what cannot be written gives its admission back."""
+    costs = [CallCost(lane.generation_id, lane.plan.amount_bound_nanousd) for lane in lanes]
     admissions = billing.admit(principal, costs)
     try:
         written = write(admissions)
     except BaseException:
         billing.release(admissions)
         raise
-    ring(len(costs), then=lambda: billing.hold(admissions))
+    plain = sum(routing.queue_of(lane.plan) == routing.DEFAULT_QUEUE for lane in lanes)
+    if plain < len(lanes):
+        ring_litellm(len(lanes) - plain)
+    ring(plain, then=lambda: billing.hold(admissions))
     return written
 
 
@@ -228,7 +231,7 @@ def retry(principal: Principal, generation_id: UUID) -> GenerationAccepted:
             row = Lane.objects.get(id=earlier.lane_id)
             return turns.write_generations(principal, question, [(lane, row)])[0]
 
-    generation = _admitted(principal, [CallCost(lane.generation_id, lane.plan.amount_bound_nanousd)], write)
+    generation = _admitted(principal, [lane], write)
     hints.tell(
         principal.tenant_id,
         principal.user_id,

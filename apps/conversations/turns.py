@@ -164,6 +164,7 @@ def write_generations(
             message_id=answer.id,
             model_slug=lane.plan.model,
             plan=routing.plan_to_json(lane.plan),
+            queue=routing.queue_of(lane.plan),
             deadline_at=deadline_at,
         )
         for (lane, row), answer in zip(lanes, answers, strict=True)

@@ -28,6 +28,6 @@ def test_a_worker_that_cannot_serve_leaves(monkeypatch: pytest.MonkeyPatch, faul
 def test_the_process_of_an_unsafe_role_ends(database: None) -> None:
     """For real: the process is over, with an exit code that makes a supervisor notice."""
     variables = {**os.environ, "DATABASE_ENGINE_URL": os.environ["DATABASE_OWNER_URL"]}
-    ended = subprocess.run(commands.worker(1, "2"), env=variables, cwd=ROOT, capture_output=True, timeout=60)
+    ended = subprocess.run(commands.worker("worker-1", "2"), env=variables, cwd=ROOT, capture_output=True, timeout=60)
     assert ended.returncode == 1
     assert b"serve as switchboard_app and switchboard_engine" in ended.stdout + ended.stderr

@@ -224,7 +224,7 @@ def test_seeding_without_a_simulator_fails_and_says_so(manage: Run, tmp_path: Pa
 def test_development_is_one_worker_with_its_output_on_the_screen() -> None:
     arguments = onebox._parser().parse_args(["dev"])
     assert (arguments.workers, arguments.follow) == (1, True)
-    pool = commands.worker(1, "8")
+    pool = commands.worker("worker-1", "8")
     assert pool[pool.index("-P") + 1] == "threads", "a pool of processes would have no shared event loop"
     with listen("127.0.0.1", None) as listener:
         for server in commands.WEB_SERVERS:

@@ -37,6 +37,7 @@ EXCLUSIONS = {
     "cost": "Left out: likely above the cost ceiling",
     "breaker_open": "Left alone: it failed again and again just before",
     "pool_full": "Had no room, and its line was full",
+    "no_adapter": "Could not be called by the worker that answered",
     "not_offered": "Left out: not offered to you",
 }
 FALLBACKS = {

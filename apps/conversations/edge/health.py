@@ -15,6 +15,7 @@ from apps.conversations.edge.replies import json_response
 from apps.conversations.models import Worker
 from apps.observability import metrics
 from apps.outbound.addresses import is_public, parsed
+from apps.routing.services import DEFAULT_QUEUE
 from apps.tenants.policy import public
 from apps.tenants.scope import database_step
 
@@ -76,7 +77,8 @@ def _migrations() -> str:
 
 
 def _worker() -> str:
-    alive = Worker.objects.using("engine").extra(where=["lease_until > clock_timestamp()"]).exists()
+    ordinary = Worker.objects.using("engine").filter(queue=DEFAULT_QUEUE)
+    alive = ordinary.extra(where=["lease_until > clock_timestamp()"]).exists()
     return "ok" if alive else "no worker is alive; start `celery -A chatproject worker -P threads`"
 
 

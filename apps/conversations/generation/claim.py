@@ -8,11 +8,13 @@ flight, so no generation can come to belong to a worker that has just been decla
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import connections
 
 from apps.conversations.contracts import GenerationState
+from apps.routing.services import DEFAULT_QUEUE, EITHER_QUEUE, LITELLM_QUEUE, QUEUE_PATIENCE_SECONDS
 
 MAX_CLAIMS = 3
 
@@ -25,6 +27,9 @@ WITH me AS MATERIALIZED (
     SELECT g.id FROM conversations_generation g LEFT JOIN busy USING (tenant_id)
     WHERE g.state = 'queued' AND g.cancel_at IS NULL AND g.claims < %(max_claims)s
       AND clock_timestamp() < g.deadline_at
+      AND (g.queue = %(queue)s OR g.queue = %(either)s AND (
+          %(loads_all)s OR g.queued_at < clock_timestamp() - make_interval(secs => %(patience)s)
+      ))
     ORDER BY g.kind = 'summary', coalesce(busy.running, 0), g.queued_at
     LIMIT 1 FOR UPDATE OF g SKIP LOCKED
 )
@@ -73,13 +78,22 @@ class Claimed:
         return self.ends_at - time.monotonic()
 
 
-def claim(worker_id: UUID) -> Claimed | None:
-    """Take the next queued generation, of the tenant with the fewest running ones; None where none is to be had.
+def claim(worker_id: UUID, queue: str = DEFAULT_QUEUE) -> Claimed | None:
+    """Take the next generation of the queue, of the tenant with the fewest running ones; None where there is none.
 
+    What could wait in either queue is taken by a worker with every adapter, and by any other once it has waited.
     Summaries come after every answer: nobody waits for them.
     """
+    values: dict[str, Any] = {
+        "worker": worker_id,
+        "max_claims": MAX_CLAIMS,
+        "queue": queue,
+        "either": EITHER_QUEUE,
+        "loads_all": queue == LITELLM_QUEUE,
+        "patience": QUEUE_PATIENCE_SECONDS,
+    }
     with connections["engine"].cursor() as cursor:
-        cursor.execute(_CLAIM, {"worker": worker_id, "max_claims": MAX_CLAIMS})
+        cursor.execute(_CLAIM, values)
         row = cursor.fetchone()
     if row is None:
         return None

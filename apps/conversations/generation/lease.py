@@ -14,6 +14,8 @@ import structlog
 from django.db import connections
 from uuid6 import uuid7
 
+from apps.routing.services import DEFAULT_QUEUE
+
 LEASE_SECONDS = 4.0
 RENEW_EVERY_SECONDS = 1.0
 # Shorter than the lease: this worker stops before anybody may take its work.
@@ -23,8 +25,8 @@ FRESH_SECONDS = 3.0
 _DJANGOS_OWN = frozenset({"pool", "server_side_binding", "prepare_threshold", "isolation_level", "assume_role"})
 
 _REGISTER = """
-INSERT INTO conversations_worker (id, name, slots, lease_until)
-VALUES (%(id)s, %(name)s, %(slots)s, clock_timestamp() + make_interval(secs => %(seconds)s))
+INSERT INTO conversations_worker (id, name, slots, queue, lease_until)
+VALUES (%(id)s, %(name)s, %(slots)s, %(queue)s, clock_timestamp() + make_interval(secs => %(seconds)s))
 ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until
 """
 _RENEW = """
@@ -41,9 +43,10 @@ class Lease:
     `on_reaped` is called, from the lease's thread, with the identity that was lost; by then a new one is registered.
     """
 
-    def __init__(self, *, name: str, slots: int, on_reaped: Callable[[UUID], None]) -> None:
+    def __init__(self, *, name: str, slots: int, on_reaped: Callable[[UUID], None], queue: str = DEFAULT_QUEUE) -> None:
         self._name = name
         self._slots = slots
+        self._queue = queue
         self._on_reaped = on_reaped
         self._stop = threading.Event()
         self._last_success_began = -1e9
@@ -98,7 +101,13 @@ class Lease:
             began = time.monotonic()
         self._connected().execute(
             _REGISTER,
-            {"id": self.worker_id, "name": self._name, "slots": self._slots, "seconds": LEASE_SECONDS},
+            {
+                "id": self.worker_id,
+                "name": self._name,
+                "slots": self._slots,
+                "queue": self._queue,
+                "seconds": LEASE_SECONDS,
+            },
         )
         self._registered = True
         self._last_success_began = began

@@ -47,6 +47,7 @@ class Options:
     slots: int
     drain_seconds: float
     limits: Limits
+    queue: str = routing.DEFAULT_QUEUE
 
     @classmethod
     def from_settings(cls) -> "Options":
@@ -59,6 +60,7 @@ class Options:
                 gap_seconds=settings.GAP_TIMEOUT_SECONDS,
                 answer_max_bytes=settings.ANSWER_MAX_BYTES,
             ),
+            queue=settings.WORKER_QUEUE,
         )
 
 
@@ -71,7 +73,7 @@ class WorkerRuntime:
         self.stopping = threading.Event()
         self._slots = threading.BoundedSemaphore(options.slots)
         self.lease = Lease(name=f"{socket.gethostname()}:{threading.get_native_id()}", slots=options.slots,
-                           on_reaped=self._on_reaped)  # fmt: skip
+                           on_reaped=self._on_reaped, queue=options.queue)  # fmt: skip
         self.runs: dict[UUID, Run] = {}
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run_loop, name="generations", daemon=True)
@@ -83,6 +85,9 @@ class WorkerRuntime:
     # Called from Celery's threads.
 
     def start(self) -> None:
+        if self.options.queue == routing.LITELLM_QUEUE:
+            # Seconds in which nothing else of this process runs: before there is a lease to renew or a loop to stall.
+            routing.load_litellm()
         self.lease.start()
         self._thread.start()
         if not self._ready.wait(timeout=_START_SECONDS):
@@ -112,7 +117,7 @@ class WorkerRuntime:
         run: Run | None = None
         try:
             if not self.stopping.is_set() and self.lease.fresh:
-                claimed = claim(self.lease.worker_id)
+                claimed = claim(self.lease.worker_id, self.options.queue)
                 if claimed is not None:
                     run = Run(claimed)
         finally:

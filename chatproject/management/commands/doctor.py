@@ -16,7 +16,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from apps.conversations.models import Worker
-from apps.routing.models import Provider
+from apps.routing.models import Deployment, Provider
+from apps.routing.queues import DEFAULT, KNOWN_ADDRESS, LITELLM
 from apps.tenants.guard import refuse_unsafe_roles
 
 
@@ -112,16 +113,30 @@ def _redis(url: str, *, durable: bool) -> str:
 
 def _worker() -> str:
     alive = list(Worker.objects.using("engine").extra(where=["lease_until > clock_timestamp()"]))
-    if not alive:
+    if not any(worker.queue == DEFAULT for worker in alive):
         raise RuntimeError("no worker is alive; questions would wait")
     return f"{len(alive)} alive, {sum(worker.slots for worker in alive)} slots"
 
 
+def _litellm_worker() -> str:
+    """Whether somebody serves the deployments that ordinary workers cannot call."""
+    offered = Deployment.objects.using("engine").filter(enabled=True, provider__enabled=True, provider__adapter=LITELLM)
+    models = sorted(set(offered.values_list("model__slug", flat=True)))
+    if not models:
+        return "none is needed"
+    alive = Worker.objects.using("engine").filter(queue=LITELLM).extra(where=["lease_until > clock_timestamp()"])
+    if not (count := alive.count()):
+        raise RuntimeError(f"no worker loads litellm, so nobody can call it for: {', '.join(models)}")
+    return f"{count} alive, for {len(models)} models"
+
+
 def _providers() -> str:
     """Only that each address answers at all: a call would cost money."""
-    rows = list(Provider.objects.using("engine").filter(enabled=True).order_by("name").values_list("name", "base_url"))
-    if not rows:
+    set_up = Provider.objects.using("engine").filter(enabled=True)
+    if not set_up.exists():
         raise RuntimeError("no provider is set up")
+    # Where litellm knows the address, nobody else does.
+    rows = list(set_up.exclude(base_url=KNOWN_ADDRESS).order_by("name").values_list("name", "base_url"))
 
     async def reach(url: str) -> bool:
         try:
@@ -177,5 +192,10 @@ CHECKS = (
     ),
     Check("mail", _mail, "check EMAIL_URL: host, port, name and password, and smtp:// or smtps://"),
     Check("workers", _worker, "start `celery -A chatproject worker -P threads`"),
+    Check(
+        "litellm",
+        _litellm_worker,
+        "start `WORKER_QUEUE=litellm celery -A chatproject worker -P threads --queues=litellm`, or restart `make run`",
+    ),
     Check("providers", _providers, "check the address, or add one with `manage.py add_provider`"),
 )

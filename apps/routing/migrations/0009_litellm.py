@@ -3,7 +3,7 @@ from django.db.models import Q
 
 
 class Migration(migrations.Migration):
-    dependencies = [("routing", "0007_model_kind")]
+    dependencies = [("routing", "0008_answer_caches")]
 
     operations = [
         migrations.AlterField(
