@@ -35,10 +35,11 @@ class Scale:
     publish_seconds: int
     mixed_streams: int
     mixed_stream_seconds: int
+    compared_streams: int
 
 
-FULL = Scale(100, (100, 250, 500, 750, 1000, 1250), 60, 500, 20, 150, 30)
-SHORT = Scale(25, (100, 250), 30, 500, 8, 150, 16)
+FULL = Scale(100, (100, 250, 500, 750, 1000, 1250), 60, 500, 20, 150, 30, 60)
+SHORT = Scale(25, (100, 250), 30, 500, 8, 150, 16, 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,24 @@ class Benchmark:
             asyncio.run(worker_streams.measure(site, part, list(self.scale.ramp), self.scale.stream_seconds))
         yield part
 
+    def adapters(self) -> Iterator[Part]:
+        """The worker with litellm beside an ordinary one: the same streams, of the same provider."""
+        scale = self.scale
+        for adapter, prefix, worker in (
+            ("openai_compatible", "", "worker-1"),
+            ("litellm", "mistral/", "worker-litellm"),
+        ):
+            part = Part(f"What a stream of 20 chunks/s costs a worker, {adapter}", "")
+            models = {slug: f"{prefix}{upstream}" for slug, upstream in self.models.items()}
+            folder = self.folder.with_name(f"data-{adapter}")
+            with (
+                open_site(folder, models, webs=0, adapter=adapter) as site,
+                alone(site, worker) as part.placement,
+            ):
+                streams, seconds = scale.compared_streams, scale.stream_seconds
+                asyncio.run(worker_streams.measure_each(site, part, worker, streams, seconds))
+            yield part
+
     def delivery(self) -> Iterator[Part]:
         scale = self.scale
         for server in self.servers:
@@ -89,6 +108,7 @@ class Benchmark:
         return {
             "first-token": self.first_token,
             "worker": self.worker,
+            "adapters": self.adapters,
             "delivery": self.delivery,
             "end-to-end": self.end_to_end,
         }
@@ -97,7 +117,7 @@ class Benchmark:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.chat", description=__doc__)
     parser.add_argument("--short", action="store_true", help="fewer turns, fewer and shorter streams: two minutes")
-    parser.add_argument("--only", nargs="+", choices=("first-token", "worker", "delivery", "end-to-end"))
+    parser.add_argument("--only", nargs="+", choices=("first-token", "worker", "adapters", "delivery", "end-to-end"))
     parser.add_argument("--server", nargs="+", choices=SERVERS, default=SERVERS)
     parser.add_argument("--ramp", nargs="+", type=int, help="numbers of streams for the worker")
     parser.add_argument("--json", type=Path, help="write all figures there too")

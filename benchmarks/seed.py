@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
-import sys
 
 import django
 
@@ -15,7 +15,12 @@ MANY = 10_000_000
 
 
 def main() -> None:
-    """Offer `sys.argv[2:]` (slug=upstream model) of the provider at `sys.argv[1]`, and open a tenant without limits."""
+    """Offer a provider's models (slug=upstream model), and open a tenant without limits."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("simulator")
+    parser.add_argument("offers", nargs="+", metavar="SLUG=UPSTREAM")
+    parser.add_argument("--adapter", default="openai_compatible")
+    given = parser.parse_args()
     django.setup()
     from apps.accounts import selectors as accounts
     from apps.billing import services as billing
@@ -24,8 +29,10 @@ def main() -> None:
     from apps.tenants import selectors as tenants_selectors
     from apps.tenants import services as tenants
 
-    provider_id = routing.add_provider(name="Bench", base_url=f"{sys.argv[1]}/v1", key="simulated", simulated=True)
-    for offer in sys.argv[2:]:
+    provider_id = routing.add_provider(
+        name="Bench", base_url=f"{given.simulator}/v1", key="simulated", simulated=True, adapter=given.adapter
+    )
+    for offer in given.offers:
         slug, _, upstream = offer.partition("=")
         price = NewPrice(input_nanousd_per_mtok=100_000_000, output_nanousd_per_mtok=400_000_000)
         routing.register_model(provider_id=provider_id, upstream_model=upstream, price=price, slug=slug)

@@ -18,7 +18,7 @@ import psycopg
 
 from benchmarks import meter
 from onebox.commands import ROOT
-from onebox.stack import Stack
+from onebox.stack import LITELLM_WORKER, READY_SECONDS, Stack
 
 TOKENS_PER_SECOND = 20
 FIRST_TOKEN_MS = 140
@@ -69,19 +69,29 @@ class Site:
 
 
 @contextmanager
-def open_site(folder: Path, models: dict[str, str], *, webs: int = 1, web_server: str = "uvicorn") -> Iterator[Site]:
+def open_site(
+    folder: Path,
+    models: dict[str, str],
+    *,
+    webs: int = 1,
+    web_server: str = "uvicorn",
+    adapter: str = "openai_compatible",
+) -> Iterator[Site]:
     """Start the Stack (durable, as people run it) on this folder, seed it, and stop it afterwards."""
     env = {"WORKER_SLOTS": "4000", "LOG_LEVEL": "INFO"}
     stack = Stack(folder, webs=webs, beat=False, web_server=web_server, env=env, restart=False)
+    offered = list(map("=".join, models.items()))
     with stack:
         seeding = subprocess.run(
-            [sys.executable, "-m", "benchmarks.seed", stack.env["SIMULATOR_URL"], *map("=".join, models.items())],
+            [sys.executable, "-m", "benchmarks.seed", stack.env["SIMULATOR_URL"], *offered, f"--adapter={adapter}"],
             env=stack.env | {"LOG_LEVEL": "ERROR"},
             cwd=ROOT,
             check=True,
             capture_output=True,
             text=True,
         )
+        if stack.start_litellm_worker():
+            stack.processes[LITELLM_WORKER].wait_ready(READY_SECONDS)
         yield Site(stack, json.loads(seeding.stdout.splitlines()[-1])["key"], models)
 
 

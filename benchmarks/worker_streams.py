@@ -56,13 +56,31 @@ async def measure(site: Site, part: Part, ramp: list[int], stream_seconds: int) 
     """Try each number of streams in turn, until one does not hold."""
     held = 0
     for streams in ramp:
-        step = await _try(site, streams, stream_seconds)
+        step = await _try(site, "worker-1", streams, stream_seconds)
         _report(part, step)
         if not step.holds:
             break
         held = streams
     aim = AIM_STREAMS if max(ramp) >= AIM_STREAMS else None  # a short run does not try as many
     part.add("streams held", held, "", aim=aim, more_is_better=True)
+
+
+async def measure_each(site: Site, part: Part, worker: str, streams: int, stream_seconds: int) -> None:
+    """What one stream costs a worker: its share of a core, and of the memory above an idle worker's."""
+    idle_mb = memory(site.pids()[worker]).rss_mb
+    # The first answers load what is loaded once.
+    await _try(site, worker, 2, stream_seconds)
+    warm_mb = memory(site.pids()[worker]).rss_mb
+    step = await _try(site, worker, streams, stream_seconds)
+    part.add(f"{worker}: idle RSS", idle_mb, "MB")
+    part.add(f"{worker}: RSS after two answers", warm_mb, "MB")
+    part.add(f"{worker}: RSS with {streams} streams", step.rss_mb, "MB")
+    part.add(f"{worker}: memory of a stream", 1000 * (step.rss_mb - warm_mb) / streams, "kB")
+    part.add(f"{worker}: CPU with {streams} streams", 100 * step.cpu_share, "% of a core")
+    part.add(f"{worker}: CPU of a stream", 1000 * step.cpu_share / streams, "ms a second")
+    part.add_delays(f"{worker}: lag", step.steady_lags)
+    part.add(f"{worker}: completed", step.completed, "", aim=streams, more_is_better=True)
+    part.add(f"{worker}: all at once", float(step.all_running), "", aim=1, more_is_better=True)
 
 
 def _report(part: Part, step: Step) -> None:
@@ -77,7 +95,7 @@ def _report(part: Part, step: Step) -> None:
     part.add(f"{name}: all at once", float(step.all_running), "", aim=1, more_is_better=True)
 
 
-async def _try(site: Site, streams: int, stream_seconds: int) -> Step:
+async def _try(site: Site, worker: str, streams: int, stream_seconds: int) -> Step:
     step = Step(streams)
     redis = connect(site.stack.env["REDIS_URL"])
     reader = LogReader(redis)
@@ -85,7 +103,7 @@ async def _try(site: Site, streams: int, stream_seconds: int) -> Step:
     async with aiohttp.ClientSession() as session:
         script = site.script("benchmarks.turns", _MODEL, str(streams))
         try:
-            window = asyncio.create_task(_watch(site, session, step, stream_seconds))
+            window = asyncio.create_task(_watch(site, session, worker, step, stream_seconds))
             await _collect_ids(script, step, reader, samples)
             began, ended = await window
             async with asyncio.timeout(stream_seconds + _END_MARGIN_SECONDS):
@@ -139,9 +157,11 @@ async def _sample(step: Step, reader: LogReader, generation_id: UUID) -> None:
         subscription.close()
 
 
-async def _watch(site: Site, session: aiohttp.ClientSession, step: Step, stream_seconds: int) -> tuple[float, float]:
+async def _watch(
+    site: Site, session: aiohttp.ClientSession, worker: str, step: Step, stream_seconds: int
+) -> tuple[float, float]:
     """Wait until all streams run, then measure the worker for half of a stream's length. Returns that window."""
-    pid = site.pids()["worker-1"]
+    pid = site.pids()[worker]
     deadline = time.monotonic() + min(_START_SECONDS, 0.8 * stream_seconds)
     while time.monotonic() < deadline and not step.all_running:
         await asyncio.sleep(0.25)
