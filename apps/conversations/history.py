@@ -1,14 +1,15 @@
 """What a chat's next answer could be shown: the sizes and ids of what was said, lane by lane, without the texts."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db import connections
 
 from apps.conversations.errors import NotFound
 from apps.conversations.generation.window import (
-    MESSAGE_FRAME_BYTES,
     SUMMARY_LEAD,
     Parts,
     PastSummary,
@@ -19,28 +20,15 @@ from apps.conversations.models import Conversation, Generation, Message, Turn
 from apps.tenants import instructions
 from apps.tenants.contracts import Principal
 
-# From the last question back to the first, and for each lane asked the answer it reads there. A lane that joined later
-# has no answers of its own in earlier turns; there it reads the leftmost finished answer, so that it sees a
-# conversation and not a list of questions.
-_SPOKEN = """
-WITH RECURSIVE path AS (
-    SELECT id, parent_id, turn_id, octet_length(text) AS size, 0 AS depth FROM conversations_message
-    WHERE id = %(last)s
-    UNION ALL
-    SELECT m.id, m.parent_id, m.turn_id, octet_length(m.text), path.depth + 1
-    FROM conversations_message m JOIN path ON m.id = path.parent_id
-)
-SELECT lane.number, turn.seq, path.id, path.size, answer.id, answer.size
-FROM path JOIN conversations_turn turn ON turn.id = path.turn_id
-CROSS JOIN unnest(%(lanes)s::uuid[]) WITH ORDINALITY AS lane(id, number)
-LEFT JOIN LATERAL (
-    SELECT a.id, octet_length(a.text) AS size
-    FROM conversations_message a JOIN conversations_generation g ON g.message_id = a.id
-    WHERE a.turn_id = path.turn_id AND a.role = 'assistant' AND a.deleted_at IS NULL AND a.text <> ''
-      AND a.status IN ('completed', 'partial', 'cancelled')
-    ORDER BY (a.lane_id = lane.id) DESC NULLS LAST, g.lane_position, a.id DESC LIMIT 1
-) answer ON true
-ORDER BY lane.number, path.depth DESC
+# Everything that was said, in one pass over each table. What belongs together is put together here: a join, and a walk
+# from question to question in the database, take a look-up for every message, or a scan where statistics are old.
+_SAID = """
+SELECT 'said', m.id, m.parent_id, m.turn_id, m.lane_id, octet_length(m.text)
+FROM conversations_message m
+WHERE m.conversation_id = %(chat)s AND (m.role = 'user' OR m.role = 'assistant' AND m.deleted_at IS NULL
+    AND m.status IN ('completed', 'partial', 'cancelled') AND m.text <> '')
+UNION ALL SELECT 'turn', id, NULL, NULL, NULL, seq FROM conversations_turn WHERE conversation_id = %(chat)s
+UNION ALL SELECT 'lane', id, NULL, NULL, NULL, position FROM conversations_lane WHERE conversation_id = %(chat)s
 """
 
 _CHAT = """
@@ -125,7 +113,7 @@ def of_conversation(principal: Principal, conversation_id: UUID | None, models: 
     models = models or tuple(last_models)
     lanes = tuple(zip(lane_ids, lane_models, strict=True))
     wanted = list(dict.fromkeys(assign(lanes, models))) or [None]
-    past = spoken(last_question, wanted)
+    past = spoken(conversation_id, last_question, wanted)
     is_long = any(sum(turn.size_bytes for turn in turns) > FITS_ANYWHERE_BYTES for turns in past.values())
     before = summaries(wanted, turns_before) if is_long else {}
     return Chat(turns_before, models, lanes, system_text(principal, told), past, before)
@@ -143,7 +131,7 @@ def of_lane(principal: Principal, earlier: Generation, question: Message) -> Cha
         (earlier.model_slug,),
         ((earlier.lane_id, earlier.model_slug),),
         system_text(principal, told),
-        spoken(question.parent_id, [earlier.lane_id]),
+        spoken(earlier.conversation_id, question.parent_id, [earlier.lane_id]),
         summaries([earlier.lane_id], turns_before),
     )
 
@@ -171,20 +159,60 @@ def summaries(lanes: Sequence[UUID | None], turns_before: int) -> dict[UUID | No
         }
 
 
-def spoken(last_question_id: UUID | None, lanes: Sequence[UUID | None]) -> dict[UUID | None, Turns]:
+def spoken(
+    conversation_id: UUID, last_question_id: UUID | None, lanes: Sequence[UUID | None]
+) -> dict[UUID | None, Turns]:
     """The turns up to this question, oldest first, as each of the lanes reads them.
 
-    Demands the tenant's transaction.
+    A lane that joined later has no answers of its own in earlier turns; there it reads the leftmost finished answer, so
+    that it sees a conversation and not a list of questions. Demands the tenant's transaction.
     """
-    found: dict[UUID | None, list[PastTurn]] = {lane: [] for lane in lanes}
     if last_question_id is None:
         return dict.fromkeys(lanes, ())
     with connections["default"].cursor() as cursor:
-        cursor.execute(_SPOKEN, {"last": last_question_id, "lanes": list(lanes)})
-        for number, seq, question, question_bytes, answer, answer_bytes in cursor.fetchall():
-            messages: tuple[UUID, ...] = (question,)
-            size = size_of(question_bytes)
-            if answer is not None:
-                messages, size = (question, answer), size + answer_bytes + MESSAGE_FRAME_BYTES
-            found[lanes[number - 1]].append(PastTurn(seq, messages, size))
-    return {lane: tuple(turns) for lane, turns in found.items()}
+        cursor.execute(_SAID, {"chat": conversation_id})
+        rows = cursor.fetchall()
+    # Numbers of turns and positions of lanes.
+    places = {id: number for kind, id, _, _, _, number in rows if kind != "said"}
+    questions: dict[UUID, _Question] = {}
+    answers: defaultdict[UUID, list[_Answer]] = defaultdict(list)
+    for kind, id, parent_id, turn_id, lane_id, text_bytes in rows:
+        if kind == "said" and lane_id is None:
+            questions[id] = _Question(id, parent_id, turn_id, places[turn_id], text_bytes)
+        elif kind == "said":
+            answers[turn_id].append(_Answer(places[lane_id], id, lane_id, text_bytes))
+    path: list[_Question] = []
+    place: UUID | None = last_question_id
+    while place is not None and (question := questions.get(place)) is not None:
+        path.append(question)
+        place = question.parent_id
+    path.reverse()
+    return {lane: tuple(_past_turn(one, answers[one.turn_id], lane) for one in path) for lane in lanes}
+
+
+class _Question(NamedTuple):
+    id: UUID
+    parent_id: UUID | None
+    turn_id: UUID
+    seq: int
+    text_bytes: int
+
+
+class _Answer(NamedTuple):
+    position: int
+    id: UUID
+    lane_id: UUID
+    text_bytes: int
+
+
+def _past_turn(question: _Question, answers: Sequence[_Answer], lane: UUID | None) -> PastTurn:
+    """The question with the lane's own newest answer, or else the newest one of the leftmost lane that has any."""
+    readable = [one for one in answers if one.lane_id == lane]
+    if not readable and answers:
+        leftmost = min(answers).position
+        readable = [one for one in answers if one.position == leftmost]
+    if not readable:
+        return PastTurn(question.seq, (question.id,), size_of(question.text_bytes))
+    answer = max(readable, key=lambda one: one.id)
+    size = size_of(question.text_bytes) + size_of(answer.text_bytes)
+    return PastTurn(question.seq, (question.id, answer.id), size)

@@ -134,7 +134,7 @@ def _gap(user_id: UUID, generation_id: UUID) -> Gap | None:
         return None
     failed = earlier.filter(state=GenerationState.FAILED).values_list("model_slug", flat=True)
     question = Message.objects.only("parent_id").get(turn_id=row.turn_id, role=Message.Role.USER)
-    past = history.spoken(question.parent_id, [row.lane_id])[row.lane_id]
+    past = history.spoken(row.conversation_id, question.parent_id, [row.lane_id])[row.lane_id]
     before = history.summaries([row.lane_id], row.turn.seq - 1).get(row.lane_id)
     wanted = _to_be_covered(past, record.turns_left_out, budget_of(routing.plan_from_json(row.plan)))
     new = tuple(turn for turn in wanted if before is None or turn.seq > before.covers)

@@ -146,7 +146,7 @@ def test_every_control_is_reached_by_tab_with_visible_focus(chat: Chat) -> None:
     page.evaluate("() => (window.resting = getComputedStyle(document.getElementById('composer')).borderColor)")
     page.evaluate("() => document.querySelector('.skip').focus()")
     reached: list[dict[str, Any]] = []
-    for _step in range(60):
+    for _step in range(90):
         reached.append(page.evaluate(FOCUS))
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement === document.body"):

@@ -107,7 +107,7 @@ def put_together(record: PromptRecord) -> Shown:
 def _record_of_old(row: Generation, plan: Plan) -> PromptRecord:
     """For a generation that was accepted before prompts were recorded: what fits its plan today."""
     question = Message.objects.only("id", "parent_id", "text").get(turn_id=row.turn_id, role=Message.Role.USER)
-    turns = history.spoken(question.parent_id, [row.lane_id])[row.lane_id]
+    turns = history.spoken(row.conversation_id, question.parent_id, [row.lane_id])[row.lane_id]
     window = fit(Parts(size_of(len(question.text.encode())), turns=turns), budget_of(plan))
     shown = [one for turn in window.turns for one in turn.messages]
     return PromptRecord(generation_id=row.id, messages=[*shown, question.id], turns_left_out=window.left_out)
