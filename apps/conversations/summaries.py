@@ -23,7 +23,7 @@ from apps.conversations import history
 from apps.conversations.contracts import GenerationState, MessageStatus
 from apps.conversations.generation.window import CLOSING, PastSummary, PastTurn, Window, budget_of, size_of
 from apps.conversations.models import Generation, LaneSummary, Message, PromptRecord
-from apps.conversations.ring import in_background, ring
+from apps.conversations.ring import in_background, ring, ring_litellm
 from apps.conversations.turns import PlannedLane, write_prompts
 from apps.problems import Problem
 from apps.routing import selectors as routing_selectors
@@ -118,7 +118,10 @@ def begin(tenant_id: UUID, user_id: UUID, generation_id: UUID) -> UUID | None:
         if isinstance(error, IntegrityError):
             return None  # another one is on its way
         raise
-    ring(1, then=lambda: billing.hold(admissions))
+    plain = int(routing.queue_of(plan) == routing.DEFAULT_QUEUE)
+    if not plain:
+        ring_litellm(1)
+    ring(plain, then=lambda: billing.hold(admissions))
     return summary_id
 
 
@@ -220,6 +223,7 @@ def _write(principal: Principal, gap: Gap, lane: PlannedLane) -> None:
         message_id=message.id,
         model_slug=lane.plan.model,
         plan=routing.plan_to_json(lane.plan),
+        queue=routing.queue_of(lane.plan),
         deadline_at=datetime.now(UTC) + timedelta(seconds=settings.GENERATION_DEADLINE_SECONDS),
     )
     write_prompts(principal, None, [(lane, lane.generation_id)])
