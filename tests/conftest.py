@@ -18,7 +18,9 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from tests import servers, together
 
-_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
+# Several runs may share the servers.
+_RUN = f"main{os.getpid()}"
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", _RUN)
 
 if settings.configured:
     raise pytest.UsageError("Unset DJANGO_SETTINGS_MODULE: tests choose their own environment.")

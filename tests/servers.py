@@ -2,15 +2,17 @@
 
 The first pytest process starts the servers and migrates one template database. With xdist its workers inherit the
 addresses through the environment and copy the template; without it the first process does so itself. The servers end
-with the process that started them, whatever ends it.
+with the process that started them, whatever ends it. `python -m tests.servers FILE` is such a process for several runs.
 """
 
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -101,6 +103,7 @@ def shared() -> Addresses | None:
 def new_database(addresses: Addresses, worker: str) -> DatabaseUrls:
     """Copy the template for one process; nobody is connected to it by then."""
     name = f"test_{worker}"
+    drop_database(addresses, worker)
     with psycopg.connect(addresses.admin, autocommit=True) as admin:
         admin.execute(
             sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY FILE_COPY").format(
@@ -157,3 +160,24 @@ def _migrate(variables: dict[str, str]) -> None:
     )
     if done.returncode:
         raise RuntimeError(f"The template database could not be migrated:\n{done.stdout}{done.stderr}")
+
+
+def main() -> None:
+    """Serve until told to end. The file named as the argument says how to use them, once they can be used."""
+    told_to_end = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told_to_end.set())
+    servers = Servers()
+    try:
+        share(servers.start())
+        told = Path(sys.argv[1])
+        draft = told.with_suffix(".draft")
+        draft.write_text(os.environ[_VARIABLE])
+        draft.rename(told)
+        told_to_end.wait()
+    finally:
+        servers.stop()
+
+
+if __name__ == "__main__":
+    main()

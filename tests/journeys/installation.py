@@ -1,6 +1,11 @@
-"""The whole product as people run it, on throw-away data, with models and people for journeys."""
+"""The whole product as people run it, on throw-away data, with models and people for journeys.
+
+`python -m tests.journeys.installation FOLDER` prepares a folder that installations are copied from where
+JOURNEYS_TEMPLATE names it: migrating takes longer than all else.
+"""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +20,9 @@ from urllib.request import Request, urlopen
 from onebox.commands import ROOT
 from onebox.stack import Stack
 
-PEOPLE = 48
+# As many are made at once.
+PEOPLE = 24
+TEMPLATE = "JOURNEYS_TEMPLATE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +45,18 @@ class Installation:
         self._models = models
         self._folder = Path(tempfile.mkdtemp(prefix="journeys-"))
         self._folder.chmod(0o711)  # PostgreSQL may run as another account
+        if template := os.environ.get(TEMPLATE):
+            # `cp -a` keeps owners.
+            subprocess.run(["cp", "-a", f"{template}/.", str(self._folder)], check=True, timeout=60)
         self.stack = Stack(self._folder, durable=False, demo=True, beat=False)
         self._people: list[Person] = []
+        self._people_made = 0
 
     def __enter__(self) -> "Installation":
         try:
             self.stack.start()
             if self._models:
-                self._people = self._seed()
+                self._seed()
                 # What the demonstration's models say, without the time they take for it.
                 self._control("/control/options", {"model": "demo-(swift|steady)", "options": "tps=400"})
         except BaseException:
@@ -65,6 +76,8 @@ class Installation:
 
     def newcomer(self) -> Person:
         """Somebody who has never asked anything."""
+        if not self._people:
+            self._seed()
         return self._people.pop()
 
     def fail_next(self, upstream_model: str, kind: str) -> None:
@@ -95,9 +108,10 @@ class Installation:
             answer: dict[str, Any] = json.load(response)
         return answer
 
-    def _seed(self) -> list[Person]:
+    def _seed(self) -> None:
+        """Offer the models and make more people."""
         done = subprocess.run(
-            [sys.executable, "-m", "tests.journeys.seed", str(PEOPLE)],
+            [sys.executable, "-m", "tests.journeys.seed", str(self._people_made), str(PEOPLE)],
             cwd=ROOT,
             env=self.stack.env,
             capture_output=True,
@@ -106,4 +120,19 @@ class Installation:
         )
         if done.returncode:
             raise RuntimeError(f"The journeys' models and people could not be made:\n{done.stderr}")
-        return [Person(**{**one, "sessions": tuple(one["sessions"])}) for one in json.loads(done.stdout)]
+        self._people_made += PEOPLE
+        self._people += [Person(**{**one, "sessions": tuple(one["sessions"])}) for one in json.loads(done.stdout)]
+
+
+def prepare(folder: Path) -> None:
+    """Migrate and collect files in that folder, and leave it ready to be copied."""
+    stack = Stack(folder, durable=False, demo=True, webs=0, workers=0, beat=False)
+    try:
+        stack.start_services()
+        stack.prepare()
+    finally:
+        stack.stop()
+
+
+if __name__ == "__main__":
+    prepare(Path(sys.argv[1]))

@@ -23,7 +23,8 @@ def main() -> None:
     django.setup()
     settings.PASSWORD_HASHERS = ["tests.hashers.QuickPBKDF2", *settings.PASSWORD_HASHERS]
     offer_models()
-    json.dump([person(number) for number in range(int(sys.argv[1]))], sys.stdout)
+    first, count = int(sys.argv[1]), int(sys.argv[2])
+    json.dump([person(number) for number in range(first, first + count)], sys.stdout)
 
 
 def offer_models() -> None:
