@@ -272,5 +272,6 @@ def _refusal(refused: Refused) -> LimitReached:
             return OverBudget(
                 f"This could cost more than the budget for {whose} has left. Ask fewer or cheaper models, "
                 "or ask an administrator for more.",
+                left_nanousd=refused.remaining,
                 retry_after_seconds=retry_after,
             )

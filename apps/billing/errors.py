@@ -27,10 +27,14 @@ class TooManyParallel(LimitReached):
 
 
 class OverBudget(LimitReached):
-    """The budget does not cover what the call could cost at most."""
+    """The budget does not cover what the calls could cost at most; `left_nanousd` would be covered."""
 
     code = "insufficient_quota"
     retryable = False
+
+    def __init__(self, detail: str, *, left_nanousd: int = 0, retry_after_seconds: float | None = None) -> None:
+        super().__init__(detail, retry_after_seconds=retry_after_seconds)
+        self.left_nanousd = left_nanousd
 
 
 class AdmissionUnavailable(Unavailable):

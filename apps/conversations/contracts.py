@@ -1,5 +1,6 @@
 """What crosses the border of `conversations`: states, requests and read rows. Frozen, no model instance."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -84,6 +85,39 @@ class StreamIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class Ceilings:
+    """What an answer may cost and how soon it should begin, for one question or a whole chat. None: no ceiling.
+
+    The workspace's own are in the catalogue; whichever is tightest holds. `max_first_token_ms` is a wish: slower models
+    come last.
+    """
+
+    max_cost_nanousd: int | None = None
+    max_first_token_ms: int | None = None
+
+    @property
+    def document(self) -> dict[str, int]:
+        """As it is kept, and as a digest stands for it: what is set, by name."""
+        found = {"max_cost_nanousd": self.max_cost_nanousd, "max_first_token_ms": self.max_first_token_ms}
+        return {name: value for name, value in found.items() if value is not None}
+
+    @classmethod
+    def kept(cls, document: Mapping[str, Any]) -> "Ceilings":
+        """What `document` was made of."""
+        return cls(document.get("max_cost_nanousd"), document.get("max_first_token_ms"))
+
+    def within(self, other: "Ceilings") -> "Ceilings":
+        """The tighter of both, ceiling by ceiling."""
+        return Ceilings(
+            _least(self.max_cost_nanousd, other.max_cost_nanousd),
+            _least(self.max_first_token_ms, other.max_first_token_ms),
+        )
+
+
+NO_CEILINGS = Ceilings()
+
+
+@dataclass(frozen=True, slots=True)
 class ConversationRow:
     id: UUID
     title: str
@@ -91,6 +125,7 @@ class ConversationRow:
     created_at: datetime
     last_activity_at: datetime
     instructions: str = ""
+    ceilings: Ceilings = NO_CEILINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,3 +220,7 @@ class Timeline:
     lanes: tuple[LaneRow, ...]
     turns: tuple[TurnRow, ...] = field(default_factory=tuple)
     older: bool = False
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    return min((value for value in (one, other) if value is not None), default=None)

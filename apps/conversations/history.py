@@ -1,5 +1,6 @@
 """What a chat's next answer could be shown: the sizes and ids of what was said, lane by lane, without the texts."""
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from uuid import UUID
 
 from django.db import connections
 
+from apps.conversations.contracts import NO_CEILINGS, Ceilings
 from apps.conversations.errors import NotFound
 from apps.conversations.generation.window import (
     SUMMARY_LEAD,
@@ -32,7 +34,7 @@ UNION ALL SELECT 'lane', id, NULL, NULL, NULL, position FROM conversations_lane 
 """
 
 _CHAT = """
-SELECT c.turn_count, c.models_chosen, c.instructions, (
+SELECT c.turn_count, c.models_chosen, c.instructions, c.model_policy, (
     SELECT m.id FROM conversations_message m
     WHERE m.conversation_id = c.id AND m.role = 'user' AND m.deleted_at IS NULL ORDER BY m.id DESC LIMIT 1
 ), ARRAY(SELECT l.id FROM conversations_lane l WHERE l.conversation_id = c.id ORDER BY l.position),
@@ -61,6 +63,7 @@ class Chat:
     """A chat before its next question; an empty one is new. `models` are those to be asked, as named or as last time.
 
     `system`: what models are told before all else. `_spoken`: what each lane reads; under None what a new lane reads.
+    `ceilings` hold for each of its answers.
     """
 
     turns_before: int = 0
@@ -69,6 +72,7 @@ class Chat:
     system: str = ""
     _spoken: dict[UUID | None, Turns] = field(default_factory=dict)
     _summaries: dict[UUID | None, PastSummary] = field(default_factory=dict)
+    ceilings: Ceilings = NO_CEILINGS
 
     def parts(self, models: Sequence[str], message: str) -> list[Parts]:
         """What could be shown to each of these models with that question."""
@@ -109,14 +113,15 @@ def of_conversation(principal: Principal, conversation_id: UUID | None, models: 
         row = cursor.fetchone()
     if row is None:
         raise NotFound("There is no such conversation.")
-    turns_before, last_models, told, last_question, lane_ids, lane_models = row
+    turns_before, last_models, told, policy, last_question, lane_ids, lane_models = row
     models = models or tuple(last_models)
     lanes = tuple(zip(lane_ids, lane_models, strict=True))
     wanted = list(dict.fromkeys(assign(lanes, models))) or [None]
     past = spoken(conversation_id, last_question, wanted)
     is_long = any(sum(turn.size_bytes for turn in turns) > FITS_ANYWHERE_BYTES for turns in past.values())
     before = summaries(wanted, turns_before) if is_long else {}
-    return Chat(turns_before, models, lanes, system_text(principal, told), past, before)
+    limits = Ceilings.kept(json.loads(policy) if isinstance(policy, str) else policy)
+    return Chat(turns_before, models, lanes, system_text(principal, told), past, before, limits)
 
 
 def of_lane(principal: Principal, earlier: Generation, question: Message) -> Chat:
@@ -125,7 +130,7 @@ def of_lane(principal: Principal, earlier: Generation, question: Message) -> Cha
     What models are told beforehand is as it is now. Demands the tenant's transaction.
     """
     turns_before = Turn.objects.values_list("seq", flat=True).get(id=earlier.turn_id) - 1
-    told = Conversation.objects.values_list("instructions", flat=True).get(id=earlier.conversation_id)
+    told, policy = Conversation.objects.values_list("instructions", "model_policy").get(id=earlier.conversation_id)
     return Chat(
         turns_before,
         (earlier.model_slug,),
@@ -133,6 +138,7 @@ def of_lane(principal: Principal, earlier: Generation, question: Message) -> Cha
         system_text(principal, told),
         spoken(earlier.conversation_id, question.parent_id, [earlier.lane_id]),
         summaries([earlier.lane_id], turns_before),
+        Ceilings.kept(policy),
     )
 
 

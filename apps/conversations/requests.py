@@ -7,6 +7,8 @@ from uuid import UUID
 
 import orjson
 
+from apps.conversations import ceilings
+from apps.conversations.contracts import NO_CEILINGS, Ceilings
 from apps.conversations.errors import InvalidMessage
 from apps.routing.cache_contracts import CacheUse
 
@@ -23,7 +25,8 @@ class TurnRequest:
     """A question for 1 to 8 models. `conversation_id` None opens a new conversation.
 
     No model named means the conversation's own choice or, in a new one, the first model on offer. `digest` stands for
-    the request as it came in. `max_output_tokens` bounds each answer, beside what its model and the workspace allow.
+    the request as it came in. `max_output_tokens` bounds each answer, beside what its model and the workspace allow;
+    `ceilings` bound its price, and its delay.
     """
 
     message: str
@@ -33,6 +36,7 @@ class TurnRequest:
     digest: bytes = b""
     max_output_tokens: int | None = None
     cache: CacheUse = CacheUse.USE
+    ceilings: Ceilings = NO_CEILINGS
 
 
 def _digest(*asked: object) -> bytes:
@@ -51,6 +55,7 @@ def turn_request(body: dict[str, Any], idempotency_key: str | None, cache_contro
     conversation_id = _conversation(body.get("conversation_id"), problems)
     max_output_tokens = _output_tokens(body.get("max_output_tokens"), problems)
     cache = _cache(body.get("cache"), cache_control, problems)
+    limits = ceilings.read(body, problems)
     if idempotency_key is not None and not (
         0 < len(idempotency_key) <= MAX_IDEMPOTENCY_KEY and idempotency_key.isprintable()
     ):
@@ -60,8 +65,9 @@ def turn_request(body: dict[str, Any], idempotency_key: str | None, cache_contro
         raise InvalidMessage(detail, fields=problems)
     bounds: tuple[object, ...] = () if max_output_tokens is None else (max_output_tokens,)
     bounds += () if cache is CacheUse.USE else (cache,)
+    bounds += (limits.document,) if limits.document else ()
     digest = _digest(message, models, conversation_id, *bounds)
-    return TurnRequest(message, models, conversation_id, idempotency_key, digest, max_output_tokens, cache)
+    return TurnRequest(message, models, conversation_id, idempotency_key, digest, max_output_tokens, cache, limits)
 
 
 def _message(value: Any, problems: dict[str, list[str]]) -> str:

@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from apps.conversations.contracts import (
     AnswerRow,
+    Ceilings,
     ConversationRow,
     ConversationSummary,
     GenerationState,
@@ -272,6 +273,7 @@ def _row(owner: Conversation) -> ConversationRow:
         created_at=owner.created_at,
         last_activity_at=owner.last_activity_at,
         instructions=owner.instructions,
+        ceilings=Ceilings.kept(owner.model_policy),
     )
 
 

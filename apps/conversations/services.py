@@ -12,10 +12,11 @@ from django.db import IntegrityError, connections
 from uuid6 import uuid7
 
 from apps.billing import services as billing
-from apps.billing.contracts import Admission, CallCost
+from apps.billing.contracts import Admission
+from apps.billing.errors import OverBudget
 from apps.conversations import history, summaries, turns
 from apps.conversations.connections import blocking_redis
-from apps.conversations.contracts import GenerationAccepted, GenerationState, TurnAccepted
+from apps.conversations.contracts import Ceilings, GenerationAccepted, GenerationState, TurnAccepted
 from apps.conversations.errors import InvalidMessage, NotFound, StillAnswering
 from apps.conversations.generation import hints
 from apps.conversations.generation.window import plan_within
@@ -38,6 +39,7 @@ from apps.tenants.services import still_stands
 MAX_TITLE = 200
 
 T = TypeVar("T")
+Write = Callable[[Sequence[PlannedLane], tuple[Admission, ...]], T]
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +62,7 @@ def start_turn(principal: Principal, request: TurnRequest) -> TurnAccepted:
     conversation_id = request.conversation_id or uuid7()
     lanes = _lanes(principal, request, chat, conversation_id)
 
-    def write(admissions: tuple[Admission, ...]) -> TurnAccepted:
+    def write(lanes: Sequence[PlannedLane], admissions: tuple[Admission, ...]) -> TurnAccepted:
         with tenant_scope(principal.tenant_id):
             still_stands(principal)
             billing.reserve(admissions)
@@ -93,6 +95,7 @@ def _lanes(principal: Principal, request: TurnRequest, chat: Chat, conversation_
     place."""
     catalogue = routing_selectors.catalogue_for(principal)
     hard = routing.difficulty(request.message, turns_before=chat.turns_before)
+    limits = request.ceilings.within(chat.ceilings)
 
     def plan_of(model: str, prompt_bytes: int) -> Plan:
         call = Call(
@@ -102,6 +105,8 @@ def _lanes(principal: Principal, request: TurnRequest, chat: Chat, conversation_
             max_output_tokens=request.max_output_tokens,
             difficulty=hard,
             conversation_id=conversation_id,
+            max_cost_nanousd=limits.max_cost_nanousd,
+            max_first_token_ms=limits.max_first_token_ms,
             cache=_cache_use(request, model),
         )
         return routing.plan(call, catalogue)
@@ -119,12 +124,21 @@ def _cache_use(request: TurnRequest, model: str) -> CacheUse:
     return CacheUse.BYPASS if twice else request.cache
 
 
-def _admitted(principal: Principal, lanes: Sequence[PlannedLane], write: Callable[[tuple[Admission, ...]], T]) -> T:
-    """Admit, write, wake workers; what cannot be written gives its admission back."""
-    costs = [CallCost(lane.generation_id, lane.plan.amount_bound_nanousd) for lane in lanes]
-    admissions = billing.admit(principal, costs)
+def _admitted(principal: Principal, lanes: Sequence[PlannedLane], write: Write[T]) -> T:
+    """Admit, write, wake workers; what cannot be written gives its admission back.
+
+    Where the budget does not cover the dearest candidates, what it does cover is admitted.
+    """
     try:
-        written = write(admissions)
+        admissions = billing.admit(principal, turns.costs(lanes))
+    except OverBudget as refused:
+        affordable = turns.within(lanes, refused.left_nanousd)
+        if affordable is None:
+            raise
+        lanes = affordable
+        admissions = billing.admit(principal, turns.costs(lanes))
+    try:
+        written = write(lanes, admissions)
     except BaseException:
         billing.release(admissions)
         raise
@@ -214,7 +228,7 @@ def retry(principal: Principal, generation_id: UUID) -> GenerationAccepted:
         chat = history.of_lane(principal, earlier, question)
     (lane,) = _lanes(principal, request, chat, earlier.conversation_id)
 
-    def write(admissions: tuple[Admission, ...]) -> Generation:
+    def write(lanes: Sequence[PlannedLane], admissions: tuple[Admission, ...]) -> Generation:
         with tenant_scope(principal.tenant_id):
             still_stands(principal)
             open_chats = Conversation.objects.select_for_update().filter(deleted_at__isnull=True)
@@ -229,7 +243,7 @@ def retry(principal: Principal, generation_id: UUID) -> GenerationAccepted:
                 raise StillAnswering("This lane is answering already.")
             billing.reserve(admissions)
             row = Lane.objects.get(id=earlier.lane_id)
-            return turns.write_generations(principal, question, [(lane, row)])[0]
+            return turns.write_generations(principal, question, [(lanes[0], row)])[0]
 
     generation = _admitted(principal, [lane], write)
     hints.tell(
@@ -261,6 +275,12 @@ def instruct(principal: Principal, conversation_id: UUID, text: object) -> None:
     """
     require(principal, Action.CHAT_KEEP)
     _change(principal, conversation_id, instructions=instructions.checked(text))
+
+
+def limit(principal: Principal, conversation_id: UUID, ceilings: Ceilings) -> None:
+    """Say what each answer of this chat may cost, and how soon it should begin. Raises `NotFound`."""
+    require(principal, Action.CHAT_KEEP)
+    _change(principal, conversation_id, model_policy=ceilings.document)
 
 
 def delete(principal: Principal, conversation_id: UUID) -> None:

@@ -4,13 +4,14 @@ The queued generation is the outbox: once the transaction has committed, a worke
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
 from django.conf import settings
 from uuid6 import uuid7
 
+from apps.billing.contracts import CallCost
 from apps.conversations import history
 from apps.conversations.contracts import GenerationAccepted, GenerationState, MessageStatus, TurnAccepted
 from apps.conversations.errors import IdempotencyMismatch, NotFound, StillAnswering
@@ -37,6 +38,28 @@ class PlannedLane:
     system: str = ""
     max_output_tokens: int | None = None
     summarises: bool = False
+
+
+def costs(lanes: Sequence[PlannedLane]) -> list[CallCost]:
+    """What admission has to set aside."""
+    return [CallCost(lane.generation_id, lane.plan.amount_bound_nanousd) for lane in lanes]
+
+
+def within(lanes: Sequence[PlannedLane], left_nanousd: int) -> list[PlannedLane] | None:
+    """The lanes with the candidates that so much covers together; None where it does not cover the cheapest of each.
+
+    What is left over the cheapest goes to the lanes in their order.
+    """
+    least = [routing.least_nanousd(lane.plan) for lane in lanes]
+    spare = left_nanousd - sum(least)
+    if spare < 0:
+        return None
+    found = []
+    for lane, cheapest in zip(lanes, least, strict=True):
+        plan = routing.within(lane.plan, cheapest + spare)
+        spare -= plan.amount_bound_nanousd - cheapest
+        found.append(replace(lane, plan=plan))
+    return found
 
 
 def replay(principal: Principal, request: TurnRequest) -> TurnAccepted | None:

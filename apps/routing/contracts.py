@@ -208,7 +208,8 @@ class Catalogue:
     `withheld` names the models that the tenant may use and this caller may not, each with its tier. `residency` names
     where the tenant's prompts may be processed (none: anywhere). `ratings` are the tenant's own votes, by slug.
     `side_models` are those that do not chat, by slug; of these, `side_uses` are asked beside every answer.
-    No answer gets more than `max_output_tokens`, whatever is asked for.
+    No answer gets more than `max_output_tokens`, whatever is asked for. `max_cost_nanousd` and `max_first_token_ms`
+    hold for every call, beside what policy and caller say.
     """
 
     tenant_id: UUID
@@ -221,6 +222,8 @@ class Catalogue:
     side_uses: tuple[SideUse, ...] = ()
     max_output_tokens: int | None = None
     cache: CacheRules = NO_CACHES
+    max_cost_nanousd: int | None = None
+    max_first_token_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ deployments passes every filter or is excluded with the reason; what is left is 
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from apps.routing import ranking, tokens
 from apps.routing.contracts import (
@@ -47,6 +48,7 @@ JSON_SCHEMA = "json_schema"
 LANGUAGE = "language"
 SAFETY_CLASS = "safety_class"
 COST = "cost"
+BUDGET = "budget"
 NOT_OFFERED = "not_offered"
 
 
@@ -87,6 +89,26 @@ def plan(call: Call, catalogue: Catalogue, health_of: HealthOf) -> Plan:
         side=tuple(_side(call, catalogue)),
         cache=call.cache,
     )
+
+
+def least_nanousd(plan: Plan) -> int:
+    """What must be set aside at least: the bound of the cheapest first choice, and of the calls beside the answer.
+
+    A fallback alone is no plan: it was declared for when the first choices fail.
+    """
+    first = [one for one in plan.candidates if one.after is None]
+    return min(one.amount_bound_nanousd for one in first) + plan.side_bound_nanousd
+
+
+def within(plan: Plan, amount_nanousd: int) -> Plan:
+    """The plan without the candidates that could cost more than that, which is `least_nanousd` at least."""
+    left_nanousd = amount_nanousd - plan.side_bound_nanousd
+    dropped = [one for one in plan.candidates if one.amount_bound_nanousd > left_nanousd]
+    if not dropped:
+        return plan
+    excluded = (Excluded(one.provider_name, one.upstream_model, BUDGET, one.model) for one in dropped)
+    kept = tuple(one for one in plan.candidates if one.amount_bound_nanousd <= left_nanousd)
+    return replace(plan, candidates=kept, excluded=(*plan.excluded, *excluded))
 
 
 def _side(call: Call, catalogue: Catalogue) -> Iterable[SideCall]:
@@ -130,7 +152,7 @@ class _Considered:
         self._call = call
         self._catalogue = catalogue
         self._safety_class = policy.safety_class if policy else 0
-        ceilings = (call.max_cost_nanousd, policy.max_cost_nanousd if policy else None)
+        ceilings = (call.max_cost_nanousd, policy.max_cost_nanousd if policy else None, catalogue.max_cost_nanousd)
         self._max_cost_nanousd = min((one for one in ceilings if one is not None), default=None)
         self._health_of = health_of
         self._excluded = excluded

@@ -37,7 +37,7 @@ def choose(
 
     Models slower than the latency target come last, in the same order.
     """
-    targets = (policy.max_first_token_ms, call.max_first_token_ms)
+    targets = (policy.max_first_token_ms, call.max_first_token_ms, catalogue.max_first_token_ms)
     target_ms = min((one for one in targets if one is not None), default=None)
     rows = [_ranked(policy, place, catalogue, health_of(place.deployment.id), target_ms) for place in places]
     key, rule = _RULES[policy.kind](policy, call)

@@ -214,7 +214,9 @@ def _read(tenant_id: UUID) -> Snapshot:
     """One transaction: the tenant's allowance, its models (its own hide global ones of that name), and their routes."""
     expires_at = time.monotonic() + SNAPSHOT_TTL_SECONDS
     with tenant_scope(tenant_id):
-        told = Tenant.objects.only("allowed_models", "residency", "max_output_tokens")
+        told = Tenant.objects.only(
+            "allowed_models", "residency", "max_output_tokens", "max_cost_nanousd", "max_first_token_ms"
+        )
         tenant = told.filter(id=tenant_id).first()
         allowed, residency = (tenant.allowed_models, tenant.residency) if tenant else (None, [])
         rows = LanguageModel.objects.order_by(F("tenant").asc(nulls_last=True))
@@ -254,6 +256,8 @@ def _read(tenant_id: UUID) -> Snapshot:
         policies=MappingProxyType(_policies(policies, chatting, proven)),
         residency=frozenset(residency),
         max_output_tokens=tenant.max_output_tokens if tenant else None,
+        max_cost_nanousd=tenant.max_cost_nanousd if tenant else None,
+        max_first_token_ms=tenant.max_first_token_ms if tenant else None,
         side_models=MappingProxyType({slug: model for slug, model in offered.items() if slug not in chatting}),
         cache=CacheRules() if caches is None else cache_rules(caches),
     )

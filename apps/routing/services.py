@@ -35,6 +35,7 @@ __all__ = [
     "difficulty",
     "health_of",
     "invalidate",
+    "least_nanousd",
     "load_catalogue",
     "load_litellm",
     "plan",
@@ -45,6 +46,7 @@ __all__ = [
     "register_model",
     "stop_sharing",
     "stream",
+    "within",
 ]
 
 
@@ -55,6 +57,16 @@ def plan(call: Call, catalogue: Catalogue, health: HealthOf = health_of) -> Plan
     `ContextExceeded`, `NotCapable`, `TooDear` or `NoCandidates`.
     """
     return planning.plan(call, catalogue, health)
+
+
+def least_nanousd(plan: Plan) -> int:
+    """What must be set aside at least, so that a first choice can be asked."""
+    return planning.least_nanousd(plan)
+
+
+def within(plan: Plan, amount_nanousd: int) -> Plan:
+    """The plan without the candidates that could cost more than that, which is `least_nanousd` at least."""
+    return planning.within(plan, amount_nanousd)
 
 
 def stream(

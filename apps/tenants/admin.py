@@ -45,8 +45,9 @@ class TenantAdmin(EngineAdmin[Tenant]):
         (None, {"fields": ("name", "slug", "plan", "status")}),
         (
             "What its people may use, and how they sign in",
-            {"fields": ("allowed_models", "residency", "max_output_tokens", "summaries", "requires_second_factor")},
+            {"fields": ("allowed_models", "residency", "requires_second_factor")},
         ),
+        ("What its answers may be", {"fields": ("max_output_tokens", "max_first_token_ms", "summaries")}),
         ("Times", {"fields": ("created_at", "deleted_at")}),
     )
 

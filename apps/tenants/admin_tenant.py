@@ -46,6 +46,7 @@ class OwnTenantAdmin(ScopedAdmin[Tenant]):
         "instructions",
         "max_output_tokens",
         "summaries",
+        "max_first_token_ms",
         "requires_second_factor",
         "created_at",
     )

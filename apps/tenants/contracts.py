@@ -217,6 +217,8 @@ class TenantSummary:
     max_output_tokens: int | None = None
     instructions: str = ""
     summaries: bool = True
+    max_cost_nanousd: int | None = None
+    max_first_token_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

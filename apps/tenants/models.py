@@ -54,6 +54,18 @@ class Tenant(models.Model):
         db_default=True,
         help_text="What of a chat no longer fits a model's window is summarised for it, at the tenant's cost.",
     )
+    max_cost_nanousd = models.BigIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Models whose answer is likely to cost more are left out; empty means none is.",
+    )
+    max_first_token_ms = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Where a policy chooses, models measured slower to the first token come last.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True)
 

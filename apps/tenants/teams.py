@@ -19,6 +19,14 @@ MAX_TIER = 40
 MAX_TEAMS = 500
 # More than any model gives; a larger number is a slip.
 MOST_OUTPUT_TOKENS = 1_000_000
+NANOUSD_PER_USD = 1_000_000_000
+MOST_COST_USD = 1_000
+LONGEST_FIRST_TOKEN_MS = 600_000
+MOST = {
+    "max_output_tokens": MOST_OUTPUT_TOKENS,
+    "max_cost_nanousd": MOST_COST_USD * NANOUSD_PER_USD,
+    "max_first_token_ms": LONGEST_FIRST_TOKEN_MS,
+}
 
 
 def teams(principal: Principal) -> list[TeamSummary]:
@@ -147,6 +155,8 @@ def tenant(principal: Principal) -> TenantSummary:
             row.max_output_tokens,
             told,
             row.summaries,
+            row.max_cost_nanousd,
+            row.max_first_token_ms,
         )
 
 
@@ -157,11 +167,12 @@ def change_tenant(
     requires_second_factor: bool | None = None,
     max_output_tokens: int | None = None,
     summaries: bool | None = None,
+    max_cost_nanousd: int | None = None,
+    max_first_token_ms: int | None = None,
 ) -> None:
     """Rename the tenant, demand a second factor of its members, bound its answers, or summarise what no longer fits.
 
-    None leaves as it is. `max_output_tokens` 0 takes the bound away; processes obey within seconds.
-    Raises `InvalidTenant`.
+    None leaves as it is. A bound of 0 is taken away; processes obey within seconds. Raises `InvalidTenant`.
     """
     require(principal, Action.TENANT_CHANGE)
     with tenant_scope(principal.tenant_id):
@@ -175,11 +186,12 @@ def change_tenant(
             changes["name"] = name
         if requires_second_factor is not None:
             changes["requires_second_factor"] = requires_second_factor
-        if max_output_tokens is not None:
-            if not 0 <= max_output_tokens <= MOST_OUTPUT_TOKENS:
-                message = f"Choose a whole number from 1 to {MOST_OUTPUT_TOKENS:,}, or none."
-                raise InvalidTenant("The workspace was not changed.", fields={"max_output_tokens": [message]})
-            changes["max_output_tokens"] = max_output_tokens or None
+        bounds = {
+            "max_output_tokens": max_output_tokens,
+            "max_cost_nanousd": max_cost_nanousd,
+            "max_first_token_ms": max_first_token_ms,
+        }
+        changes |= {name: _bound(name, value) for name, value in bounds.items() if value is not None}
         if summaries is not None:
             changes["summaries"] = summaries
         before = {field: getattr(row, field) for field in changes}
@@ -193,6 +205,15 @@ def change_tenant(
             target=("tenant", row.id),
             data={"from": before, "to": changes},
         )
+
+
+def _bound(name: str, value: int) -> int | None:
+    """The bound as it is kept; 0 is none. Raises `InvalidTenant`."""
+    most = MOST[name]
+    if not 0 <= value <= most:
+        message = f"Choose a whole number from 1 to {most:,}, or none."
+        raise InvalidTenant("The workspace was not changed.", fields={name: [message]})
+    return value or None
 
 
 def _team(principal: Principal, team_id: UUID) -> Team:

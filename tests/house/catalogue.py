@@ -88,7 +88,10 @@ APP_ON_GLOBAL_TABLES = {
     "tenants_flag": "SELECT",
     "tenants_flag_groups": "SELECT",
     "tenants_flag_users": "SELECT",
-    "tenants_tenant": "SELECT, INSERT, UPDATE (max_output_tokens, name, requires_second_factor, summaries)",
+    "tenants_tenant": (
+        "SELECT, INSERT, UPDATE "
+        "(max_cost_nanousd, max_first_token_ms, max_output_tokens, name, requires_second_factor, summaries)"
+    ),
     "usersessions_usersession": "SELECT, INSERT, UPDATE, DELETE",
     "waffle_sample": "SELECT",
     "waffle_switch": "SELECT",

@@ -35,6 +35,7 @@ EXCLUSIONS = {
     "language": "Left out: it does not answer well in this language",
     "safety_class": "Left out: of a lower safety class",
     "cost": "Left out: likely above the cost ceiling",
+    "budget": "Left out: it could cost more than the budget has left",
     "breaker_open": "Left alone: it failed again and again just before",
     "pool_full": "Had no room, and its line was full",
     "no_adapter": "Could not be called by the worker that answered",

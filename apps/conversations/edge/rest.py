@@ -1,5 +1,6 @@
 """REST under /api/v1/: conversations and their messages."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,8 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.conversations import selectors, services
-from apps.conversations.contracts import ConversationRow, ConversationSummary
+from apps.billing import services as billing
+from apps.conversations import ceilings, selectors, services
+from apps.conversations.contracts import Ceilings, ConversationRow, ConversationSummary
 from apps.conversations.edge.cursors import conversation_cursor, parse_conversation_cursor
 from apps.conversations.edge.replies import turn_json
 from apps.conversations.errors import InvalidMessage
@@ -20,6 +22,7 @@ from apps.tenants.contracts import Principal
 from apps.tenants.policy import Action
 
 PAGE = 30
+_CHANGES = {"instructions", "max_cost_usd", "max_first_token_ms"}
 _SEQ = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
 
 
@@ -32,6 +35,12 @@ class ConversationOut(serializers.Serializer[Any]):
     instructions = serializers.CharField(
         required=False, help_text="What models are told before each question; after the workspace's and one's own."
     )
+    max_cost_usd = serializers.CharField(
+        required=False, allow_null=True, help_text="Models whose answer is likely to cost more are left out."
+    )
+    max_first_token_ms = serializers.IntegerField(
+        required=False, allow_null=True, help_text="A policy's models measured slower than this come last."
+    )
 
 
 class ConversationPage(serializers.Serializer[Any]):
@@ -42,6 +51,8 @@ class ConversationPage(serializers.Serializer[Any]):
 class ConversationChange(serializers.Serializer[Any]):
     title = serializers.CharField(max_length=services.MAX_TITLE, required=False)
     instructions = serializers.CharField(max_length=instructions.MAX_CHARACTERS, required=False, allow_blank=True)
+    max_cost_usd = serializers.CharField(required=False, allow_null=True, help_text="Null: no ceiling of its own.")
+    max_first_token_ms = serializers.IntegerField(required=False, allow_null=True, min_value=1)
 
 
 class AnswerOut(serializers.Serializer[Any]):
@@ -113,13 +124,16 @@ class OneConversation(APIView):
     def patch(self, request: Request, conversation_id: UUID) -> Response:
         given = request.data if isinstance(request.data, dict) else {}
         title = given.get("title")
-        if not isinstance(title, str) and ("title" in given or "instructions" not in given):
+        if not isinstance(title, str) and ("title" in given or not _CHANGES & given.keys()):
             raise InvalidMessage("title: Send the new title as text.", fields={"title": ["Send a text."]})
         told = instructions.checked(given["instructions"]) if "instructions" in given else None
+        limits = _ceilings(_principal(request), conversation_id, given)
         if isinstance(title, str):
             services.rename(_principal(request), conversation_id, title)
         if told is not None:
             services.instruct(_principal(request), conversation_id, told)
+        if limits is not None:
+            services.limit(_principal(request), conversation_id, limits)
         return Response(_head(selectors.conversation(_principal(request), conversation_id)))
 
     @extend_schema(operation_id="conversations_delete", responses={204: None})
@@ -206,13 +220,28 @@ def _summary(row: ConversationSummary) -> dict[str, Any]:
     }
 
 
+def _ceilings(principal: Principal, conversation_id: UUID, given: dict[str, Any]) -> Ceilings | None:
+    """The chat's ceilings with what was named changed; None where nothing was. Raises `InvalidMessage`, `NotFound`."""
+    named = {"max_cost_usd": "max_cost_nanousd", "max_first_token_ms": "max_first_token_ms"}
+    problems: dict[str, list[str]] = {}
+    told = ceilings.read(given, problems)
+    if problems:
+        detail = "; ".join(f"{name}: {' '.join(texts)}" for name, texts in problems.items())
+        raise InvalidMessage(detail, fields=problems)
+    changes = {kept: getattr(told, kept) for name, kept in named.items() if name in given}
+    return replace(selectors.conversation(principal, conversation_id).ceilings, **changes) if changes else None
+
+
 def _head(row: ConversationRow) -> dict[str, Any]:
+    cost = row.ceilings.max_cost_nanousd
     return {
         "id": str(row.id),
         "title": row.title,
         "last_activity_at": _time(row.last_activity_at),
         "models": list(row.models),
         "instructions": row.instructions,
+        "max_cost_usd": None if cost is None else billing.usd(cost),
+        "max_first_token_ms": row.ceilings.max_first_token_ms,
     }
 
 

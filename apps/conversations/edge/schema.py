@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from apps.conversations.ceilings import LONGEST_FIRST_TOKEN_MS
 from apps.conversations.requests import (
     MAX_IDEMPOTENCY_KEY,
     MAX_LANES,
@@ -149,6 +150,16 @@ _ASK: Schema = _object(
             "maximum": MOST_OUTPUT_TOKENS,
             "description": "At most so many tokens in each answer, thoughts included; the workspace may allow fewer.",
         },
+        "max_cost_usd": {
+            "type": ["string", "number", "null"],
+            "description": "Models whose answer is likely to cost more US dollars are left out, above 0.",
+        },
+        "max_first_token_ms": {
+            "type": ["integer", "null"],
+            "minimum": 1,
+            "maximum": LONGEST_FIRST_TOKEN_MS,
+            "description": "A policy's models measured slower than this come last.",
+        },
         "stream": {"type": "boolean", "default": False},
         "cache": {
             "enum": [use.value for use in CacheUse],
@@ -157,7 +168,16 @@ _ASK: Schema = _object(
             "no trace in it either. `Cache-Control: no-cache` and `no-store` say the same.",
         },
     },
-    optional=("conversation_id", "models", "model", "max_output_tokens", "stream", "cache"),
+    optional=(
+        "conversation_id",
+        "models",
+        "model",
+        "max_output_tokens",
+        "max_cost_usd",
+        "max_first_token_ms",
+        "stream",
+        "cache",
+    ),
 )
 _LANE: Schema = _object(
     "An accepted lane.",

@@ -1,5 +1,7 @@
 """Pages on which people say what models are told before each question: the workspace to all, each person for one."""
 
+from decimal import Decimal
+
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -28,7 +30,30 @@ class AnswersForm(InstructionsForm):
     max_output_tokens = forms.IntegerField(
         label="Most tokens in an answer", min_value=1, max_value=teams.MOST_OUTPUT_TOKENS, required=False
     )
+    max_cost_usd = forms.DecimalField(
+        label="Most an answer may cost, US $",
+        min_value=Decimal("0.000000001"),
+        max_value=teams.MOST_COST_USD,
+        max_digits=13,
+        decimal_places=9,
+        required=False,
+    )
+    max_first_token_ms = forms.IntegerField(
+        label="Soonest to begin, ms", min_value=1, max_value=teams.LONGEST_FIRST_TOKEN_MS, required=False
+    )
     summaries = forms.BooleanField(label="Summarise what no longer fits", required=False)
+
+    def keep(self, principal: Principal) -> None:
+        """Set the workspace as it was typed; a bound that is empty is none. Raises a `Problem`."""
+        given = self.cleaned_data
+        teams.change_tenant(
+            principal,
+            max_output_tokens=given["max_output_tokens"] or 0,
+            max_cost_nanousd=int((given["max_cost_usd"] or 0) * teams.NANOUSD_PER_USD),
+            max_first_token_ms=given["max_first_token_ms"] or 0,
+            summaries=given["summaries"],
+        )
+        instructions.set_workspace(principal, given["instructions"])
 
 
 @opens(GET=Action.SELF, POST=Action.SELF)
@@ -57,22 +82,26 @@ def own_instructions(request: HttpRequest, principal: Principal) -> HttpResponse
 def answers(request: HttpRequest, principal: Principal) -> HttpResponse:
     """What every model is told in this workspace, and how long an answer may be."""
     tenant = teams.tenant(principal)
-    kept = {name: getattr(tenant, name) for name in AnswersForm.base_fields}
-    form = AnswersForm(initial=kept)
+    cost = tenant.max_cost_nanousd
+    now = {
+        "instructions": tenant.instructions,
+        "max_output_tokens": tenant.max_output_tokens,
+        "max_cost_usd": None if cost is None else f"{(Decimal(cost) / teams.NANOUSD_PER_USD).normalize():f}",
+        "max_first_token_ms": tenant.max_first_token_ms,
+        "summaries": tenant.summaries,
+    }
+    form = AnswersForm(initial=now)
     if request.method == "POST":
         form = AnswersForm(request.POST)
         try:
             if form.is_valid():
-                given = form.cleaned_data
-                bound = given["max_output_tokens"] or 0
-                teams.change_tenant(principal, max_output_tokens=bound, summaries=given["summaries"])
-                instructions.set_workspace(principal, given["instructions"])
+                form.keep(principal)
                 messages.success(request, "Saved. It holds from the next question on.")
                 return redirect("answers")
         except Problem as problem:
             show_problem(form, problem)
     changes = allows(principal.role, Action.TENANT_CHANGE)
-    return _page(request, "tenants/answers.html", form, changes=changes, tenant=tenant)
+    return _page(request, "tenants/answers.html", form, changes=changes, tenant=tenant, now=now)
 
 
 def _page(request: HttpRequest, template: str, form: forms.Form, **context: object) -> HttpResponse:

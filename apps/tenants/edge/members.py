@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 from apps.problems import Invalid
 from apps.tenants import instructions, membership, teams
 from apps.tenants.contracts import NewInvitation
-from apps.tenants.edge.fields import Text, Truth, Whole
+from apps.tenants.edge.fields import Dollars, Text, Truth, Whole
 from apps.tenants.edge.invitations import invitation_address, send
 from apps.tenants.edge.rest import principal_of
 from apps.tenants.policy import Action, Role
@@ -295,6 +295,12 @@ class TenantSerializer(serializers.Serializer[Any]):
     requires_second_factor = serializers.BooleanField()
     created_at = serializers.DateTimeField()
     max_output_tokens = serializers.IntegerField(allow_null=True, help_text="No answer has more tokens than this.")
+    max_cost_usd = Dollars(
+        source="max_cost_nanousd", allow_null=True, help_text="Models whose answer is likely to cost more are left out."
+    )
+    max_first_token_ms = serializers.IntegerField(
+        allow_null=True, help_text="A policy's models measured slower than this come last."
+    )
     instructions = serializers.CharField(help_text="What every model is told before each question.")
     summaries = serializers.BooleanField(help_text="Whether what no longer fits a model is summarised for it.")
 
@@ -315,6 +321,16 @@ class TenantView(APIView):
             max_value=teams.MOST_OUTPUT_TOKENS,
             help_text="Null: no bound.",
         )
+        max_cost_usd = Dollars(
+            source="max_cost_nanousd", required=False, allow_null=True, help_text="Null: no ceiling."
+        )
+        max_first_token_ms = Whole(
+            required=False,
+            allow_null=True,
+            min_value=1,
+            max_value=teams.LONGEST_FIRST_TOKEN_MS,
+            help_text="Null: speed does not matter.",
+        )
         instructions = Text(required=False, allow_blank=True, max_length=instructions.MAX_CHARACTERS)
         summaries = Truth(required=False)
 
@@ -330,8 +346,7 @@ class TenantView(APIView):
             raise Invalid(f"Nothing is to be changed: name one or more of {', '.join(given.fields)}.")
         principal, wanted = principal_of(request), dict(given.validated_data)
         told = wanted.pop("instructions", None)
-        if "max_output_tokens" in wanted:
-            wanted["max_output_tokens"] = wanted["max_output_tokens"] or 0
+        wanted |= {name: wanted[name] or 0 for name in teams.MOST if name in wanted}
         if wanted:
             teams.change_tenant(principal, **wanted)
         if told is not None:
