@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from apps.routing.cache_contracts import NO_CACHES, CacheHit, CacheRules, CacheUse
@@ -361,8 +361,7 @@ class Excluded:
     model: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """One model in a policy's order, and the figures that put it there: what an answer is likely to cost, what was
     measured, what is known. None where a figure does not exist."""
 

@@ -1,11 +1,12 @@
 """How each deployment is doing, read from memory: for the router, the stored route and the health checks."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple
 from uuid import UUID
 
 from apps.routing import fleet
-from apps.routing.fleet import clock_ms
+from apps.routing.fleet import Record, clock_ms
 
 
 class BreakerState(StrEnum):
@@ -31,7 +32,16 @@ UNKNOWN = Health()
 
 def health_of(deployment_id: UUID) -> Health:
     """What this process knows of the deployment, at most about a second old. Reads memory only."""
-    record = fleet.current().records.get(deployment_id)
+    return _health(fleet.current().records.get(deployment_id))
+
+
+def reader() -> Callable[[UUID], Health]:
+    """`health_of` for many deployments at one moment."""
+    known = fleet.current().records
+    return lambda deployment_id: _health(known.get(deployment_id))
+
+
+def _health(record: Record | None) -> Health:
     if record is None:
         return UNKNOWN
     circuit = record.circuit

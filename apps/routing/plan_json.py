@@ -29,7 +29,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "hue": plan.hue,
         "candidates": [_candidate_to_json(candidate) for candidate in plan.candidates],
         "excluded": [asdict(one) for one in plan.excluded],
-        "choice": None if plan.choice is None else asdict(plan.choice),
+        "choice": None if plan.choice is None else _choice_to_json(plan.choice),
         "side": [{"candidate": _candidate_to_json(one.candidate), "calls": one.calls} for one in plan.side],
         "cache": plan.cache.value,
     }
@@ -64,6 +64,10 @@ def _candidate_from_json(document: Mapping[str, Any]) -> Candidate:
         "kind": ModelKind(document.get("kind", ModelKind.CHAT)),
     }
     return Candidate(**{**fields, **typed})
+
+
+def _choice_to_json(choice: Choice) -> dict[str, Any]:
+    return {**asdict(choice), "ranking": [one._asdict() for one in choice.ranking]}
 
 
 def _choice_from_json(document: Mapping[str, Any] | None) -> Choice | None:

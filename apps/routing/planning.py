@@ -223,8 +223,9 @@ class _Considered:
         if self._max_cost_nanousd is not None and likely_nanousd > self._max_cost_nanousd:
             return COST
         default = DEFAULT_REASONING_OUTPUT_TOKENS if model.reasoning else DEFAULT_OUTPUT_TOKENS
-        asked = default if call.max_output_tokens is None else max(1, call.max_output_tokens)
-        asked = min(asked, self._max_output_tokens or asked)
+        asked = self._max_output_tokens or default
+        if call.max_output_tokens is None:
+            asked = min(asked, default)
         input_bound = tokens.input_bound(call.prompt_bytes, context_tokens)
         output_bound = min(asked, deployment.max_output_tokens or model.max_output_tokens, room)
         return Place(

@@ -7,7 +7,7 @@ from apps.routing import caching, checks, fleet, planning
 from apps.routing.catalogue_load import load_catalogue
 from apps.routing.contracts import Call, Catalogue, Chunk, Deadlines, Gate, Plan, Prompt
 from apps.routing.difficulty import difficulty
-from apps.routing.health import health_of
+from apps.routing.health import health_of, reader
 from apps.routing.plan_json import plan_from_json, plan_to_json
 from apps.routing.providers.litellm import load as load_litellm
 from apps.routing.providers.sessions import close as close_connections
@@ -50,13 +50,13 @@ __all__ = [
 ]
 
 
-def plan(call: Call, catalogue: Catalogue, health: HealthOf = health_of) -> Plan:
+def plan(call: Call, catalogue: Catalogue, health: HealthOf | None = None) -> Plan:
     """Which deployments could answer, in which order, each with the most it can cost. CPU only.
 
-    `health` tells what was measured of a deployment lately. Raises `UnknownModel`, `ModelNotAllowed`, `Unpriced`,
-    `ContextExceeded`, `NotCapable`, `TooDear` or `NoCandidates`.
+    `health` tells what was measured of a deployment lately; by default what this process knows. Raises
+    `UnknownModel`, `ModelNotAllowed`, `Unpriced`, `ContextExceeded`, `NotCapable`, `TooDear` or `NoCandidates`.
     """
-    return planning.plan(call, catalogue, health)
+    return planning.plan(call, catalogue, health or reader())
 
 
 def least_nanousd(plan: Plan) -> int:

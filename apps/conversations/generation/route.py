@@ -63,7 +63,9 @@ def _choice(choice: Choice) -> dict[str, Any]:
         "kind": choice.kind,
         "rule": choice.rule,
         "difficulty": None if choice.difficulty is None else asdict(choice.difficulty),
-        "ranking": [{**asdict(one), "likely_cost_usd": billing.usd(one.likely_cost_nanousd)} for one in choice.ranking],
+        "ranking": [
+            {**one._asdict(), "likely_cost_usd": billing.usd(one.likely_cost_nanousd)} for one in choice.ranking
+        ],
     }
 
 
