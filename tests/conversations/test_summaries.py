@@ -35,7 +35,7 @@ LONG = "word " * 500
 def capture(catalogue: dict[str, str]) -> Iterator[Capture]:
     """A model with a small window, and the cheapest of all."""
     with capturing() as provider:
-        for slug, context_tokens, amount in (("narrow", 4_000, 10**9), ("cheapest", 64_000, 1)):
+        for slug, context_tokens, amount in (("narrow", 4_000, 10**9), ("penny", 64_000, 1)):
             provider_id = routing.add_provider(name=f"Keeper {uuid4()}", base_url=provider.url, key="any")
             routing.register_model(
                 provider_id=provider_id,
@@ -123,7 +123,7 @@ def test_what_is_left_out_is_summarised_charged_and_shown(
     assert summary_id is not None
     capture.says = "They count words."
     done = run_next(runtime, alice, summary_id)
-    assert (done.state, done.kind, done.model_slug) == ("completed", "summary", "cheapest")
+    assert (done.state, done.kind, done.model_slug) == ("completed", "summary", "penny")
     with tenant_scope(alice.tenant_id):
         (covered,) = LaneSummary.objects.filter(lane_id=done.lane_id)
         (attempt,) = Attempt.objects.filter(generation_id=summary_id)
@@ -239,7 +239,7 @@ def test_a_failed_summary_leaves_the_history_cut_and_may_be_tried_again(
     assert row.summarised == 0
     again = begin(alice, turn)
     with tenant_scope(alice.tenant_id):
-        assert Generation.objects.get(id=again).model_slug != "cheapest", "another model is tried"
+        assert Generation.objects.get(id=again).model_slug != "penny", "another model is tried"
 
 
 def test_a_workspace_that_wants_none_has_none(alice: Principal, ask: Ask, capture: Capture, asked: list[UUID]) -> None:
