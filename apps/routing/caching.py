@@ -4,19 +4,22 @@ A tenant that uses no cache pays for none of it: its rules come with the snapsho
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
 import structlog
+from django.db import DatabaseError
 
 from apps.billing.contracts import Admission
 from apps.observability import metrics
 from apps.routing import attempts, selectors
 from apps.routing.cache_contracts import CacheHit, CacheKind, CacheRules, CacheUse
-from apps.routing.caches import exact, key
+from apps.routing.caches import embedding, exact, guards, key, minilm, semantic
 from apps.routing.caches.entry import Entry, Recording
+from apps.routing.caches.minilm import NotInstalled
+from apps.routing.caches.semantic import Place
 from apps.routing.contracts import (
     Candidate,
     Chunk,
@@ -34,6 +37,8 @@ from apps.tenants.scope import DATABASE_AWAY, database_step
 
 # Characters per delta of an answer that is there at once: few enough events, and none too large for a frame.
 BLOCK = 1_024
+# To compare a question by meaning: about 15 ms where nothing is busy, and no answer waits longer for it than this.
+SEMANTIC_SECONDS = 0.25
 # Answers on their way into the caches; more than that wait for servers that are away, and are not worth it.
 _MOST_KEEPING = 100
 
@@ -83,18 +88,60 @@ class _Store:
         self._tenant_id = admission.tenant_id
         self._owner_id = key.owner_of(rules.scope, admission.user_id)
         self._exact = key.exact_key(self._tenant_id, self._owner_id, plan, prompt) if rules.exact else None
+        self._place = self._meant(prompt) if rules.semantic else None
+        self._vector: Sequence[float] | None = None
+
+    def _meant(self, prompt: Prompt) -> Place | None:
+        """Where a question of the same meaning would stand."""
+        question, embedder = key.last_question(prompt), minilm.FINGERPRINT
+        signature = guards.signature(question)
+        if signature is None or "\x00" in question:
+            return None
+        context = key.context_key(
+            self._tenant_id, self._owner_id, self._plan, prompt, embedder=embedder, signature=signature
+        )
+        if context is None:
+            return None
+        return Place(self._tenant_id, self._owner_id, context, embedder, question)
 
     async def find(self) -> tuple[Entry, Candidate, CacheHit] | None:
         """The answer to serve, who gave it, and what kind of hit it is."""
-        if self._exact is None:
+        if self._exact is not None:
+            entry = await exact.look_up(self._tenant_id, self._exact)
+            if served := self._served(entry, CacheKind.EXACT):
+                return served
+        if self._place is None:
             return None
-        entry = await exact.look_up(self._tenant_id, self._exact)
-        return self._served(entry, CacheKind.EXACT)
+        found = await self._find_meant(self._place)
+        return self._served(None if found is None else found[0], CacheKind.SEMANTIC, found[1] if found else 0.0)
+
+    async def _find_meant(self, place: Place) -> tuple[Entry, float] | None:
+        try:
+            async with asyncio.timeout(SEMANTIC_SECONDS):
+                self._vector = await embedding.embed(place.question)
+                if self._vector is None:
+                    return None
+                return await database_step(semantic.look_up, place, self._vector, self._rules)
+        except (TimeoutError, NotInstalled, DatabaseError, *DATABASE_AWAY) as error:
+            log.warning("cache.semantic_away", error=type(error).__name__)
+            return None
 
     def keep(self, entry: Entry | None) -> None:
         """Store a finished answer, after it has been given: nobody waits for it."""
-        if entry is not None and self._exact is not None:
+        if entry is None:
+            return
+        if self._exact is not None:
             _start(exact.keep(self._tenant_id, self._exact, entry, self._rules.exact_ttl_seconds))
+        if self._place is not None:
+            _start(self._keep_meant(self._place, entry))
+
+    async def _keep_meant(self, place: Place, entry: Entry) -> None:
+        try:
+            vector = self._vector or await embedding.embed(place.question)
+            if vector is not None:
+                await database_step(semantic.keep, place, vector, entry, self._rules)
+        except (NotInstalled, DatabaseError, *DATABASE_AWAY) as error:
+            log.warning("cache.not_kept", error=type(error).__name__)
 
     def _served(
         self, entry: Entry | None, kind: CacheKind, similarity: float = 1.0

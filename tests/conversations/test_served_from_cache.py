@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from io import StringIO
+from pathlib import Path
 from uuid import UUID
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from apps.billing.models import LedgerEntry, Reservation
 from apps.conversations import requests, selectors, services
@@ -19,6 +22,7 @@ from apps.conversations.models import Attempt, Generation
 from apps.routing import cache_settings
 from apps.routing.cache_contracts import CacheUse
 from apps.tenants.contracts import Principal
+from apps.tenants.models import Tenant
 from apps.tenants.scope import tenant_scope
 from tests.conversations.conftest import Ask
 from tests.product import eventually
@@ -52,6 +56,36 @@ def answered(runtime: WorkerRuntime) -> Answer:
             return list(Generation.objects.filter(id__in=ids).order_by("lane_position"))
 
     return run
+
+
+@pytest.fixture
+def working(catalogue: dict[str, str]) -> Iterator[None]:
+    """A worker's loop that claims by itself."""
+    runtime = WorkerRuntime(Options(slots=4, drain_seconds=0.1, limits=Limits(5, 5, 5, 100_000)), ring=lambda _: None)
+    runtime.start()
+    yield
+    runtime.drain()
+
+
+@pytest.mark.usefixtures("working")
+def test_warming_asks_through_the_usual_door_and_leaves_no_chat(alice: Principal, tmp_path: Path) -> None:
+    file = tmp_path / "questions.txt"
+    file.write_text("What is warm?\n\nWhat is warmer?\n", encoding="utf-8")
+    slug = Tenant.objects.using("engine").values_list("slug", flat=True).get(id=alice.tenant_id)
+    named = [str(file), "--tenant", slug, "--email", alice.user_email, "--model"]
+    with pytest.raises(CommandError, match="no cache switched on"):
+        call_command("warm_cache", *named, "quick")
+    cache_settings.change_rules(alice, exact=True)
+    out = StringIO()
+    call_command("warm_cache", *named, "quick", stdout=out)
+    assert out.getvalue() == "2 of 2 questions are answered.\n"
+    assert selectors.conversation_list(alice) == []
+    call_command("warm_cache", *named, "quick", stdout=out)
+    with tenant_scope(alice.tenant_id):
+        routes = list(Generation.objects.order_by("queued_at").values_list("route", flat=True))
+    assert [route["cache"] is None for route in routes] == [True, True, False, False]
+    with pytest.raises(CommandError, match="line 1: There is no model"):
+        call_command("warm_cache", *named, "nothing-like-it")
 
 
 def bought(principal: Principal, generation_id: UUID) -> tuple[int, int]:

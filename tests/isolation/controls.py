@@ -96,6 +96,14 @@ _TEAM = f"{_WORKSPACE}/teams/%(team_id)s"
 _SIGN_IN = f"{_WORKSPACE}/sign-in/%(provider_id)s"
 _CONNECTED = {"provider_id": "connected_id"}  # somebody signs in there
 _QUESTION = {"message": "hello", "models": ["probe"]}
+_CACHES = {
+    "exact": "on",
+    "exact_ttl_minutes": "5",
+    "scope": "own",
+    "threshold": "0.9",
+    "semantic_ttl_days": "7",
+    "max_entries": "100",
+}
 _WITH_TEAM_MEMBER = {"membership_id": "team_member_id"}
 
 CHATS = [
@@ -178,7 +186,7 @@ WORKSPACE = [
     _page("GET", f"{_WORKSPACE}/answers/", shows=True),
     _page("POST", f"{_WORKSPACE}/answers/", form={"instructions": "Be brief."}),
     _page("GET", f"{_WORKSPACE}/caches/", shows=True),
-    _page("POST", f"{_WORKSPACE}/caches/", form={"exact": "on", "exact_ttl_minutes": "5", "scope": "own"}),
+    _page("POST", f"{_WORKSPACE}/caches/", form=_CACHES),
     _page("POST", f"{_WORKSPACE}/leave/", form={"confirmation": "{tenant_name}"}, beside=("second_owner",), ends=True),
     _page("GET", f"{_WORKSPACE}/rules/", shows=True, beside=("canary_tier",)),
     _page("GET", f"{_WORKSPACE}/teams/", shows=True, beside=("team_id",)),

@@ -18,16 +18,25 @@ from tests.people import new_member, prove_second_factor
 ClientOf = Callable[[Principal], Client]
 DOOR = "/api/v1/caches/"
 PAGE = "/settings/workspace/caches/"
+FORM = {
+    "exact": "on",
+    "exact_ttl_minutes": 5,
+    "scope": "own",
+    "threshold": 0.9,
+    "semantic_ttl_days": 7,
+    "max_entries": 100,
+}
 
 
 def test_everything_is_off_at_first_and_a_change_is_obeyed_and_told(
     alice: Principal, mallory: Principal, client_of: ClientOf
 ) -> None:
     client = client_of(alice)
-    assert client.get(DOOR).json() == {"exact": False, "exact_ttl_seconds": 3_600, "scope": "own"}
+    first = client.get(DOOR).json()
+    assert (first["exact"], first["semantic"], first["scope"]) == (False, False, "own")
     assert selectors.catalogue(alice.tenant_id).cache == NO_CACHES
     changed = client.patch(DOOR, {"exact": True, "exact_ttl_seconds": 600}, content_type="application/json")
-    assert changed.json() == {"exact": True, "exact_ttl_seconds": 600, "scope": "own"}
+    assert changed.json() == {**first, "exact": True, "exact_ttl_seconds": 600}
     assert client.get(DOOR).json() == changed.json()
     rules = selectors.catalogue(alice.tenant_id).cache
     assert (rules.exact, rules.exact_ttl_seconds, rules.scope) == (True, 600, CacheScope.OWN)
@@ -42,12 +51,12 @@ def test_who_may_only_read_changes_nothing(alice: Principal, bob: Principal, cli
     assert client.get(DOOR).status_code == 200
     assert client.patch(DOOR, {"exact": True}, content_type="application/json").status_code == 403
     assert "Owners and administrators change this" in client.get(PAGE).content.decode()
-    assert client.post(PAGE, {"exact": "on", "exact_ttl_minutes": 5, "scope": "own"}).status_code == 403
+    assert client.post(PAGE, FORM).status_code == 403
     assert selectors.catalogue(alice.tenant_id).cache == NO_CACHES
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"exact": "on"}, {"exact_ttl_seconds": 1}, {"scope": "world"}, {"exact_ttl_seconds": "soon"}]
+    "body", [{}, {"exact": "on"}, {"exact_ttl_seconds": 1}, {"scope": "world"}, {"threshold": 2}, {"semantic": True}]
 )
 def test_what_is_not_understood_is_refused(alice: Principal, client_of: ClientOf, body: dict[str, object]) -> None:
     assert client_of(alice).patch(DOOR, body, content_type="application/json").status_code == 400
@@ -62,15 +71,17 @@ def test_the_service_checks_what_any_door_passes_on(alice: Principal) -> None:
 
 def test_the_page_shows_and_changes_the_rules(alice: Principal, client_of: ClientOf) -> None:
     client = client_of(alice)
-    form = {"exact": "on", "exact_ttl_minutes": 30, "scope": "workspace"}
+    form = {**FORM, "exact_ttl_minutes": 30, "scope": "workspace"}
     assert client.post(PAGE, form).status_code == 302
     rules = cache_settings.rules_of(alice)
     assert (rules.exact, rules.exact_ttl_seconds, rules.scope) == (True, 1_800, CacheScope.WORKSPACE)
     shown = client.get(PAGE).content.decode()
     assert 'name="exact" checked' in shown
     assert 'value="30"' in shown
-    wrong = client.post(PAGE, {**form, "exact_ttl_minutes": 0})
-    assert wrong.status_code == 400
+    assert client.post(PAGE, {**form, "exact_ttl_minutes": 0}).status_code == 400
+    unmeasured = client.post(PAGE, {**form, "semantic": "on"})
+    assert unmeasured.status_code == 400
+    assert "Nothing speaks for a semantic cache here yet" in unmeasured.content.decode()
     assert cache_settings.rules_of(alice) == rules
 
 
@@ -78,7 +89,8 @@ def test_the_workspaces_own_administration_makes_one_row_and_changes_it(alice: P
     client = client_of(alice)
     prove_second_factor(client, alice.user_id)
     address = "/manage/routing/cachesettings/"
-    given = {"exact": "on", "exact_ttl_seconds": 120, "scope": "own"}
+    given: dict[str, object] = {"exact": "on", "exact_ttl_seconds": 120, "scope": "own"}
+    given |= {"threshold": 0.9, "semantic_ttl_seconds": 600, "max_entries": 100}
     assert client.post(f"{address}add/", {**given, "exact_ttl_seconds": 5}).status_code == 200
     assert not selectors.catalogue(alice.tenant_id).cache.exact
     assert client.post(f"{address}add/", given).status_code == 302
@@ -97,7 +109,8 @@ def test_a_member_meets_the_same_wall_in_the_database(alice: Principal, mallory:
     assert cache_settings.rules_of(new_member(alice, "Carol")).exact
     with pytest.raises(ProgrammingError), tenant_scope(mallory.tenant_id), connections["default"].cursor() as cursor:
         cursor.execute(
-            "INSERT INTO routing_cachesettings (id, tenant_id, exact, exact_ttl_seconds, scope, changed_at) "
-            "VALUES (gen_random_uuid(), %s, true, 60, 'own', now())",
+            "INSERT INTO routing_cachesettings (id, tenant_id, exact, exact_ttl_seconds, scope, semantic, "
+            "embedding_model, threshold, semantic_ttl_seconds, max_entries, changed_at) "
+            "VALUES (gen_random_uuid(), %s, true, 60, 'own', false, 'm', 0.9, 60, 10, now())",
             [alice.tenant_id],
         )

@@ -139,10 +139,11 @@ async def test_tenant_person_price_and_embedder_change_the_key_and_the_order_of_
         key.exact_key(tenant, None, plan, prompt),
         key.exact_key(tenant, person, replace(plan, candidates=(dear, plan.candidates[1])), prompt),
         key.exact_key(tenant, person, replace(plan, candidates=plan.candidates[:1]), prompt),
-        key.context_key(tenant, person, plan, prompt, "a"),
-        key.context_key(tenant, person, plan, prompt, "b"),
+        key.context_key(tenant, person, plan, prompt, embedder="a", signature="s"),
+        key.context_key(tenant, person, plan, prompt, embedder="b", signature="s"),
+        key.context_key(tenant, person, plan, prompt, embedder="a", signature="t"),
     }
-    assert len(found) == 8
+    assert len(found) == 9
     assert None not in found
 
 
@@ -160,7 +161,7 @@ async def test_prompts_with_more_than_text_are_never_looked_up(
     plan = Plan("m", "M", 1, ())
     assert key.exact_key(alice.tenant_id, None, plan, Prompt([HELLO])) is not None
     assert key.exact_key(alice.tenant_id, None, plan, Prompt(messages)) is None
-    assert key.context_key(alice.tenant_id, None, plan, Prompt(messages), "e") is None
+    assert key.context_key(alice.tenant_id, None, plan, Prompt(messages), embedder="e", signature="s") is None
 
 
 _CUT = event('{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}')

@@ -30,22 +30,27 @@ def exact_key(tenant_id: UUID, owner_id: UUID | None, plan: Plan, prompt: Prompt
     return _digest(tenant_id, owner_id, plan, prompt.parameters, messages=list(prompt.messages))
 
 
-def context_key(tenant_id: UUID, owner_id: UUID | None, plan: Plan, prompt: Prompt, embedder: str) -> bytes | None:
+def context_key(
+    tenant_id: UUID, owner_id: UUID | None, plan: Plan, prompt: Prompt, *, embedder: str, signature: str
+) -> bytes | None:
     """SHA-256 over all of the call but its last question, which is compared by meaning.
 
-    None where such a call is never served. `embedder` names the exact model behind the vectors, because those of two
-    models do not compare.
+    None where such a call is never served. Of that question its `signature` is in the key: what the guards demand to
+    agree. `embedder` names the exact model behind the vectors, because those of two models do not compare.
     """
     if not _is_text(prompt) or prompt.messages[-1].get("role") != "user":
         return None
     last = {name: value for name, value in prompt.messages[-1].items() if name != "content"}
     messages = [*prompt.messages[:-1], last]
-    return _digest(tenant_id, owner_id, plan, prompt.parameters, messages=messages, embedder=embedder)
+    return _digest(
+        tenant_id, owner_id, plan, prompt.parameters, messages=messages, embedder=embedder, signature=signature
+    )
 
 
 def last_question(prompt: Prompt) -> str:
-    """What a semantic look-up compares."""
-    return str(prompt.messages[-1]["content"])
+    """What a semantic look-up compares; empty where there is nothing to compare."""
+    content = prompt.messages[-1].get("content") if prompt.messages else None
+    return content if isinstance(content, str) else ""
 
 
 def _is_text(prompt: Prompt) -> bool:

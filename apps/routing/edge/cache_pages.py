@@ -18,8 +18,9 @@ from apps.tenants.edge.pages import person_required, show_problem
 from apps.tenants.policy import Action, allows, opens
 
 _MINUTE = 60
+_DAY = 86_400
 # Fields that people fill in in another unit than is stored: name on the page -> (column, seconds).
-_UNITS = {"exact_ttl_minutes": ("exact_ttl_seconds", _MINUTE)}
+_UNITS = {"exact_ttl_minutes": ("exact_ttl_seconds", _MINUTE), "semantic_ttl_days": ("semantic_ttl_seconds", _DAY)}
 
 
 class CachesForm(forms.Form):
@@ -28,6 +29,10 @@ class CachesForm(forms.Form):
     scope = forms.ChoiceField(
         label="Whose answers are served", choices=CacheSettings.Scope.choices, help_text=SCOPE_WORDS
     )
+    semantic = forms.BooleanField(label="Answer the same question in other words from the cache", required=False)
+    threshold = forms.FloatField(label="How alike two questions must be, up to 1", min_value=0.5, max_value=1)
+    semantic_ttl_days = forms.IntegerField(label="Days an answer is kept", min_value=1, max_value=90)
+    max_entries = forms.IntegerField(label="Answers kept at most", min_value=10, max_value=10_000)
 
     @property
     def wanted(self) -> dict[str, Any]:
@@ -39,7 +44,8 @@ class CachesForm(forms.Form):
     @staticmethod
     def of(rules: CacheRules) -> "CachesForm":
         told = {name: getattr(rules, column) // seconds for name, (column, seconds) in _UNITS.items()}
-        return CachesForm(initial={"exact": rules.exact, "scope": rules.scope.value, **told})
+        same = {name: getattr(rules, name) for name in ("exact", "semantic", "threshold", "max_entries")}
+        return CachesForm(initial={**same, "scope": rules.scope.value, **told})
 
 
 @opens(GET=Action.TENANT_READ, POST=Action.TENANT_CHANGE)

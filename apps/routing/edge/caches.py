@@ -23,6 +23,11 @@ class CacheRulesSerializer(serializers.Serializer[Any]):
     exact = serializers.BooleanField(help_text="Answers are served again where the very same is asked.")
     exact_ttl_seconds = serializers.IntegerField()
     scope = serializers.ChoiceField(choices=_SCOPES, help_text=_SCOPE)
+    semantic = serializers.BooleanField(help_text="Answers are served again where the same is asked in other words.")
+    embedding_model = serializers.CharField(help_text="What compares questions.")
+    threshold = serializers.FloatField(help_text="How alike two questions must be, as a cosine.")
+    semantic_ttl_seconds = serializers.IntegerField()
+    max_entries = serializers.IntegerField()
 
 
 class CachesView(APIView):
@@ -35,6 +40,10 @@ class CachesView(APIView):
         exact = Truth(required=False)
         exact_ttl_seconds = serializers.IntegerField(required=False, min_value=60, max_value=604_800)
         scope = serializers.ChoiceField(choices=_SCOPES, required=False, help_text=_SCOPE)
+        semantic = Truth(required=False)
+        threshold = serializers.FloatField(required=False, min_value=0.5, max_value=1)
+        semantic_ttl_seconds = serializers.IntegerField(required=False, min_value=60, max_value=7_776_000)
+        max_entries = serializers.IntegerField(required=False, min_value=10, max_value=10_000)
 
     @extend_schema(responses=CacheRulesSerializer, operation_id="caches_show")
     def get(self, request: Request) -> Response:
