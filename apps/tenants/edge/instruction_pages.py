@@ -39,7 +39,7 @@ class AnswersForm(InstructionsForm):
         required=False,
     )
     max_first_token_ms = forms.IntegerField(
-        label="Soonest to begin, ms", min_value=1, max_value=teams.LONGEST_FIRST_TOKEN_MS, required=False
+        label="First word within, ms", min_value=1, max_value=teams.LONGEST_FIRST_TOKEN_MS, required=False
     )
     summaries = forms.BooleanField(label="Summarise what no longer fits", required=False)
 
