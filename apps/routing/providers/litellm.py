@@ -1,7 +1,7 @@
 """All other providers (Gemini, Bedrock and many more) through the litellm package: wide in reach, and slow.
 
-A chunk costs twenty times what it costs in the other adapters, and importing the package takes seconds. So it is
-imported by `load`, before the event loop runs, and only in worker processes that serve its queue.
+A stream costs a worker three times what it costs with the other adapters, and importing the package takes seconds.
+So it is imported by `load`, before the event loop runs, and only in worker processes that serve its queue.
 """
 
 import asyncio
