@@ -1,5 +1,6 @@
 """What `manage.py doctor` says about workers for the providers that only litellm can call."""
 
+import os
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from apps.routing.contracts import NewPrice
 from apps.routing.models import Provider
 from apps.routing.queues import KNOWN_ADDRESS
 from chatproject.management.commands import doctor
+from onebox.preparation import has_litellm
 
 (CHECK,) = (one for one in doctor.CHECKS if one.name == "litellm")
 
@@ -36,6 +38,10 @@ def _worker(queue: str) -> str:
         )
         (worker_id,) = cursor.fetchone() or ("",)
     return str(worker_id)
+
+
+def test_the_runner_of_one_machine_sees_that_it_is_needed(wide_model: str) -> None:
+    assert has_litellm(os.environ["DATABASE_ENGINE_URL"])
 
 
 def test_models_that_nobody_serves_are_named(wide_model: str) -> None:
