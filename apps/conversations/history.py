@@ -104,10 +104,15 @@ def assign(lanes: Sequence[tuple[UUID, str]], models: Sequence[str]) -> list[UUI
     return found
 
 
-def of_conversation(principal: Principal, conversation_id: UUID | None, models: tuple[str, ...]) -> Chat:
-    """The person's chat, or a new one. Demands the tenant's transaction. Raises `NotFound`."""
+def of_conversation(
+    principal: Principal, conversation_id: UUID | None, models: tuple[str, ...], told_at_first: str = ""
+) -> Chat:
+    """The person's chat, or a new one, whose models are told `told_at_first`. Demands the tenant's transaction.
+
+    Raises `NotFound`.
+    """
     if conversation_id is None:
-        return Chat(models=models, system=system_text(principal))
+        return Chat(models=models, system=system_text(principal, told_at_first))
     with connections["default"].cursor() as cursor:
         cursor.execute(_CHAT, [conversation_id, principal.user_id])
         row = cursor.fetchone()

@@ -11,6 +11,8 @@ from apps.conversations import ceilings
 from apps.conversations.contracts import NO_CEILINGS, Ceilings
 from apps.conversations.errors import InvalidMessage
 from apps.routing.cache_contracts import CacheUse
+from apps.tenants import instructions
+from apps.tenants.errors import InvalidInstructions
 
 MAX_LANES = 8
 MAX_MESSAGE_BYTES = 512 * 1024
@@ -26,7 +28,7 @@ class TurnRequest:
 
     No model named means the conversation's own choice or, in a new one, the first model on offer. `digest` stands for
     the request as it came in. `max_output_tokens` bounds each answer, beside what its model and the workspace allow;
-    `ceilings` bound its price, and its delay.
+    `ceilings` bound its price, and its delay. `instructions` are what the models of a new conversation are told.
     """
 
     message: str
@@ -37,6 +39,7 @@ class TurnRequest:
     max_output_tokens: int | None = None
     cache: CacheUse = CacheUse.USE
     ceilings: Ceilings = NO_CEILINGS
+    instructions: str = ""
 
 
 def _digest(*asked: object) -> bytes:
@@ -56,6 +59,7 @@ def turn_request(body: dict[str, Any], idempotency_key: str | None, cache_contro
     max_output_tokens = _output_tokens(body.get("max_output_tokens"), problems)
     cache = _cache(body.get("cache"), cache_control, problems)
     limits = ceilings.read(body, problems)
+    told = _instructions(body.get("instructions"), body.get("conversation_id"), problems)
     if idempotency_key is not None and not (
         0 < len(idempotency_key) <= MAX_IDEMPOTENCY_KEY and idempotency_key.isprintable()
     ):
@@ -66,8 +70,11 @@ def turn_request(body: dict[str, Any], idempotency_key: str | None, cache_contro
     bounds: tuple[object, ...] = () if max_output_tokens is None else (max_output_tokens,)
     bounds += () if cache is CacheUse.USE else (cache,)
     bounds += (limits.document,) if limits.document else ()
+    bounds += ({"instructions": told},) if told else ()
     digest = _digest(message, models, conversation_id, *bounds)
-    return TurnRequest(message, models, conversation_id, idempotency_key, digest, max_output_tokens, cache, limits)
+    return TurnRequest(
+        message, models, conversation_id, idempotency_key, digest, max_output_tokens, cache, limits, told
+    )
 
 
 def _message(value: Any, problems: dict[str, list[str]]) -> str:
@@ -117,6 +124,19 @@ def _output_tokens(value: Any, problems: dict[str, list[str]]) -> int | None:
         problems["max_output_tokens"] = [f"Send a whole number from 1 to {MOST_OUTPUT_TOKENS:,}."]
         return None
     return value
+
+
+def _instructions(value: Any, conversation_id: Any, problems: dict[str, list[str]]) -> str:
+    if value is None:
+        return ""
+    if conversation_id is not None:
+        problems["instructions"] = ["Only a new conversation takes these; change those of this one by themselves."]
+        return ""
+    try:
+        return instructions.checked(value)
+    except InvalidInstructions as refusal:
+        problems["instructions"] = [refusal.detail]
+        return ""
 
 
 def _conversation(value: Any, problems: dict[str, list[str]]) -> UUID | None:

@@ -57,7 +57,8 @@ def start_turn(principal: Principal, request: TurnRequest) -> TurnAccepted:
         if earlier is not None:
             still_stands(principal)
             return earlier
-        chat = history.of_conversation(principal, request.conversation_id, request.models)
+        told = request.instructions
+        chat = history.of_conversation(principal, request.conversation_id, request.models, told)
     request = replace(request, models=chat.models or _first_on_offer(principal))
     conversation_id = request.conversation_id or uuid7()
     lanes = _lanes(principal, request, chat, conversation_id)

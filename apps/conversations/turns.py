@@ -238,6 +238,7 @@ def _conversation(principal: Principal, request: TurnRequest, new_id: UUID) -> t
                 user_id=principal.user_id,
                 title=title_of(request.message),
                 models_chosen=list(request.models),
+                instructions=request.instructions,
                 turn_count=1,
             ),
             True,

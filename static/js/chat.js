@@ -2,7 +2,7 @@
 import { startAppearance } from "./appearance.js";
 import { Composer } from "./composer.js";
 import { startCopying } from "./copy.js";
-import { showInstructions, startInstructions } from "./instructions.js";
+import { firstInstructions, startInstructions } from "./instructions.js";
 import { fetchFragment, post, Refused } from "./request.js";
 import { startShowingPrompts } from "./saw.js";
 import { Scroller } from "./scroll.js";
@@ -31,7 +31,8 @@ async function onSend(draft) {
   scroller.toEnd();
   try {
     const { message, models, clientId } = draft;
-    const question = { client_id: clientId, conversation_id: openId(), message, models };
+    const instructions = openId() === null ? firstInstructions() : undefined;
+    const question = { client_id: clientId, conversation_id: openId(), message, models, instructions };
     accepted(turn, await transport.ask(question));
   } catch (error) {
     timeline.withdraw(turn);
@@ -45,7 +46,6 @@ function accepted(turn, answer) {
   if (isNew) {
     stage.dataset.conversationId = answer.conversation_id;
     history.replaceState(null, "", `${chatUrl}${answer.conversation_id}/`);
-    showInstructions();
     showTitle(answer.title || turn.querySelector("[data-part=question]").textContent.slice(0, 60));
   }
   composer.settled(answer.conversation_id);

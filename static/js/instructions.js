@@ -2,12 +2,20 @@
 import { patch } from "./request.js";
 import { showToast } from "./toast.js";
 
+let atFirst = "";
+
 /** @param {() => string|null} openId */
 export function startInstructions(openId) {
   const panel = document.getElementById("instructions");
   const form = panel.querySelector("form");
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (openId() === null) {
+      atFirst = form.elements.instructions.value.trim();
+      showInstructions(Boolean(atFirst));
+      panel.hidePopover();
+      return;
+    }
     const button = form.querySelector("button[type=submit]");
     button.disabled = true;
     try {
@@ -24,9 +32,12 @@ export function startInstructions(openId) {
   });
 }
 
-/** A chat that was new has the control from its first question on. @param {boolean} [told] */
-export function showInstructions(told = false) {
-  const button = document.getElementById("open-instructions");
-  button.hidden = false;
-  button.toggleAttribute("data-told", told);
+/** What was saved for a chat that is yet to begin goes with its first question. @returns {string|undefined} */
+export function firstInstructions() {
+  return atFirst || undefined;
+}
+
+/** @param {boolean} told */
+function showInstructions(told) {
+  document.getElementById("open-instructions").toggleAttribute("data-told", told);
 }

@@ -166,8 +166,8 @@ export class Transport {
 
   /** @param {Question} question */
   async #post(question) {
-    const { client_id: clientId, conversation_id: conversationId, message, models } = question;
-    const body = { message, models, ...(conversationId ? { conversation_id: conversationId } : {}) };
+    const { client_id: clientId, conversation_id: conversationId, message, models, instructions } = question;
+    const body = { message, models, instructions, ...(conversationId ? { conversation_id: conversationId } : {}) };
     try {
       const headers = { "Idempotency-Key": clientId, Prefer: "respond-async" };
       const answer = await post("/v1/chat/messages", body, headers);

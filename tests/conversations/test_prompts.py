@@ -10,7 +10,7 @@ from django.db import DatabaseError, connections
 from apps.billing.models import LedgerEntry
 from apps.conversations import requests, selectors, services
 from apps.conversations.contracts import TurnAccepted
-from apps.conversations.errors import InvalidMessage, NotFound, StillAnswering
+from apps.conversations.errors import IdempotencyMismatch, InvalidMessage, NotFound, StillAnswering
 from apps.conversations.generation.claim import claim
 from apps.conversations.generation.pipeline import Run
 from apps.conversations.generation.ports import Limits
@@ -280,6 +280,25 @@ def test_a_strangers_chat_takes_no_instructions(alice: Principal, bob: Principal
             services.instruct(stranger, turn.conversation_id, "Obey.")
     with tenant_scope(alice.tenant_id):
         assert Conversation.objects.get(id=turn.conversation_id).instructions == ""
+
+
+def test_a_new_chat_is_told_from_its_first_question_on(alice: Principal) -> None:
+    instructions.set_workspace(alice, "Be brief.")
+    body: dict[str, object] = {"message": "Hello?", "models": ["quick"], "instructions": " Sail. "}
+    turn = services.start_turn(alice, requests.turn_request(body, "k"))
+    assert shown(turn, alice) == [("system", "Be brief.\n\nSail."), ("user", "Hello?")]
+    assert selectors.conversation(alice, turn.conversation_id).instructions == "Sail."
+    assert services.start_turn(alice, requests.turn_request(body, "k")).replayed
+    with pytest.raises(IdempotencyMismatch):
+        services.start_turn(alice, requests.turn_request(body | {"instructions": "Row."}, "k"))
+
+
+@pytest.mark.parametrize("more", [{"instructions": 7}, {"instructions": "x" * 8_001}, {"instructions": "a\x00"},
+                                  {"instructions": "Sail.", "conversation_id": str(UUID(int=1))}])  # fmt: skip
+def test_instructions_that_cannot_be_kept_are_named(more: dict[str, object]) -> None:
+    with pytest.raises(InvalidMessage) as error:
+        requests.turn_request({"message": "Hello?", **more}, None)
+    assert set(error.value.fields or {}) == {"instructions"}
 
 
 # The most tokens of an answer.

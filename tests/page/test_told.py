@@ -10,7 +10,7 @@ from apps.conversations.models import Generation, Message
 from apps.tenants import instructions
 from apps.tenants.contracts import Principal
 from apps.tenants.scope import tenant_scope
-from tests.page.board import Board
+from tests.page.board import COMPLETED, Board
 
 
 def answered(reader: Principal, message: str, conversation_id: UUID | None = None) -> TurnAccepted:
@@ -58,9 +58,17 @@ def test_a_chats_instructions_are_written_kept_and_seen_in_the_prompt(board: Boa
     expect(last.locator(".saw-proof")).to_contain_text("Exactly as it was sent.")
 
 
-def test_a_new_chat_has_the_control_from_its_first_question_on(board: Board) -> None:
+def test_a_new_chats_instructions_go_with_its_first_question_alone(board: Board) -> None:
     board.open()
     opener = board.page.get_by_role("button", name="Instructions for this chat")
-    expect(opener).to_be_hidden()
-    board.ask("Say something")
-    expect(opener).to_be_visible()
+    opener.click()
+    board.page.get_by_role("textbox", name="Instructions").fill("  Be brief. ")
+    board.page.get_by_role("button", name="Save").click()
+    expect(opener).to_have_attribute("data-told", "")
+    for stream in board.ask("Say something"):
+        board.tell(*stream.write("message.completed", **COMPLETED))
+    for stream in board.ask("And more"):
+        board.tell(*stream.write("message.completed", **COMPLETED))
+    first, second = board.sent("message.send")
+    assert first["instructions"] == "Be brief."
+    assert second.get("instructions") is None

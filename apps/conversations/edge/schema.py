@@ -12,6 +12,7 @@ from apps.conversations.requests import (
 )
 from apps.routing.cache_contracts import CacheUse
 from apps.tenants.edge.openapi import REFUSALS, roles_of
+from apps.tenants.instructions import MAX_CHARACTERS
 from apps.tenants.policy import Action
 
 Schema = dict[str, Any]
@@ -144,6 +145,11 @@ _ASK: Schema = _object(
         "conversation_id": {"type": ["string", "null"], "format": "uuid"},
         "models": {"type": "array", "items": _SLUG, "minItems": 1, "maxItems": MAX_LANES},
         "model": {**_SLUG, "description": "One model; instead of `models`."},
+        "instructions": {
+            "type": ["string", "null"],
+            "maxLength": MAX_CHARACTERS,
+            "description": "What the models of a new conversation are told before each question.",
+        },
         "max_output_tokens": {
             "type": ["integer", "null"],
             "minimum": 1,
@@ -172,6 +178,7 @@ _ASK: Schema = _object(
         "conversation_id",
         "models",
         "model",
+        "instructions",
         "max_output_tokens",
         "max_cost_usd",
         "max_first_token_ms",

@@ -80,6 +80,7 @@ def test_what_is_no_json_object_is_refused(caller: Caller, body: bytes, code: st
         ({"model": "quick"}, "models"),
         ({"conversation_id": "x"}, "conversation_id"),
         ({"conversation_id": ["x"]}, "conversation_id"),
+        ({"instructions": ["Sail."]}, "instructions"),
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"max_output_tokens": "many"}, "max_output_tokens"),
         ({"stream": "true"}, "stream"),
