@@ -1,14 +1,12 @@
 """What an answer may cost and how soon it should begin, as callers write it."""
 
+import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from apps.conversations.contracts import Ceilings
-
-_NANOUSD_PER_USD = 1_000_000_000
-MOST_USD = 1_000
-LONGEST_FIRST_TOKEN_MS = 600_000
+from apps.tenants.contracts import DOLLARS, LONGEST_FIRST_TOKEN_MS, MOST_USD, NANOUSD_PER_USD
 
 
 def read(body: Mapping[str, Any], problems: dict[str, list[str]]) -> Ceilings:
@@ -19,17 +17,15 @@ def read(body: Mapping[str, Any], problems: dict[str, list[str]]) -> Ceilings:
 def _cost(value: Any, problems: dict[str, list[str]]) -> int | None:
     if value is None:
         return None
-    try:
-        if not isinstance(value, str | int | float) or isinstance(value, bool):
-            raise InvalidOperation
+    if isinstance(value, str) and re.fullmatch(DOLLARS, value):
+        return int(Decimal(value) * NANOUSD_PER_USD)
+    if isinstance(value, int | float) and not isinstance(value, bool):
         # A JSON number's shortest text says what its sender wrote.
-        nanousd = Decimal(str(value)) * _NANOUSD_PER_USD
-        if not nanousd.is_finite() or not 1 <= nanousd <= MOST_USD * _NANOUSD_PER_USD:
-            raise InvalidOperation
-    except InvalidOperation:
-        problems["max_cost_usd"] = [f"Send US dollars above 0, up to {MOST_USD:,}, like 0.02."]
-        return None
-    return int(nanousd)
+        nanousd = Decimal(str(value)) * NANOUSD_PER_USD
+        if nanousd.is_finite() and 1 <= nanousd <= MOST_USD * NANOUSD_PER_USD:
+            return int(nanousd)
+    problems["max_cost_usd"] = [f"Send US dollars above 0, up to {MOST_USD:,}, like 0.02."]
+    return None
 
 
 def _first_token(value: Any, problems: dict[str, list[str]]) -> int | None:

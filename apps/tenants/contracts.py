@@ -15,6 +15,12 @@ SESSION_ARRIVING = "company_sign_in"
 SESSION_COMPANY = "company_tenant_id"  # the one tenant of a session that a company's own sign-in opened
 SESSION_PROVIDER = "identity_provider_id"  # which of the tenant's, for such a session
 
+# What an answer may cost at most, as people and programs write it: above 0, up to 1,000, not below a nano-dollar.
+DOLLARS = r"^(?:0\.(?=0*[1-9])[0-9]{1,9}|[1-9][0-9]{0,2}(?:\.[0-9]{1,9})?|1000)$"
+NANOUSD_PER_USD = 1_000_000_000
+MOST_USD = 1_000
+LONGEST_FIRST_TOKEN_MS = 600_000
+
 
 def tenant_of_session(session: Mapping[str, Any] | SessionBase) -> UUID | None:
     """The tenant a session works in; one that a company's sign-in opened works in that company's alone.

@@ -8,7 +8,15 @@ from django.db import IntegrityError, transaction
 from apps.accounts.contracts import is_storable
 from apps.problems import Conflict
 from apps.tenants import audit, instructions
-from apps.tenants.contracts import ModelRuleSummary, Principal, TeamSummary, TenantSummary
+from apps.tenants.contracts import (
+    LONGEST_FIRST_TOKEN_MS,
+    MOST_USD,
+    NANOUSD_PER_USD,
+    ModelRuleSummary,
+    Principal,
+    TeamSummary,
+    TenantSummary,
+)
 from apps.tenants.errors import InvalidTeam, InvalidTenant, NotFound
 from apps.tenants.models import Membership, ModelRule, Team, TeamMember, Tenant
 from apps.tenants.policy import Action, Role, require
@@ -19,12 +27,9 @@ MAX_TIER = 40
 MAX_TEAMS = 500
 # More than any model gives; a larger number is a slip.
 MOST_OUTPUT_TOKENS = 1_000_000
-NANOUSD_PER_USD = 1_000_000_000
-MOST_COST_USD = 1_000
-LONGEST_FIRST_TOKEN_MS = 600_000
 MOST = {
     "max_output_tokens": MOST_OUTPUT_TOKENS,
-    "max_cost_nanousd": MOST_COST_USD * NANOUSD_PER_USD,
+    "max_cost_nanousd": MOST_USD * NANOUSD_PER_USD,
     "max_first_token_ms": LONGEST_FIRST_TOKEN_MS,
 }
 

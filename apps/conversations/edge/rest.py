@@ -18,7 +18,7 @@ from apps.conversations.edge.cursors import conversation_cursor, parse_conversat
 from apps.conversations.edge.replies import turn_json
 from apps.conversations.errors import InvalidMessage
 from apps.tenants import instructions
-from apps.tenants.contracts import Principal
+from apps.tenants.contracts import DOLLARS, LONGEST_FIRST_TOKEN_MS, Principal
 from apps.tenants.policy import Action
 
 PAGE = 30
@@ -51,8 +51,12 @@ class ConversationPage(serializers.Serializer[Any]):
 class ConversationChange(serializers.Serializer[Any]):
     title = serializers.CharField(max_length=services.MAX_TITLE, required=False)
     instructions = serializers.CharField(max_length=instructions.MAX_CHARACTERS, required=False, allow_blank=True)
-    max_cost_usd = serializers.CharField(required=False, allow_null=True, help_text="Null: no ceiling of its own.")
-    max_first_token_ms = serializers.IntegerField(required=False, allow_null=True, min_value=1)
+    max_cost_usd = serializers.RegexField(
+        DOLLARS, required=False, allow_null=True, help_text="Null: no ceiling of its own."
+    )
+    max_first_token_ms = serializers.IntegerField(
+        required=False, allow_null=True, min_value=1, max_value=LONGEST_FIRST_TOKEN_MS
+    )
 
 
 class AnswerOut(serializers.Serializer[Any]):

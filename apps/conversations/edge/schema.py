@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from apps.conversations.ceilings import LONGEST_FIRST_TOKEN_MS
 from apps.conversations.requests import (
     MAX_IDEMPOTENCY_KEY,
     MAX_LANES,
@@ -11,6 +10,7 @@ from apps.conversations.requests import (
     MOST_OUTPUT_TOKENS,
 )
 from apps.routing.cache_contracts import CacheUse
+from apps.tenants.contracts import DOLLARS, LONGEST_FIRST_TOKEN_MS, MOST_USD, NANOUSD_PER_USD
 from apps.tenants.edge.openapi import REFUSALS, roles_of
 from apps.tenants.instructions import MAX_CHARACTERS
 from apps.tenants.policy import Action
@@ -158,7 +158,10 @@ _ASK: Schema = _object(
         },
         "max_cost_usd": {
             "type": ["string", "number", "null"],
-            "description": "Models whose answer is likely to cost more US dollars are left out, above 0.",
+            "pattern": DOLLARS,
+            "minimum": 1 / NANOUSD_PER_USD,
+            "maximum": MOST_USD,
+            "description": "Models whose answer is likely to cost more US dollars are left out.",
         },
         "max_first_token_ms": {
             "type": ["integer", "null"],

@@ -3,12 +3,14 @@
 REST framework makes the text "0" of the number 0, and a yes of "on": a caller's slip would pass in silence.
 """
 
+import re
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from apps.tenants.teams import MOST_COST_USD, NANOUSD_PER_USD
+from apps.tenants.contracts import DOLLARS, NANOUSD_PER_USD
 
 
 class Text(serializers.CharField):
@@ -31,26 +33,19 @@ class Whole(serializers.IntegerField):
         return super().to_internal_value(data)
 
 
-class Dollars(serializers.DecimalField):
-    """Nano-dollars inside; US dollars as decimal text outside, above 0."""
+@extend_schema_field({"type": "string", "pattern": DOLLARS})
+class Dollars(serializers.Field[int, Any, str, int]):
+    """Nano-dollars inside; US dollars as decimal text outside."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(
-            max_digits=13,
-            decimal_places=9,
-            normalize_output=True,
-            min_value=Decimal("0.000000001"),
-            max_value=Decimal(MOST_COST_USD),
-            **options,
-        )
+    default_error_messages: ClassVar = {"invalid": "Send US dollars as text, above 0, like 0.02."}
 
-    def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, bool):
+    def to_internal_value(self, data: Any) -> int:
+        if not isinstance(data, str) or not re.fullmatch(DOLLARS, data):
             self.fail("invalid")
-        return int(super().to_internal_value(data) * NANOUSD_PER_USD)
+        return int(Decimal(data) * NANOUSD_PER_USD)
 
-    def to_representation(self, value: Any) -> Any:
-        return super().to_representation(Decimal(value) / NANOUSD_PER_USD)
+    def to_representation(self, value: int) -> str:
+        return f"{(Decimal(value) / NANOUSD_PER_USD).normalize():f}"
 
 
 class Truth(serializers.BooleanField):

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 
 from apps.problems import Problem
 from apps.tenants import instructions, teams
-from apps.tenants.contracts import Principal
+from apps.tenants.contracts import LONGEST_FIRST_TOKEN_MS, MOST_USD, NANOUSD_PER_USD, Principal
 from apps.tenants.edge.pages import person_required, show_problem
 from apps.tenants.policy import Action, allows, opens
 
@@ -33,13 +33,13 @@ class AnswersForm(InstructionsForm):
     max_cost_usd = forms.DecimalField(
         label="Most an answer may cost, US $",
         min_value=Decimal("0.000000001"),
-        max_value=teams.MOST_COST_USD,
+        max_value=MOST_USD,
         max_digits=13,
         decimal_places=9,
         required=False,
     )
     max_first_token_ms = forms.IntegerField(
-        label="First word within, ms", min_value=1, max_value=teams.LONGEST_FIRST_TOKEN_MS, required=False
+        label="First word within, ms", min_value=1, max_value=LONGEST_FIRST_TOKEN_MS, required=False
     )
     summaries = forms.BooleanField(label="Summarise what no longer fits", required=False)
 
@@ -49,7 +49,7 @@ class AnswersForm(InstructionsForm):
         teams.change_tenant(
             principal,
             max_output_tokens=given["max_output_tokens"] or 0,
-            max_cost_nanousd=int((given["max_cost_usd"] or 0) * teams.NANOUSD_PER_USD),
+            max_cost_nanousd=int((given["max_cost_usd"] or 0) * NANOUSD_PER_USD),
             max_first_token_ms=given["max_first_token_ms"] or 0,
             summaries=given["summaries"],
         )
@@ -86,7 +86,7 @@ def answers(request: HttpRequest, principal: Principal) -> HttpResponse:
     now = {
         "instructions": tenant.instructions,
         "max_output_tokens": tenant.max_output_tokens,
-        "max_cost_usd": None if cost is None else f"{(Decimal(cost) / teams.NANOUSD_PER_USD).normalize():f}",
+        "max_cost_usd": None if cost is None else f"{(Decimal(cost) / NANOUSD_PER_USD).normalize():f}",
         "max_first_token_ms": tenant.max_first_token_ms,
         "summaries": tenant.summaries,
     }

@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from apps.problems import Invalid
 from apps.tenants import instructions, membership, teams
-from apps.tenants.contracts import NewInvitation
+from apps.tenants.contracts import LONGEST_FIRST_TOKEN_MS, NewInvitation
 from apps.tenants.edge.fields import Dollars, Text, Truth, Whole
 from apps.tenants.edge.invitations import invitation_address, send
 from apps.tenants.edge.rest import principal_of
@@ -328,7 +328,7 @@ class TenantView(APIView):
             required=False,
             allow_null=True,
             min_value=1,
-            max_value=teams.LONGEST_FIRST_TOKEN_MS,
+            max_value=LONGEST_FIRST_TOKEN_MS,
             help_text="Null: speed does not matter.",
         )
         instructions = Text(required=False, allow_blank=True, max_length=instructions.MAX_CHARACTERS)
