@@ -16,7 +16,7 @@ from apps.tenants.admin_scoped import ScopedAdmin, ScopedForm, caller
 from apps.tenants.admin_sites import manage
 from apps.tenants.policy import Action
 
-_SEMANTIC = ("semantic", "threshold", "semantic_ttl_seconds", "max_entries")
+_SEMANTIC = ("semantic", "embedding_model", "threshold", "semantic_ttl_seconds", "max_entries")
 _FIELDSETS: tuple[tuple[str | None, Any], ...] = (
     ("The very same question", {"fields": ("exact", "exact_ttl_seconds", "scope")}),
     ("The same in other words", {"fields": _SEMANTIC}),
@@ -35,13 +35,13 @@ class _Checked:
 class CacheSettingsForm(_Checked, EngineForm[CacheSettings]):
     class Meta:
         model = CacheSettings
-        exclude = ("embedding_model",)
+        fields = "__all__"
 
 
 class OwnCacheSettingsForm(_Checked, ScopedForm[CacheSettings]):
     class Meta:
         model = CacheSettings
-        exclude = ("tenant", "embedding_model")
+        exclude = ("tenant",)
 
 
 class CacheSettingsAdmin(EngineAdmin[CacheSettings]):

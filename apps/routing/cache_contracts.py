@@ -32,6 +32,7 @@ class CacheRules:
     """A tenant's rules. Everything is off unless an administrator switched it on. Lifetimes in seconds.
 
     `threshold` is the least cosine similarity of a semantic hit, `max_entries` the most that its store holds.
+    `embedder` is the fingerprint of what was measured and gives the vectors.
     """
 
     exact: bool = False
@@ -42,6 +43,7 @@ class CacheRules:
     max_entries: int = 10_000
     scope: CacheScope = CacheScope.OWN
     embedding_model: str = ""
+    embedder: str = ""
 
     @property
     def on(self) -> bool:

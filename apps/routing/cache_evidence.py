@@ -1,9 +1,12 @@
 """Measurements of the semantic cache: made, told and kept. Without one that passes, no tenant has a semantic cache."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from apps.routing.caches import measure, minilm
 from apps.routing.caches.measure import Similarity
@@ -26,13 +29,29 @@ def local_similarity() -> Similarity:
     return similarity
 
 
-def store(embedding_model: str, report: Mapping[str, Any], actor: Actor = COMMAND_LINE) -> None:
-    """Keep a measurement for every tenant; one that does not pass removes an earlier one."""
+def similarity_of(vectors: Mapping[str, Sequence[float]]) -> Similarity:
+    """Cosines of vectors that were made elsewhere. Raises KeyError for a text without one."""
+    for pair in measure.pairs():
+        vectors[pair.one], vectors[pair.other]
+
+    def similarity(one: str, other: str) -> float:
+        left, right = vectors[one], vectors[other]
+        lengths = math.hypot(*left) * math.hypot(*right)
+        return sum(a * b for a, b in zip(left, right, strict=True)) / lengths if lengths else -1.0
+
+    return similarity
+
+
+def store(
+    embedding_model: str, report: Mapping[str, Any], *, tenant_id: UUID | None = None, actor: Actor = COMMAND_LINE
+) -> None:
+    """Keep a measurement for every tenant, or for one; one that does not pass removes an earlier one."""
     with transaction.atomic(using="engine"):
-        rows = CacheEvidence.objects.using("engine").filter(tenant__isnull=True, embedding_model=embedding_model)
-        rows.delete()
+        whose = Q(tenant__isnull=True) if tenant_id is None else Q(tenant_id=tenant_id)
+        CacheEvidence.objects.using("engine").filter(whose, embedding_model=embedding_model).delete()
         if report["passes"]:
             CacheEvidence.objects.using("engine").create(
+                tenant_id=tenant_id,
                 embedding_model=embedding_model,
                 fingerprint=report["fingerprint"],
                 guards=report["guards"],
@@ -41,7 +60,7 @@ def store(embedding_model: str, report: Mapping[str, Any], actor: Actor = COMMAN
             )
         told = {"passes": report["passes"], "threshold": report["threshold"], "fingerprint": report["fingerprint"]}
         audit.record(
-            None, actor, "cache.measured", target=("embedding_model", embedding_model), data=told, using="engine"
+            tenant_id, actor, "cache.measured", target=("embedding_model", embedding_model), data=told, using="engine"
         )
     invalidate()
 

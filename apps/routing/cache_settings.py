@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from apps.routing import selectors
+from apps.routing import cache_rules, selectors
 from apps.routing.cache_contracts import CacheRules
 from apps.routing.errors import CacheRulesRefused
 from apps.routing.models import CacheSettings, SemanticAnswer
@@ -26,7 +26,7 @@ def rules_of(principal: Principal) -> CacheRules:
     require(principal, Action.TENANT_READ)
     with tenant_scope(principal.tenant_id):
         row = CacheSettings.objects.filter(tenant_id=principal.tenant_id).first()
-    return selectors.cache_rules(row or CacheSettings())
+    return cache_rules.as_set(row or CacheSettings())
 
 
 def change_rules(principal: Principal, **wanted: Any) -> CacheRules:
@@ -37,7 +37,7 @@ def change_rules(principal: Principal, **wanted: Any) -> CacheRules:
     require(principal, Action.TENANT_CHANGE)
     with tenant_scope(principal.tenant_id):
         row = CacheSettings.objects.select_for_update().filter(tenant_id=principal.tenant_id).first()
-        before = None if row is None else selectors.cache_rules(row)
+        before = None if row is None else cache_rules.as_set(row)
         row = row or CacheSettings(tenant_id=principal.tenant_id)
         for name, value in wanted.items():
             setattr(row, name, value)
@@ -47,7 +47,7 @@ def change_rules(principal: Principal, **wanted: Any) -> CacheRules:
         row.save()
         if not row.semantic:
             SemanticAnswer.objects.filter(tenant_id=principal.tenant_id).delete()
-        after = selectors.cache_rules(row)
+        after = cache_rules.as_set(row)
         told = _told(before, after)
         if told:
             actor = audit.Actor.of(principal)
@@ -69,7 +69,7 @@ def wrong_with(row: CacheSettings, changed: Collection[str]) -> dict[str, list[s
 
 def _wrong_with_semantic(row: CacheSettings) -> dict[str, list[str]]:
     """A semantic cache needs a measurement that speaks for it, of the very model that runs here."""
-    found = selectors.cache_evidence(row.embedding_model)
+    found = cache_rules.evidence_for(row.embedding_model)
     if found is None:
         return {"semantic": [NOT_MEASURED]}
     if row.threshold < found.threshold:

@@ -14,7 +14,7 @@ from django.db import DatabaseError
 
 from apps.billing.contracts import Admission
 from apps.observability import metrics
-from apps.routing import attempts, selectors
+from apps.routing import attempts, cache_rules, selectors, side_calls
 from apps.routing.cache_contracts import CacheHit, CacheKind, CacheRules, CacheUse
 from apps.routing.caches import embedding, exact, guards, key, minilm, semantic
 from apps.routing.caches.entry import Entry, Recording
@@ -29,9 +29,11 @@ from apps.routing.contracts import (
     Plan,
     Prompt,
     ReasoningDelta,
+    SideCall,
     TextDelta,
     Usage,
 )
+from apps.routing.errors import BreakersOpen, NoCandidates, ProviderFailed
 from apps.routing.rescue import Rescue
 from apps.tenants.scope import DATABASE_AWAY, database_step
 
@@ -39,6 +41,9 @@ from apps.tenants.scope import DATABASE_AWAY, database_step
 BLOCK = 1_024
 # To compare a question by meaning: about 15 ms where nothing is busy, and no answer waits longer for it than this.
 SEMANTIC_SECONDS = 0.25
+# The same by a provider, whose failure is a miss too.
+PROVIDER_SECONDS = 1.0
+_SIDE_FAILED = (ProviderFailed, BreakersOpen, NoCandidates)
 # Answers on their way into the caches; more than that wait for servers that are away, and are not worth it.
 _MOST_KEEPING = 100
 
@@ -57,7 +62,7 @@ async def stream(
 ) -> AsyncGenerator[Chunk, None]:
     """See `services.stream`. A hit makes no attempt: the gate is not asked, and nothing is charged."""
     rules = CacheRules() if plan.cache is CacheUse.NO_STORE else await _rules(admission.tenant_id)
-    store = _Store(rules, plan, admission, prompt) if rules.on else None
+    store = _Store(rules, plan, admission, gate, prompt) if rules.on else None
     if store is not None and plan.cache is CacheUse.USE and (found := await store.find()) is not None:
         for chunk in _chunks(*found):
             yield chunk
@@ -82,8 +87,10 @@ async def settled() -> None:
 class _Store:
     """The caches as one call meets them."""
 
-    def __init__(self, rules: CacheRules, plan: Plan, admission: Admission, prompt: Prompt) -> None:
+    def __init__(self, rules: CacheRules, plan: Plan, admission: Admission, gate: Gate, prompt: Prompt) -> None:
         self._rules = rules
+        self._admission, self._gate = admission, gate
+        self._side = _embedding_of(rules, plan)
         self._plan = plan
         self._tenant_id = admission.tenant_id
         self._owner_id = key.owner_of(rules.scope, admission.user_id)
@@ -93,7 +100,9 @@ class _Store:
 
     def _meant(self, prompt: Prompt) -> Place | None:
         """Where a question of the same meaning would stand."""
-        question, embedder = key.last_question(prompt), minilm.FINGERPRINT
+        question, embedder = key.last_question(prompt), self._rules.embedder
+        if embedder != minilm.FINGERPRINT and self._side is None:
+            return None
         signature = guards.signature(question)
         if signature is None or "\x00" in question:
             return None
@@ -117,14 +126,23 @@ class _Store:
 
     async def _find_meant(self, place: Place) -> tuple[Entry, float] | None:
         try:
+            self._vector = await self._read(place.question)
+            if self._vector is None:
+                return None
             async with asyncio.timeout(SEMANTIC_SECONDS):
-                self._vector = await embedding.embed(place.question)
-                if self._vector is None:
-                    return None
                 return await database_step(semantic.look_up, place, self._vector, self._rules)
-        except (TimeoutError, NotInstalled, DatabaseError, *DATABASE_AWAY) as error:
+        except (TimeoutError, NotInstalled, *_SIDE_FAILED, DatabaseError, *DATABASE_AWAY) as error:
             log.warning("cache.semantic_away", error=type(error).__name__)
             return None
+
+    async def _read(self, question: str) -> Sequence[float] | None:
+        """The question's vector: by the model in this process, or by a provider, who is paid through the gate."""
+        if self._side is not None:
+            return await side_calls.embed(
+                self._side, self._admission, self._gate, question, timeout_seconds=PROVIDER_SECONDS
+            )
+        async with asyncio.timeout(SEMANTIC_SECONDS):
+            return await embedding.embed(question)
 
     def keep(self, entry: Entry | None) -> None:
         """Store a finished answer, after it has been given: nobody waits for it."""
@@ -132,7 +150,8 @@ class _Store:
             return
         if self._exact is not None:
             _start(exact.keep(self._tenant_id, self._exact, entry, self._rules.exact_ttl_seconds))
-        if self._place is not None:
+        # Once the answer is given its gate is closed: without a vector from before, a provider is not asked for one.
+        if self._place is not None and (self._vector is not None or self._side is None):
             _start(self._keep_meant(self._place, entry))
 
     async def _keep_meant(self, place: Place, entry: Entry) -> None:
@@ -154,6 +173,13 @@ class _Store:
         metrics.cache_looked_up(kind.value, hit=True, saved_nanousd=hit.saved_nanousd)
         log.info("cache.hit", kind=kind.value, model=candidate.model, age_seconds=round(hit.age_seconds))
         return entry, candidate, hit
+
+
+def _embedding_of(rules: CacheRules, plan: Plan) -> SideCall | None:
+    """The provider's deployment that gives the vectors, where it is the very one that was measured."""
+    return next(
+        (one for one in plan.side if cache_rules.fingerprint_of_candidate(one.candidate) == rules.embedder), None
+    )
 
 
 def _chunks(entry: Entry, candidate: Candidate, hit: CacheHit) -> Iterator[Chunk]:

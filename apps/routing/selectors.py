@@ -15,9 +15,7 @@ from uuid import UUID
 from django.db.models import F
 from django.db.models.functions import Now
 
-from apps.routing import provider_keys
-from apps.routing.cache_contracts import CacheRules, CacheScope
-from apps.routing.caches import guards, minilm
+from apps.routing import cache_rules, provider_keys
 from apps.routing.contracts import (
     Catalogue,
     FallbackKind,
@@ -32,8 +30,6 @@ from apps.routing.contracts import (
     ProviderAccess,
 )
 from apps.routing.models import (
-    CacheEvidence,
-    CacheSettings,
     Deployment,
     LanguageModel,
     Price,
@@ -243,7 +239,7 @@ def _read(tenant_id: UUID) -> Snapshot:
         prices = _prices(row.id for row in deployments)
         rules = _rules(tenant_id)
         policies = list(RoutingPolicy.objects.order_by(F("tenant").asc(nulls_last=True)))
-        caches = _caches(tenant_id)
+        caches = cache_rules.in_force(tenant_id)
         proven = set(RoutingEvidence.objects.values_list("policy_slug", flat=True))
     of_model: dict[UUID, list[OfferedDeployment]] = defaultdict(list)
     for deployment in deployments:
@@ -269,45 +265,9 @@ def _read(tenant_id: UUID) -> Snapshot:
         max_first_token_ms=tenant.max_first_token_ms if tenant else None,
         side_models=MappingProxyType({slug: model for slug, model in offered.items() if slug not in chatting}),
         cache=caches,
+        side_uses=cache_rules.side_uses(caches),
     )
     return Snapshot(read, expires_at, routes, rules)
-
-
-def cache_rules(row: CacheSettings) -> CacheRules:
-    """A tenant's rules for the answer caches, as they were set."""
-    return CacheRules(
-        exact=row.exact,
-        exact_ttl_seconds=row.exact_ttl_seconds,
-        semantic=row.semantic,
-        threshold=row.threshold,
-        semantic_ttl_seconds=row.semantic_ttl_seconds,
-        max_entries=row.max_entries,
-        scope=CacheScope(row.scope),
-        embedding_model=row.embedding_model,
-    )
-
-
-def cache_evidence(embedding_model: str) -> CacheEvidence | None:
-    """What speaks for a semantic cache by that model as it runs here. Demands the tenant's transaction.
-
-    A measurement of other weights, or with other guards, speaks for nothing.
-    """
-    if embedding_model != minilm.NAME or not minilm.installed():
-        return None
-    rows = CacheEvidence.objects.filter(embedding_model=embedding_model, fingerprint=minilm.FINGERPRINT)
-    return rows.filter(guards=guards.VERSION).order_by(F("tenant").asc(nulls_last=True)).first()
-
-
-def _caches(tenant_id: UUID) -> CacheRules:
-    """The rules that calls obey: the semantic cache is off where nothing speaks for it any more."""
-    row = CacheSettings.objects.filter(tenant_id=tenant_id).first()
-    if row is None:
-        return CacheRules()
-    rules = cache_rules(row)
-    if rules.semantic:
-        found = cache_evidence(rules.embedding_model)
-        rules = replace(rules, semantic=found is not None and rules.threshold >= found.threshold)
-    return rules
 
 
 def _rules(tenant_id: UUID) -> dict[str, _TierRule]:

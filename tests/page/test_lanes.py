@@ -51,11 +51,13 @@ def test_a_finished_answer_is_announced_and_its_figures_shown(board: Board) -> N
     first, _second = board.ask("Say something")
     board.write(first, "Done.")
     expect(board.page.locator("#announcer")).to_have_text("")
-    board.tell(*first.write("message.completed", **COMPLETED))
+    route = {**COMPLETED["route"], "cache": {"kind": "exact"}}
+    board.tell(*first.write("message.completed", **{**COMPLETED, "route": route}))
     expect(board.page.locator("#announcer")).to_have_text("Answer from Swift finished")
     foot = board.page.locator(".turn .lane").first.locator(".foot-facts")
     expect(foot).to_contain_text("0.71 s to first token")
     expect(foot).to_contain_text("52 in, 231 out")
+    expect(foot).to_contain_text("Served from cache")
     expect(foot).to_contain_text("$0.0009, simulated")
 
 

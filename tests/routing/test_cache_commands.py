@@ -1,18 +1,22 @@
 """`measure_cache` and `clear_cache`, as an operator runs them."""
 
+import json
 from io import StringIO
+from pathlib import Path
 
 import pytest
 import redis
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from apps.routing import cache_evidence
+from apps.routing import cache_evidence, cache_settings, services
+from apps.routing import selectors as routing
 from apps.routing.cache_contracts import CacheRules
 from apps.routing.caches import exact, measure, minilm, semantic
 from apps.routing.caches.entry import Entry
-from apps.routing.contracts import Usage
-from apps.routing.models import CacheEvidence, SemanticAnswer
+from apps.routing.contracts import ModelKind, NewPrice, SideUse, Usage
+from apps.routing.errors import CacheRulesRefused
+from apps.routing.models import CacheEvidence, LanguageModel, SemanticAnswer
 from apps.tenants import selectors
 from apps.tenants.contracts import Principal
 from apps.tenants.models import AuditEntry, Tenant
@@ -64,6 +68,7 @@ def test_clearing_takes_what_is_named(alice: Principal, mallory: Principal) -> N
 def own_name(monkeypatch: pytest.MonkeyPatch) -> str:
     """A model's name of this test's own: evidence for everybody must not switch on what other tests expect off."""
     monkeypatch.setattr(minilm, "NAME", "test-model")
+    monkeypatch.setattr(minilm, "installed", lambda: True)
     return "test-model"
 
 
@@ -82,6 +87,33 @@ def test_a_measurement_is_told_and_stored_only_while_it_passes(own_name: str, mo
     with pytest.raises(CommandError, match="stays off"):
         run("measure_cache", "--store")
     assert not stored.exists()
+
+
+def test_a_providers_model_is_measured_by_its_vectors(alice: Principal, tmp_path: Path) -> None:
+    provider = services.add_provider(
+        name="Vectors", base_url="http://127.0.0.1:9/v1", key="k", tenant_id=alice.tenant_id
+    )
+    made = services.register_model(
+        provider_id=provider, upstream_model="up-1", slug="own-vectors", price=NewPrice(20_000_000, 0)
+    )
+    LanguageModel.objects.using("engine").filter(id=made.model_id).update(kind=ModelKind.EMBEDDING)
+    texts = [json.loads(line) for line in run("measure_cache", "--texts").splitlines()]
+    assert len(texts) > 400
+    file = tmp_path / "vectors.jsonl"
+    file.write_text("".join(json.dumps({"text": text, "vector": [2.0, 0.5]}) + "\n" for text in texts))
+    named = ["--model", "own-vectors", "--tenant", slug_of(alice)]
+    with pytest.raises(CommandError, match="Give --vectors"):
+        run("measure_cache", *named)
+    assert "Stored" in run("measure_cache", *named, "--vectors", str(file), "--store")
+    row = CacheEvidence.objects.using("engine").get(tenant_id=alice.tenant_id)
+    assert (row.embedding_model, row.fingerprint) == ("own-vectors", "own-vectors@vectors/up-1")
+    assert cache_settings.change_rules(alice, semantic=True, embedding_model="own-vectors").semantic
+    assert routing.catalogue(alice.tenant_id).side_uses == (SideUse("own-vectors"),)
+    with pytest.raises(CacheRulesRefused):
+        cache_settings.change_rules(alice, embedding_model="nobody-s")
+    file.write_text('{"text": "one alone", "vector": [1]}')
+    with pytest.raises(CommandError, match="cannot be used"):
+        run("measure_cache", *named, "--vectors", str(file))
 
 
 def test_without_the_packages_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ def test_the_workspaces_own_administration_makes_one_row_and_changes_it(alice: P
     prove_second_factor(client, alice.user_id)
     address = "/manage/routing/cachesettings/"
     given: dict[str, object] = {"exact": "on", "exact_ttl_seconds": 120, "scope": "own"}
-    given |= {"threshold": 0.9, "semantic_ttl_seconds": 600, "max_entries": 100}
+    given |= {"threshold": 0.9, "semantic_ttl_seconds": 600, "max_entries": 100, "embedding_model": "m"}
     assert client.post(f"{address}add/", {**given, "exact_ttl_seconds": 5}).status_code == 200
     assert not selectors.catalogue(alice.tenant_id).cache.exact
     assert client.post(f"{address}add/", given).status_code == 302

@@ -10,13 +10,25 @@ from django.db.models.functions import Now
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.routing import attempts, cache_clearing, cache_settings, caching, selectors
+from apps.routing import attempts, cache_clearing, cache_settings, caching, selectors, services
 from apps.routing.cache_contracts import CacheKind, CacheRules, CacheScope, CacheUse
-from apps.routing.caches import embedding, minilm, semantic
+from apps.routing.caches import embedding, guards, minilm, semantic
 from apps.routing.caches.entry import Entry
-from apps.routing.contracts import Candidate, Chunk, Finished, Plan, PriceVersion, TextDelta, Usage
+from apps.routing.contracts import (
+    AttemptState,
+    Call,
+    Candidate,
+    Chunk,
+    Finished,
+    ModelKind,
+    NewPrice,
+    Plan,
+    PriceVersion,
+    TextDelta,
+    Usage,
+)
 from apps.routing.errors import CacheRulesRefused
-from apps.routing.models import SemanticAnswer
+from apps.routing.models import CacheEvidence, LanguageModel, SemanticAnswer
 from apps.tenants import membership
 from apps.tenants.audit import Actor
 from apps.tenants.contracts import Principal
@@ -140,6 +152,44 @@ async def test_without_evidence_it_stays_off_and_goes_off(alice: Principal, prov
     assert from_cache(await ask(alice, plan, ASKED))
 
 
+def by_provider(principal: Principal, url: str, upstream: str) -> None:
+    """Have questions compared by a provider's model, as if it had been measured."""
+    provider = services.add_provider(name="Side", base_url=url, key="sk-test", tenant_id=principal.tenant_id)
+    made = services.register_model(
+        provider_id=provider, upstream_model=upstream, slug="vectors", price=NewPrice(20_000_000, 0)
+    )
+    LanguageModel.objects.using("engine").filter(id=made.model_id).update(kind=ModelKind.EMBEDDING)
+    fingerprint = f"vectors@side/{upstream}"
+    CacheEvidence.objects.using("engine").create(
+        tenant_id=principal.tenant_id,
+        embedding_model="vectors",
+        fingerprint=fingerprint,
+        guards=guards.VERSION,
+        threshold=0.5,
+        report={},
+    )
+    cache_settings.change_rules(principal, semantic=True, embedding_model="vectors", threshold=0.6)
+
+
+@pytest.mark.parametrize(("upstream", "works"), [("demo-embed", True), ("demo-embed+fault=500", False)])
+async def test_a_providers_embedding_passes_the_gate_and_its_failure_is_a_miss(
+    alice: Principal, provider_simulator: Simulator, upstream: str, works: bool
+) -> None:
+    await offer(alice, provider_simulator.url, ["bench+tps=0"])
+    await database_step(by_provider, alice, provider_simulator.url, upstream)
+    plan = services.plan(Call(alice.tenant_id, "m", 400), await database_step(selectors.catalogue, alice.tenant_id))
+    assert [one.candidate.model for one in plan.side] == ["vectors"]
+    first, second = await ask(alice, plan, ASKED), await ask(alice, plan, ASKED)
+    kinds = [end.candidate.kind for end in first.gate.ends]
+    assert kinds == [ModelKind.EMBEDDING, ModelKind.CHAT]
+    assert (second.finished.cache is not None) is works
+    assert [end.candidate.kind for end in second.gate.ends] == [
+        ModelKind.EMBEDDING,
+        *([] if works else [ModelKind.CHAT]),
+    ]
+    assert second.gate.ends[0].state is (AttemptState.WON if works else AttemptState.FAILED)
+
+
 async def test_a_database_or_a_model_that_does_not_answer_is_a_miss(
     alice: Principal, provider_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,7 +308,8 @@ class World:
         self.count = self.hits = 0
 
     async def rules(self, tenant_id: UUID) -> CacheRules:
-        return CacheRules(exact=True, semantic=True, threshold=0.85, scope=self.scopes[tenant_id])
+        scope = self.scopes[tenant_id]
+        return CacheRules(exact=True, semantic=True, threshold=0.85, scope=scope, embedder=minilm.FINGERPRINT)
 
     async def answer(self, *_: object) -> AsyncGenerator[Chunk, None]:
         self.count += 1

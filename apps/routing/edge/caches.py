@@ -12,7 +12,7 @@ from apps.problems import Invalid
 from apps.routing import cache_settings
 from apps.routing.cache_contracts import CacheScope
 from apps.tenants.contracts import Principal
-from apps.tenants.edge.fields import Truth
+from apps.tenants.edge.fields import Text, Truth
 from apps.tenants.policy import Action
 
 _SCOPES = [scope.value for scope in CacheScope]
@@ -24,7 +24,9 @@ class CacheRulesSerializer(serializers.Serializer[Any]):
     exact_ttl_seconds = serializers.IntegerField()
     scope = serializers.ChoiceField(choices=_SCOPES, help_text=_SCOPE)
     semantic = serializers.BooleanField(help_text="Answers are served again where the same is asked in other words.")
-    embedding_model = serializers.CharField(help_text="What compares questions.")
+    embedding_model = serializers.CharField(
+        help_text="What compares questions: `all-minilm-l6-v2` in the workers, or an embedding model on offer."
+    )
     threshold = serializers.FloatField(help_text="How alike two questions must be, as a cosine.")
     semantic_ttl_seconds = serializers.IntegerField()
     max_entries = serializers.IntegerField()
@@ -41,6 +43,7 @@ class CachesView(APIView):
         exact_ttl_seconds = serializers.IntegerField(required=False, min_value=60, max_value=604_800)
         scope = serializers.ChoiceField(choices=_SCOPES, required=False, help_text=_SCOPE)
         semantic = Truth(required=False)
+        embedding_model = Text(required=False, max_length=120)
         threshold = serializers.FloatField(required=False, min_value=0.5, max_value=1)
         semantic_ttl_seconds = serializers.IntegerField(required=False, min_value=60, max_value=7_776_000)
         max_entries = serializers.IntegerField(required=False, min_value=10, max_value=10_000)
