@@ -18,6 +18,8 @@ _WORDS = {
     "state": "completed",
     "adapter": "openai_compatible",
     "scope": "own",
+    "moderation_prompt": "allow",
+    "moderation_answer": "allow",
 }
 _URL = "https://{}.example/"
 

@@ -317,6 +317,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "RoleEnum": [(role, role) for role in ("owner", "admin", "billing_admin", "member", "viewer")],
+        "ModeratedEnum": [(action, action) for action in ("allow", "flag", "block")],
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

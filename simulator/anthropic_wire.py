@@ -66,7 +66,7 @@ class AnthropicWire:
         return error_body("Overloaded", "overloaded_error")
 
     def models(self, listed: Sequence[Model]) -> dict[str, Any]:
-        cards = [self.card(model) for model in listed if not model.dimensions]
+        cards = [self.card(model) for model in listed if model.kind == "chat"]
         ends = {"first_id": cards[0]["id"], "last_id": cards[-1]["id"]} if cards else {}
         return {"data": cards, "has_more": False, **ends}
 

@@ -38,6 +38,7 @@ def build_app() -> web.Application:
             web.post("/v1/messages", simulator.chat(ANTHROPIC)),
             web.post("/v1/messages/count_tokens", simulator.count_tokens),
             web.post("/v1/embeddings", simulator.embeddings),
+            web.post("/v1/moderations", simulator.moderations),
             web.get("/v1/models", simulator.models),
             web.get("/v1/models/{slug}", simulator.models),
             *Control(simulator).routes(),

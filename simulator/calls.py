@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 from aiohttp import web
 
@@ -19,6 +20,7 @@ from simulator.catalogue import Model
 from simulator.embeddings import embeddings_body
 from simulator.errors import ApiError, ContextLength, UnknownModel
 from simulator.faults import Fault, FaultBoard
+from simulator.moderations import moderations_body
 from simulator.openai_wire import OPENAI
 from simulator.options import Options, parse_options, split_name
 from simulator.pacing import Script, Track, Wheel
@@ -33,6 +35,8 @@ OPTIONS_HEADER = "X-Simulator-Options"
 
 # What becomes of a call: its script, and the seconds between two parts of its body.
 Performance = tuple[Script, float]
+# From body, model and the name that was asked for to the document and the tokens that were read.
+Reading = Callable[[dict[str, Any], Model, str], tuple[dict[str, Any], int]]
 
 
 class AlreadySent(web.StreamResponse):
@@ -69,7 +73,10 @@ class Simulator:
         return partial(self._serve, wire=wire, perform=self._chat)
 
     async def embeddings(self, request: web.Request) -> web.StreamResponse:
-        return await self._serve(request, wire=OPENAI, perform=self._embed)
+        return await self._serve(request, wire=OPENAI, perform=partial(self._read, answer=embeddings_body))
+
+    async def moderations(self, request: web.Request) -> web.StreamResponse:
+        return await self._serve(request, wire=OPENAI, perform=partial(self._read, answer=moderations_body))
 
     async def count_tokens(self, request: web.Request) -> web.StreamResponse:
         """Anthropic's count of a prompt, which is not generation and stands on no bill."""
@@ -130,7 +137,7 @@ class Simulator:
         body = parse_body(raw)
         requested = entry.model = model_of(body)
         model, options, fault = self._resolve(request, requested)
-        if model.dimensions:
+        if model.kind != "chat":
             raise UnknownModel(requested)
         entry.fault = fault.label if fault else None
         if (script := refused(fault, wire, model.context_tokens)) is not None:
@@ -145,7 +152,8 @@ class Simulator:
         interval_seconds = plan.chunk_tokens / per_second if per_second else 0.0
         return streamed(plan), 0.0 if plan.kind == "drip" else interval_seconds
 
-    def _embed(self, request: web.Request, wire: Wire, raw: bytes, entry: Entry) -> Performance:
+    def _read(self, request: web.Request, wire: Wire, raw: bytes, entry: Entry, *, answer: Reading) -> Performance:
+        """A call that is answered in one piece: what a model that does not chat makes of a text."""
         wire.key(request.headers)
         body = parse_body(raw)
         requested = entry.model = model_of(body)
@@ -153,9 +161,9 @@ class Simulator:
         entry.fault = fault.label if fault else None
         if (script := refused(fault, wire, model.context_tokens)) is not None:
             return script, 0.0
-        answer, entry.prompt_tokens = embeddings_body(body, model, requested)
+        document, entry.prompt_tokens = answer(body, model, requested)
         entry.completed = True
-        return json_body(200, answer), 0.0
+        return json_body(200, document), 0.0
 
     def _resolve(self, request: web.Request, requested: str) -> tuple[Model, Options, Fault | None]:
         """The model, its options (name over header over control) and this call's fault."""

@@ -29,6 +29,13 @@ class Model:
     max_output_tokens: int
     is_reasoning: bool = False
     dimensions: int = 0
+    is_moderation: bool = False
+
+    @property
+    def kind(self) -> str:
+        if self.is_moderation:
+            return "moderation"
+        return "embedding" if self.dimensions else "chat"
 
     def facts(self) -> dict[str, Any]:
         """What `GET /v1/models` says of it beside the fields that the wire format asks for."""
@@ -40,7 +47,7 @@ class Model:
             "context_tokens": self.context_tokens,
             "max_output_tokens": self.max_output_tokens,
             "reasoning": self.is_reasoning,
-            "kind": "embedding" if self.dimensions else "chat",
+            "kind": self.kind,
         }
 
 
@@ -76,6 +83,10 @@ _ALL = (
     Model(
         "demo-embed", "Demo Embed", "Deterministic unit vectors, 384 dimensions. Simulated.",
         "", 0, 0, 1, 0.02, 0.0, 8_192, 0, dimensions=384,
+    ),
+    Model(
+        "demo-moderate", "Demo Moderate", "Scores by words, for moderation. Simulated.",
+        "", 0, 0, 1, 0.05, 0.0, 32_000, 0, is_moderation=True,
     ),
     Model(
         "bench", "Bench", "Plain text as fast as possible, for measurements. Simulated.",

@@ -47,8 +47,8 @@ log = structlog.get_logger(__name__)
 def start_turn(principal: Principal, request: TurnRequest) -> TurnAccepted:
     """Accept a question for every lane, or for none. When this returns, each generation will reach a final state.
 
-    Raises `InvalidMessage`, `NotFound`, `StillAnswering`, `IdempotencyMismatch`, routing's and billing's refusals, and
-    `CredentialRefused` where the key or sign-in has ended since the caller was found.
+    Raises `InvalidMessage`, `PromptBlocked`, `NotFound`, `StillAnswering`, `IdempotencyMismatch`, routing's and
+    billing's refusals, and `CredentialRefused` where the key or sign-in has ended since the caller was found.
     A repeat under the same idempotency key returns the first turn, and consumes nothing.
     """
     require(principal, Action.CHAT_ASK)
@@ -59,7 +59,8 @@ def start_turn(principal: Principal, request: TurnRequest) -> TurnAccepted:
             return earlier
         told = request.instructions
         chat = history.of_conversation(principal, request.conversation_id, request.models, told)
-    request = replace(request, models=chat.models or _first_on_offer(principal))
+    kept = routing.screen_question(principal.tenant_id, principal.user_id, request.message)
+    request = replace(request, models=chat.models or _first_on_offer(principal), message=kept)
     conversation_id = request.conversation_id or uuid7()
     lanes = _lanes(principal, request, chat, conversation_id)
 

@@ -58,6 +58,9 @@ DEPLOYMENT_IN_FLIGHT = Gauge(
     "switchboard_deployment_calls_in_flight", "Calls that this process has open at a deployment", ["deployment"]
 )
 BREAKER_CHANGES = Counter("switchboard_breaker_changes_total", "Breakers that this process saw change", ["to"])
+SCREENED = Counter(
+    "switchboard_screened_total", "What rules found in prompts and answers", ["direction", "category", "action"]
+)
 BREAKER_PROBES = Counter("switchboard_breaker_probes_total", "Probes of open breakers, by who made them", ["by"])
 
 CACHE_LOOK_UPS = Counter("switchboard_cache_look_ups_total", "Look-ups in the answer caches", ["kind", "result"])
@@ -72,8 +75,15 @@ _APPENDS: Final = frozenset({"appended", "skipped", "fenced", "gap", "nolog", "f
 _CACHES: Final = frozenset({"exact", "semantic"})
 _TOKEN_KINDS: Final = frozenset({"input", "cached", "output", "reasoning"})
 
+_DIRECTIONS: Final = frozenset({"prompt", "answer"})
+_SCREENED: Final = frozenset({"secret", "pii", "abuse", "injection", "moderation"})
+_ACTIONS: Final = frozenset({"flag", "redact", "block"})
 _BREAKER: Final = frozenset({"open", "closed"})
 _PROBERS: Final = frozenset({"call", "lone", "check"})
+
+
+def screened(direction: str, category: str, action: str) -> None:
+    SCREENED.labels(_one_of(direction, _DIRECTIONS), _one_of(category, _SCREENED), _one_of(action, _ACTIONS)).inc()
 
 
 def _one_of(value: str, known: frozenset[str]) -> str:

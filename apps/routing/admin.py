@@ -14,7 +14,11 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from apps.billing.admin_amounts import InDollars, shown
-from apps.routing import admin_caches, provider_keys
+from apps.routing import (
+    admin_caches,
+    admin_safety,  # noqa: F401 - registers its pages
+    provider_keys,
+)
 from apps.routing.admin_policies import LanguageModelForm, PolicyColumns, RoutingPolicyForm
 from apps.routing.errors import ProviderAddressRefused
 from apps.routing.models import Deployment, LanguageModel, Price, Provider, RoutingPolicy

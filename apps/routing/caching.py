@@ -70,12 +70,12 @@ async def stream(
     recording = Recording()
     async with aclosing(attempts.stream(plan, admission, gate, prompt, deadlines, rescue)) as chunks:
         async for chunk in chunks:
-            if store is not None:
-                if isinstance(chunk, Finished):
-                    store.keep(recording.entry(chunk))
-                else:
-                    recording.hear(chunk)
+            if store is not None and not isinstance(chunk, Finished):
+                recording.hear(chunk)
             yield chunk
+            # Afterwards: who screens the answer closes the stream at its end, where it is not to be kept as it is.
+            if store is not None and isinstance(chunk, Finished):
+                store.keep(recording.entry(chunk))
 
 
 async def settled() -> None:

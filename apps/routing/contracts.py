@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from apps.routing.cache_contracts import NO_CACHES, CacheHit, CacheRules, CacheUse
+from apps.routing.safety_contracts import Verdict
 
 
 class ModelKind(StrEnum):
@@ -486,7 +487,14 @@ class Finished:
     cache: CacheHit | None = None
 
 
-Chunk = TextDelta | ReasoningDelta | ToolCallStarted | ToolCallCompleted | Restarted | Finished
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """What the workspace's rules found in the prompt or in the answer, and what was done about it."""
+
+    verdicts: tuple[Verdict, ...]
+
+
+Chunk = TextDelta | ReasoningDelta | ToolCallStarted | ToolCallCompleted | Restarted | Screened | Finished
 
 
 class AttemptState(StrEnum):

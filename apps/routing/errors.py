@@ -13,6 +13,9 @@ Problem
 ├── ProviderAddressRefused        a provider's address or key may not be stored like this
 ├── CacheRulesRefused             the answer caches cannot be set like this
 ├── CatalogueFileRefused          a catalogue file cannot be loaded; says where and why
+├── PromptBlocked                 the workspace's rules keep the prompt from every model; carries the verdicts
+├── ModerationUnreachable         the moderation model cannot be asked, and the workspace lets nothing pass unasked
+├── SafetySettingsRefused         screening cannot be set like this
 ├── AllAttemptsFailed             providers were tried and failed; carries the last cause
 └── ProviderFailed                one attempt failed
     ├── ConnectFailed             no connection; nothing was sent
@@ -39,6 +42,7 @@ from enum import Enum
 from typing import ClassVar
 
 from apps.problems import Forbidden, Invalid, NotFound, Problem
+from apps.routing.safety_contracts import Verdict
 
 FULL_RETRY_AFTER_SECONDS = 5.0
 
@@ -144,6 +148,31 @@ class CatalogueFileRefused(Invalid):
     """A catalogue file cannot be loaded. Each line of `detail` names a place in it and what is wrong there."""
 
     code = "catalogue_file_refused"
+
+
+class PromptBlocked(Problem):
+    """The workspace's rules keep the prompt from every model. `verdicts` say which, and never repeat the passage."""
+
+    code = "prompt_blocked"
+    status = 400
+
+    def __init__(self, detail: str, verdicts: tuple[Verdict, ...]) -> None:
+        super().__init__(detail)
+        self.verdicts = verdicts
+
+
+class ModerationUnreachable(Problem):
+    """The moderation model cannot be asked, and the workspace lets nothing pass unasked."""
+
+    code = "moderation_unreachable"
+    status = 503
+    retryable = True
+
+
+class SafetySettingsRefused(Invalid):
+    """Screening cannot be set like this; `fields` say what is wrong."""
+
+    code = "safety_settings_refused"
 
 
 class ProviderFailed(Problem):

@@ -35,7 +35,10 @@ from apps.routing.models import (
     Price,
     RoutingEvidence,
     RoutingPolicy,
+    SafetyRules,
 )
+from apps.routing.safety_contracts import OFF, SafetySettings
+from apps.routing.safety_rows import of_row, side_uses
 from apps.tenants.contracts import Principal
 from apps.tenants.models import ModelRule, TeamMember, Tenant
 from apps.tenants.scope import tenant_scope
@@ -56,6 +59,7 @@ class Snapshot:
     _routes: Mapping[UUID, tuple[UUID, str, str, bool]] = field(repr=False)
     _rules: Mapping[str, "_TierRule"] = field(default_factory=dict, repr=False)
     _opened: dict[UUID, ProviderAccess] = field(default_factory=dict, repr=False)
+    safety: SafetySettings = OFF
 
     def catalogue_for(self, principal: Principal) -> Catalogue:
         """The catalogue without the models of tiers that are not open to this caller."""
@@ -125,11 +129,6 @@ def models_by_tier(tenant_id: UUID) -> dict[str, list[str]]:
 def cards(tenant_id: UUID) -> dict[str, ModelCard]:
     """Cards of all models and policies of the tenant, by slug: for what was answered, whoever reads it."""
     return {card.slug: card for card in cards_of(catalogue(tenant_id))}
-
-
-def provider_access(tenant_id: UUID, deployment_id: UUID) -> ProviderAccess | None:
-    """See `Snapshot.access`."""
-    return snapshot(tenant_id).access(deployment_id)
 
 
 def snapshot(tenant_id: UUID) -> Snapshot:
@@ -224,10 +223,9 @@ def _read(tenant_id: UUID) -> Snapshot:
         )
         tenant = told.filter(id=tenant_id).first()
         allowed, residency = (tenant.allowed_models, tenant.residency) if tenant else (None, [])
-        rows = LanguageModel.objects.order_by(F("tenant").asc(nulls_last=True))
         # A switched-off model of the tenant's own hides the global one too: its traffic must not go elsewhere unasked.
         by_slug: dict[str, LanguageModel] = {}
-        for row in rows:
+        for row in LanguageModel.objects.order_by(F("tenant").asc(nulls_last=True)):
             by_slug.setdefault(row.slug, row)
         models = [
             row
@@ -241,6 +239,7 @@ def _read(tenant_id: UUID) -> Snapshot:
         policies = list(RoutingPolicy.objects.order_by(F("tenant").asc(nulls_last=True)))
         caches = cache_rules.in_force(tenant_id)
         proven = set(RoutingEvidence.objects.values_list("policy_slug", flat=True))
+        safety = of_row(SafetyRules.objects.filter(tenant_id=tenant_id).first())
     of_model: dict[UUID, list[OfferedDeployment]] = defaultdict(list)
     for deployment in deployments:
         of_model[deployment.model_id].append(_offered(deployment, prices.get(deployment.id)))
@@ -265,9 +264,9 @@ def _read(tenant_id: UUID) -> Snapshot:
         max_first_token_ms=tenant.max_first_token_ms if tenant else None,
         side_models=MappingProxyType({slug: model for slug, model in offered.items() if slug not in chatting}),
         cache=caches,
-        side_uses=cache_rules.side_uses(caches),
+        side_uses=(*cache_rules.side_uses(caches), *side_uses(safety)),
     )
-    return Snapshot(read, expires_at, routes, rules)
+    return Snapshot(read, expires_at, routes, rules, safety=safety)
 
 
 def _rules(tenant_id: UUID) -> dict[str, _TierRule]:

@@ -1,9 +1,10 @@
 """Routing's public face for what acts: plan a call, stream its answer, change the catalogue."""
 
 from collections.abc import AsyncGenerator
+from functools import partial
 
 from apps.billing.contracts import Admission
-from apps.routing import caching, checks, fleet, planning
+from apps.routing import caching, checks, fleet, planning, screening
 from apps.routing.catalogue_load import load_catalogue
 from apps.routing.contracts import Call, Catalogue, Chunk, Deadlines, Gate, Plan, Prompt
 from apps.routing.difficulty import difficulty
@@ -11,6 +12,7 @@ from apps.routing.health import health_of, reader
 from apps.routing.plan_json import plan_from_json, plan_to_json
 from apps.routing.providers.litellm import load as load_litellm
 from apps.routing.providers.sessions import close as close_connections
+from apps.routing.question_screen import screen_question
 from apps.routing.queues import DEFAULT as DEFAULT_QUEUE
 from apps.routing.queues import EITHER as EITHER_QUEUE
 from apps.routing.queues import LITELLM as LITELLM_QUEUE
@@ -18,6 +20,7 @@ from apps.routing.queues import PATIENCE_SECONDS as QUEUE_PATIENCE_SECONDS
 from apps.routing.queues import queue_of
 from apps.routing.registration import add_provider, register_model
 from apps.routing.rescue import Rescue
+from apps.routing.safety_verdicts import record as record_verdicts
 from apps.routing.selectors import invalidate
 from apps.routing.spreading import HealthOf
 from apps.routing.tokens import TEMPLATE_TOKENS, prompt_bytes
@@ -43,7 +46,9 @@ __all__ = [
     "plan_to_json",
     "prompt_bytes",
     "queue_of",
+    "record_verdicts",
     "register_model",
+    "screen_question",
     "stop_sharing",
     "stream",
     "within",
@@ -88,10 +93,16 @@ def stream(
     Where the tenant's caches hold an answer to this call it is yielded instead, `Finished.cache` says so, and no
     attempt is made: the gate is not asked.
 
-    Raises what `gate.begin` raises; `NoCandidates`; `TotalTimeout` at the deadline of the whole; the last
-    `ProviderFailed` where trying again cannot help, else `AllAttemptsFailed`.
+    What the workspace's safety rules block leaves neither way: a prompt of that kind raises `PromptBlocked`, an answer
+    ends with the finish reason `content_filter`, and `Screened` tells what was found.
+
+    Raises what `gate.begin` raises; `PromptBlocked` or `ModerationUnreachable`; `NoCandidates`; `TotalTimeout` at the
+    deadline of the whole; the last `ProviderFailed` where trying again cannot help, else `AllAttemptsFailed`.
     """
-    return caching.stream(plan, admission, gate, prompt, deadlines, rescue)
+    answer = partial(caching.stream, rescue=rescue)
+    if screening.is_known_off(admission.tenant_id):
+        return answer(plan, admission, gate, prompt, deadlines)
+    return screening.stream(plan, admission, gate, prompt, deadlines, answer)
 
 
 async def check_forever() -> None:

@@ -48,6 +48,7 @@ class Action(StrEnum):
     RULES_MANAGE = "rules.manage"
     IDENTITY_MANAGE = "identity.manage"  # the company's own sign-in and its directory
     PROVISION = "provision"  # SCIM, by a key made for it
+    SAFETY_MANAGE = "safety.manage"  # what is screened, and what was found
     AUDIT_READ = "audit.read"
     USAGE_READ = "usage.read"
     QUOTA_MANAGE = "quota.manage"
@@ -78,6 +79,7 @@ POLICY: Mapping[Action, frozenset[Role]] = {
     Action.RULES_MANAGE: _ADMINS,
     Action.IDENTITY_MANAGE: _ADMINS,
     Action.PROVISION: _ADMINS,
+    Action.SAFETY_MANAGE: _ADMINS,
     Action.AUDIT_READ: _ADMINS,
     Action.USAGE_READ: _ADMINS | {Role.BILLING_ADMIN},
     Action.QUOTA_MANAGE: _ADMINS | {Role.BILLING_ADMIN},

@@ -7,6 +7,9 @@ import { facts, seconds } from "./facts.js";
 /** @typedef {import("./status.js").LaneState} LaneState */
 /** @typedef {{onChange: (lane: Lane) => void, onGap: (lane: Lane) => void}} LaneWatcher */
 
+const BROKE_OFF = "The answer broke off here. What arrived is kept.";
+const HELD_BACK =
+  "Your workspace’s safety rules hold back the rest of this answer. “Why this model” names the rule.";
 const STOPPED = "Stopped by you, partial answer kept.";
 const STOPPED_EARLY = "Stopped before the first word.";
 
@@ -154,7 +157,7 @@ export class Lane {
     if (event.timings?.total_ms != null) this.seconds = seconds(event.timings.total_ms);
     this.#end(/** @type {LaneState} */ (state));
     if (state === "stopped") this.#outcome("stopped", this.blocks.raw ? STOPPED : STOPPED_EARLY);
-    if (state === "partial") this.#outcome("partial", "The answer broke off here. What arrived is kept.");
+    if (state === "partial") this.#outcome("partial", event.finish_reason === "content_filter" ? HELD_BACK : BROKE_OFF);
     this.#facts(event);
   }
 

@@ -37,6 +37,7 @@ WORDS = {
     Action.RULES_MANAGE: "Open and close tiers of models",
     Action.IDENTITY_MANAGE: "Set up the company's own sign-in",
     Action.PROVISION: "Keep members and groups by a directory (SCIM)",
+    Action.SAFETY_MANAGE: "Set what prompts and answers are screened for; see what was found",
     Action.AUDIT_READ: "Read and export the audit log",
     Action.USAGE_READ: "See what everybody uses and costs",
     Action.QUOTA_MANAGE: "Set quotas and limits",

@@ -168,6 +168,24 @@ ACCOUNTS = [
     _page("POST", "/account/sessions/%(session_id)s/end/", denied=(302,), takes="usersessions_usersession", **_MINE),
 ]  # fmt: skip
 
+_SCREENING = {
+    **{
+        f"{way}_{what}_action": "flag"
+        for way in ("prompt", "answer")
+        for what in ("secret", "pii", "abuse", "injection")
+    },
+    **{
+        f"{way}_{what}_threshold": "50"
+        for way in ("prompt", "answer")
+        for what in ("secret", "pii", "abuse", "injection")
+    },
+    "margin_characters": "0",
+    "moderation_model": "",
+    "moderation_prompt": "allow",
+    "moderation_answer": "allow",
+    "moderation_threshold": "50",
+    "moderation_step_characters": "600",
+}
 WORKSPACE = [
     _page("GET", f"{_WORKSPACE}/", shows=True),
     _page("POST", f"{_WORKSPACE}/", form={"email": "{new_slug}@example.org", "role": "member"}),
@@ -187,6 +205,8 @@ WORKSPACE = [
     _page("POST", f"{_WORKSPACE}/answers/", form={"instructions": "Be brief."}),
     _page("GET", f"{_WORKSPACE}/caches/", shows=True),
     _page("POST", f"{_WORKSPACE}/caches/", form=_CACHES),
+    _page("GET", f"{_WORKSPACE}/safety/", shows=True),
+    _page("POST", f"{_WORKSPACE}/safety/", form=_SCREENING),
     _page("POST", f"{_WORKSPACE}/leave/", form={"confirmation": "{tenant_name}"}, beside=("second_owner",), ends=True),
     _page("GET", f"{_WORKSPACE}/rules/", shows=True, beside=("canary_tier",)),
     _page("GET", f"{_WORKSPACE}/teams/", shows=True, beside=("team_id",)),
@@ -235,6 +255,9 @@ WORKSPACE_REST = [
     _rest("GET", "/model-rules/", shows=True, beside=("canary_tier",)),
     _rest("PUT", "/model-rules/%(tier)s/", json={"roles": ["owner"], "teams": ["{team_id}"]}, denied=(400, 404)),
     _rest("DELETE", "/model-rules/%(tier)s/", denied=(204, 404)),
+    _rest("GET", "/safety/"),
+    _rest("PATCH", "/safety/", json={"margin_characters": 20}),
+    _rest("GET", "/safety/verdicts/"),
     _rest("GET", "/audit/", shows=True),
     _rest("GET", "/audit/export/", shows=True),
     _rest("GET", "/identity-providers/", shows=True, beside=("provider_id",)),

@@ -52,8 +52,8 @@ def test_a_tenants_own_models_are_nobody_elses(alice: Principal, mallory: Princi
     deployment = Deployment.objects.using("engine").get(provider=provider)
     assert "mine" in _slugs(alice)
     assert "mine" not in _slugs(mallory)
-    assert selectors.provider_access(mallory.tenant_id, deployment.id) is None
-    assert selectors.provider_access(alice.tenant_id, deployment.id) == ProviderAccess(
+    assert selectors.snapshot(mallory.tenant_id).access(deployment.id) is None
+    assert selectors.snapshot(alice.tenant_id).access(deployment.id) == ProviderAccess(
         "http://127.0.0.1:9/v1", "key-of-mine", trusted=False
     )
 
@@ -62,7 +62,7 @@ def test_a_key_is_stored_sealed_and_shown_nowhere(alice: Principal) -> None:
     provider = _offer(alice, "m")
     deployment = Deployment.objects.using("engine").get(provider=provider)
     assert "key-of-m" not in provider.sealed_key
-    access = selectors.provider_access(alice.tenant_id, deployment.id)
+    access = selectors.snapshot(alice.tenant_id).access(deployment.id)
     assert access is not None
     assert access.key == "key-of-m"
     assert "key-of-m" not in repr(access) + repr(selectors.snapshot(alice.tenant_id))

@@ -48,7 +48,8 @@ def test_it_is_loaded_whole_and_twice(alice: Principal, monkeypatch: pytest.Monk
     assert "Nothing to change" in _load(alice)
     file = read(FILE.read_text())
     offered = selectors.catalogue(alice.tenant_id)
-    assert {one.slug for one in file.models} <= set(offered.models)
+    rows = {**offered.models, **offered.side_models}
+    assert {one.slug for one in file.models} <= set(rows)
     # Routing by difficulty waits for evidence, and shares are for a tenant to set.
     waiting = {policy.slug for policy in file.policies if policy.values["kind"] == PolicyKind.AUTO}
     assert {policy.kind for policy in offered.policies.values()} >= set(PolicyKind) - {
@@ -56,12 +57,14 @@ def test_it_is_loaded_whole_and_twice(alice: Principal, monkeypatch: pytest.Monk
         PolicyKind.AUTO,
     }
     for model in file.models:
-        row = offered.models[model.slug]
+        row = rows[model.slug]
+        chats = model.slug in offered.models
         assert len(row.deployments) == len(model.deployments) > 0, model.slug
-        assert row.profile.strength is not None, model.slug
+        assert (row.profile.strength is not None) == chats, model.slug
         for deployment in row.deployments:
             assert deployment.price is not None
-            assert deployment.price.free == deployment.provider.startswith(("vllm", "ollama"))
+            # OpenAI asks nothing for moderation.
+            assert deployment.price.free == (not chats or deployment.provider.startswith(("vllm", "ollama")))
     assert waiting.isdisjoint(offered.policies)
     for slug in waiting:
         evidence.store(alice.tenant_id, slug, {"questions": 50, "router": {"apgr": {"value": 0.8}}})

@@ -71,6 +71,19 @@ class AnswerView:
     why: dict[str, Any] | None = None
 
 
+BROKE_OFF = "The answer broke off here. What arrived is kept."
+HELD_BACK = "Your workspace’s safety rules hold back the rest of this answer. “Why this model” names the rule."
+_DONE = {"flag": "noted", "redact": "replaced", "block": "blocked"}
+
+
+def screened_words(verdict: dict[str, Any]) -> str:
+    """What a rule found and what was done about it, in a line."""
+    times = f", {verdict['count']} times" if verdict["count"] > 1 else ""
+    way, done = verdict["direction"].capitalize(), _DONE[verdict["action"]].capitalize()
+    score = f"score {verdict['score']}, limit {verdict['threshold']}"
+    return f"{way}: {verdict['explanation']} {done}{times}: {score} ({verdict['rule']})."
+
+
 @dataclass(frozen=True, slots=True)
 class TurnView:
     """A question and a cell for every lane of the chat, asked or not."""
@@ -123,7 +136,7 @@ def _outcome(row: AnswerRow) -> tuple[str, str, str]:
         case GenerationState.FAILED:
             return "failed", f"{row.model_name} could not answer.", row.error_message or ""
         case GenerationState.PARTIAL:
-            return "partial", "The answer broke off here. What arrived is kept.", ""
+            return "partial", HELD_BACK if row.finish_reason == "content_filter" else BROKE_OFF, ""
         case GenerationState.CANCELLED:
             kept = "Stopped by you, partial answer kept." if row.text else "Stopped before the first word."
             return "stopped", kept, ""
@@ -169,6 +182,7 @@ def _why(row: AnswerRow) -> dict[str, Any]:
     facts += [("Attempts", f"{count} {'call' if count == 1 else 'calls'} to a provider")]
     if hit := row.route.get("cache"):
         facts += _served(hit)
+    facts += [("Screened", screened_words(one)) for one in row.route.get("safety", [])]
     choice = row.route.get("choice")
     if choice and (hard := choice.get("difficulty")):
         parts = ", ".join(f"{name} {points}" for name, points in hard["parts"].items())

@@ -15,7 +15,10 @@ from apps.conversations.errors import Fenced
 from apps.conversations.generation import attempts
 from apps.conversations.generation.claim import Claimed
 from apps.conversations.generation.route import routed
+from apps.routing import services as routing
 from apps.routing.contracts import AttemptEnd, AttemptState, Excluded, Finished, Plan, Usage
+from apps.routing.safety_contracts import Verdict
+from apps.safety import Action, Direction
 from apps.tenants.scope import tenant_scope
 
 _FINISH = """
@@ -45,7 +48,7 @@ class Answer:
 
     `ends` are all attempts under this fence; of the first `void_ends` of them nothing is kept. `passed_over` was left
     alone because its breaker was open; `prompt` tells in short what the model was shown; `served` is the end of an
-    answer that came from a cache.
+    answer that came from a cache. `verdicts` are what screening found in the prompt and in what is kept.
     """
 
     text: list[str] = field(default_factory=list)
@@ -57,6 +60,7 @@ class Answer:
     passed_over: tuple[Excluded, ...] = ()
     prompt: dict[str, Any] | None = None
     served: Finished | None = None
+    verdicts: list[Verdict] = field(default_factory=list)
     first_token_seconds: float | None = None
     state: GenerationState = GenerationState.FAILED
     finish_reason: str | None = None
@@ -70,12 +74,18 @@ class Answer:
         self.text_bytes = 0
         self.reasoning.clear()
         self.tool_calls.clear()
+        self.verdicts = [one for one in self.verdicts if one.direction is Direction.PROMPT]
         self.void_ends = len(self.ends)
 
     @property
     def shown(self) -> bool:
         """Whether a reader has seen anything: text, reasoning or a tool call."""
         return bool(self.text or self.reasoning or self.tool_calls)
+
+    @property
+    def was_blocked(self) -> bool:
+        """Whether the workspace's rules ended the answer."""
+        return any(one.direction is Direction.ANSWER and one.action is Action.BLOCK for one in self.verdicts)
 
     @property
     def whole_text(self) -> str:
@@ -141,7 +151,11 @@ def finish(claimed: Claimed, plan: Plan | None, answer: Answer, last_event_id: s
     used = Usage(0, 0) if kept is None else kept.usage
     usage = _usage_document(used)
     cost = sum(line.amount_nanousd for line in ledger if line.kind is LineKind.CHARGE)
-    route = {} if plan is None else routed(plan, answer.ends, kept, used, answer.passed_over, answer.served)
+    route = (
+        {}
+        if plan is None
+        else routed(plan, answer.ends, kept, used, answer.passed_over, answer.served, answer.verdicts)
+    )
     if answer.prompt is not None:
         route["prompt"] = answer.prompt
     with tenant_scope(claimed.tenant_id), connections["default"].cursor() as cursor:
@@ -189,6 +203,8 @@ def finish(claimed: Claimed, plan: Plan | None, answer: Answer, last_event_id: s
             lines=ledger + attempts.close_unmade(claimed.generation_id),
         )
         billing.settle_reservations([claimed.generation_id], using="default")
+        if answer.verdicts:
+            routing.record_verdicts(claimed.tenant_id, user_id, claimed.generation_id, answer.verdicts)
     if answer.state is GenerationState.FAILED:
         body: dict[str, Any] = {
             "code": answer.error_code,

@@ -34,6 +34,7 @@ from apps.routing.contracts import (
     Plan,
     ReasoningDelta,
     Restarted,
+    Screened,
     TextDelta,
     ToolCallCompleted,
     ToolCallStarted,
@@ -176,7 +177,7 @@ async def _receive(claimed: Claimed, work: Work, answer: Answer, ports: Ports, h
             aclosing(routing.stream(work.plan, admission, gate, work.prompt, deadlines)) as chunks,
         ):
             async for chunk in chunks:
-                if answer.first_token_seconds is None and not isinstance(chunk, Restarted | Finished):
+                if answer.first_token_seconds is None and not isinstance(chunk, Restarted | Screened | Finished):
                     answer.first_token_seconds = time.monotonic() - claimed.claimed_at
                     metrics.first_token(answer.first_token_seconds)
                 _append(chunk, answer, handle)
@@ -222,8 +223,11 @@ def _append(chunk: Chunk, answer: Answer, handle: LogHandle) -> None:
         case Restarted(reason):
             handle.append("message.restarted", {"reason": reason, "keep": 0})
             answer.forget()
+        case Screened(verdicts):
+            answer.verdicts.extend(verdicts)
         case Finished(finish_reason, passed_over=passed_over, cache=hit):
-            answer.state, answer.finish_reason = GenerationState.COMPLETED, finish_reason
+            answer.state = GenerationState.PARTIAL if answer.was_blocked else GenerationState.COMPLETED
+            answer.finish_reason = finish_reason
             answer.passed_over = passed_over
             answer.served = chunk if hit is not None else None
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from apps.billing import services as billing
 from apps.routing.contracts import AttemptEnd, Candidate, Choice, Excluded, Finished, Plan, Usage
+from apps.routing.safety_contracts import Verdict, merged
 
 
 def routed(
@@ -15,11 +16,13 @@ def routed(
     usage: Usage,
     passed_over: Sequence[Excluded] = (),
     served: Finished | None = None,
+    verdicts: Sequence[Verdict] = (),
 ) -> dict[str, Any]:
     """Who could have answered and for how much, what ruled others out, how they were put in order, what was tried.
 
     `kept` is the attempt whose answer stands, None where none does; `usage` is what it used, by which the alternatives
-    are priced; `passed_over` could have answered and was left alone; `served` ends an answer that a cache gave.
+    are priced; `passed_over` could have answered and was left alone; `served` ends an answer that a cache gave;
+    `verdicts` are what screening found.
     """
     place = kept.candidate if kept is not None else served.candidate if served is not None else None
     return {
@@ -34,6 +37,7 @@ def routed(
         "attempts": [_attempt(end) for end in ends if not end.candidate.on_the_side],
         "side_calls": [_side_call(end) for end in ends if end.candidate.on_the_side],
         "cache": _hit(served),
+        "safety": [one.document() for one in merged(verdicts)],
     }
 
 

@@ -29,6 +29,7 @@ _SHARED = (
     ("rules", "Model rules", "rules", Action.RULES_READ, None),
     ("answers", "Answers", "answers", Action.TENANT_READ, None),
     ("caches", "Answer caches", "caches", Action.TENANT_READ, None),
+    ("safety", "Safety", "safety", Action.SAFETY_MANAGE, None),
     ("workspace", "Workspace", "workspace", Action.TENANT_READ, None),
     ("sign-in", "Identity providers", "identity_providers", Action.IDENTITY_MANAGE, Feature.COMPANY_SIGN_IN),
     ("directory", "Directory", "directory", Action.PROVISION, Feature.DIRECTORY),

@@ -80,7 +80,7 @@ class Command(BaseCommand):
         }
         for position, card in enumerate(asyncio.run(_cards(simulator_url)), start=1):
             facts = card["switchboard"]
-            if facts["kind"] != "chat" or not card["id"].startswith("demo-"):
+            if facts["kind"] not in ("chat", "moderation") or not card["id"].startswith("demo-"):
                 continue
             routing.register_model(
                 provider_id=providers["anthropic" if card["id"] in OVER_ANTHROPIC else "openai_compatible"],

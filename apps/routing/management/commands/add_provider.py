@@ -141,7 +141,7 @@ class Command(BaseCommand):
             # Such a list holds much that does not chat, and snapshots without a published price.
             offered = [name for name in listed if facts(name)]
         else:
-            offered = [name for name in listed if "embed" not in name.lower()]
+            offered = [name for name in listed if not any(word in name.lower() for word in ("embed", "moderat"))]
         if not offered:
             raise CommandError("None of them can be offered. Name one with --model, with its price or --free.")
         return [_wanted(name) for name in offered]

@@ -1,0 +1,101 @@
+"""A moderation model's opinion of a prompt or an answer, as verdicts."""
+
+from collections.abc import Mapping
+
+import structlog
+
+from apps.billing.contracts import Admission
+from apps.routing import side_calls
+from apps.routing.contracts import Gate, ModelKind, Plan, Prompt, SideCall
+from apps.routing.errors import BreakersOpen, ModerationUnreachable, NoCandidates, ProviderFailed
+from apps.routing.safety_contracts import MODERATION, Moderation, Verdict
+from apps.safety import Action, Direction
+
+TIMEOUT_SECONDS = 5.0
+# What one call is given to read at most: the beginning and the end of what is longer.
+MOST_CHARACTERS = 32_000
+UNREACHABLE = "moderation.unreachable"
+
+log = structlog.get_logger(__name__)
+
+
+class Moderator:
+    """Asks one workspace's moderation model about one prompt and its answer, as often as was set aside for."""
+
+    def __init__(self, moderation: Moderation, plan: Plan, admission: Admission, gate: Gate) -> None:
+        self._moderation = moderation
+        self._side: SideCall | None = next(
+            (one for one in plan.side if one.candidate.kind is ModelKind.MODERATION), None
+        )
+        self._admission = admission
+        self._gate = gate
+        self.left = self._side.calls if self._side else 0
+
+    @property
+    def step_characters(self) -> int:
+        return self._moderation.step_characters
+
+    async def verdicts(self, direction: Direction, text: str) -> tuple[Verdict, ...]:
+        """What the model finds in the text at or above its thresholds, and what is done about it.
+
+        Raises `ModerationUnreachable` where it cannot be asked and nothing may pass unasked.
+        """
+        if not text.strip():
+            return ()
+        try:
+            if self._side is None or not self.left:
+                raise NoCandidates("The moderation model is not on offer, or was asked too often.")
+            self.left -= 1
+            scores = await side_calls.moderate(
+                self._side, self._admission, self._gate, _readable(text), timeout_seconds=TIMEOUT_SECONDS
+            )
+        except (ProviderFailed, BreakersOpen, NoCandidates) as error:
+            log.warning("moderation.unreachable", direction=direction.value, code=error.code)
+            if self._moderation.refuse_unreachable:
+                raise ModerationUnreachable(
+                    "The workspace has every message checked by a moderation model, and it cannot be reached. Try "
+                    "again in a minute."
+                ) from error
+            return (_unasked(direction),)
+        return self._judged(direction, scores)
+
+    def _judged(self, direction: Direction, scores: Mapping[str, float]) -> tuple[Verdict, ...]:
+        limit = self._moderation.limit(direction)
+        found = []
+        for name, score in scores.items():
+            threshold = self._moderation.thresholds.get(name, limit.threshold)
+            percent = round(score * 100)
+            if percent >= threshold:
+                explanation = f"The moderation model {self._moderation.model} finds “{name}” in it."
+                rule = f"moderation.{name}"[:80]
+                found.append(Verdict(direction, MODERATION, rule, limit.action, percent, threshold, explanation))
+        return tuple(sorted(found, key=lambda one: -one.score))
+
+
+def newest_text(prompt: Prompt) -> str:
+    """What came into the chat since the last answer: earlier messages were asked about when they came."""
+    texts: list[str] = []
+    for message in reversed(prompt.messages):
+        if message.get("role") == "assistant":
+            break
+        content = message.get("content")
+        parts = content if isinstance(content, list) else [{"text": content}]
+        texts += [part["text"] for part in reversed(parts) if isinstance(part.get("text"), str)]
+    return "\n\n".join(reversed(texts))
+
+
+def _readable(text: str) -> str:
+    half = MOST_CHARACTERS // 2
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:half]}\n{text[-half:]}"
+
+
+def _unasked(direction: Direction) -> Verdict:
+    return Verdict(
+        direction,
+        MODERATION,
+        UNREACHABLE,
+        Action.FLAG,
+        1,
+        1,
+        "The moderation model could not be asked; it was let pass.",
+    )

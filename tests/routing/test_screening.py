@@ -1,0 +1,340 @@
+"""What may leave, both ways: prompts before anything is called, answers before they are shown."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from apps.billing.contracts import Admission
+from apps.problems import Problem
+from apps.routing import access, screening
+from apps.routing.contracts import (
+    AttemptEnd,
+    AttemptState,
+    Call,
+    Chunk,
+    Deadlines,
+    Finished,
+    Gate,
+    ModelKind,
+    Plan,
+    Prompt,
+    ReasoningDelta,
+    Restarted,
+    Screened,
+    SideUse,
+    TextDelta,
+    ToolCallCompleted,
+    ToolCallStarted,
+    Usage,
+)
+from apps.routing.errors import ModerationUnreachable, PromptBlocked, StreamCut
+from apps.routing.planning import plan as planned
+from apps.routing.safety_contracts import Moderation, SafetySettings, Verdict
+from apps.safety import Action, Category, Direction, Limit
+from tests.routing.exchange import PATIENT, RecordingGate
+from tests.routing.offers import Speeds, catalogue, deployment, model
+from tests.safety import samples
+
+MAIL = "bob@acme.org"
+BLOCK = {category: Limit(Action.BLOCK, 50) for category in Category}
+REDACT = {Category.PII: Limit(Action.REDACT, 50), Category.SECRET: Limit(Action.REDACT, 50)}
+FLAG = {Category.PII: Limit(Action.FLAG, 50)}
+
+
+class Provider:
+    """Says what it was told to, remembers what it was asked, and whether its call was closed early."""
+
+    def __init__(self, *said: Chunk | Exception) -> None:
+        self.said = said
+        self.asked: list[Prompt] = []
+        self.closed_early = False
+        self.was_kept = False
+
+    async def stream(
+        self, plan: Plan, admission: Admission, gate: Gate, prompt: Prompt, deadlines: Deadlines
+    ) -> AsyncGenerator[Chunk, None]:
+        self.asked.append(prompt)
+        candidate = plan.candidates[0]
+        attempt_id = await gate.begin(candidate)
+        usage, state = Usage(5, 7), AttemptState.CANCELLED
+        try:
+            for one in self.said:
+                await asyncio.sleep(0)
+                if isinstance(one, Exception):
+                    raise one
+                yield one
+            state = AttemptState.WON
+            yield Finished("stop", usage, attempt_id, candidate)
+            self.was_kept = True  # as a cache does it: after the end was taken
+        finally:
+            self.closed_early = state is AttemptState.CANCELLED
+            gate.ended(AttemptEnd(attempt_id, candidate, 1, state, usage, None, 0.1, 0.2))
+
+
+class Exchange:
+    """One screened stream: its chunks, and what it ended with."""
+
+    def __init__(self, chunks: list[Chunk], error: Problem | None, gate: RecordingGate) -> None:
+        self.chunks, self.error, self.gate = chunks, error, gate
+
+    @property
+    def text(self) -> str:
+        restarts = [place for place, one in enumerate(self.chunks) if isinstance(one, Restarted)]
+        kept = self.chunks[restarts[-1] :] if restarts else self.chunks
+        return "".join(one.text for one in kept if isinstance(one, TextDelta))
+
+    @property
+    def reasoning(self) -> str:
+        return "".join(one.text for one in self.chunks if isinstance(one, ReasoningDelta))
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        return [one for chunk in self.chunks if isinstance(chunk, Screened) for one in chunk.verdicts]
+
+
+def allowed(plan: Plan) -> Admission:
+    return Admission(uuid4(), uuid4(), uuid4(), None, plan.amount_bound_nanousd, datetime.now(UTC))
+
+
+@pytest.fixture
+def exchange(monkeypatch: pytest.MonkeyPatch) -> Any:
+    async def run(
+        settings: SafetySettings, provider: Provider, *messages: dict[str, Any], plan: Plan | None = None
+    ) -> Exchange:
+        async def known(tenant_id: object, total_at: float) -> Any:
+            return SimpleNamespace(safety=settings)
+
+        monkeypatch.setattr(access, "known", known)
+        plan = plan or planned(Call(uuid4(), "m", 100), catalogue(model("m")), Speeds())
+        prompt = Prompt(messages or [{"role": "user", "content": "Hello"}])
+        gate, chunks = RecordingGate(), []
+        stream = screening.stream(plan, allowed(plan), gate, prompt, PATIENT, provider.stream)
+        try:
+            async with aclosing(stream) as answer:
+                async for chunk in answer:
+                    chunks.append(chunk)
+        except Problem as problem:
+            return Exchange(chunks, problem, gate)
+        return Exchange(chunks, None, gate)
+
+    return run
+
+
+def said(text: str, size: int = 3) -> list[Chunk]:
+    return [TextDelta(text[at : at + size]) for at in range(0, len(text), size)]
+
+
+@pytest.mark.parametrize("role", ["user", "system"])
+async def test_a_blocked_prompt_calls_nobody(exchange: Any, role: str) -> None:
+    provider = Provider(*said("Hi"))
+    messages = [{"role": role, "content": f"key {samples.OPENAI}"}, {"role": "user", "content": "Use it."}]
+    made = await exchange(SafetySettings(prompt=BLOCK), provider, *messages)
+    assert provider.asked == [] and made.gate.begun == []
+    assert isinstance(made.error, PromptBlocked)
+    assert (made.error.code, made.error.status, made.error.retryable) == ("prompt_blocked", 400, False)
+    assert samples.OPENAI not in made.error.detail and "OpenAI API key" in made.error.detail
+    (verdict,) = made.verdicts
+    assert (verdict.rule, verdict.action, verdict.threshold) == ("secret.openai_key", Action.BLOCK, 50)
+
+
+async def test_a_prompt_is_redacted_alike_in_all_its_parts(exchange: Any) -> None:
+    provider = Provider(*said("Hi"))
+    call = {"id": "c", "type": "function", "function": {"name": "send", "arguments": f'{{"to":"{MAIL}"}}'}}
+    made = await exchange(
+        SafetySettings(prompt=REDACT),
+        provider,
+        {"role": "user", "content": f"I am {MAIL}"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "user", "content": [{"type": "text", "text": f"{MAIL} or eve@acme.org"}, {"type": "image_url"}]},
+    )
+    first, second, third = provider.asked[0].messages
+    assert first["content"] == "I am [e-mail 1]"
+    assert second["tool_calls"][0]["function"]["arguments"] == '{"to":"[e-mail 1]"}'
+    assert third["content"] == [{"type": "text", "text": "[e-mail 1] or [e-mail 2]"}, {"type": "image_url"}]
+    assert made.error is None
+    assert [(one.rule, one.count) for one in made.verdicts] == [("pii.email", 4)]
+
+
+async def test_a_flagged_prompt_passes_as_it_is(exchange: Any) -> None:
+    provider = Provider(*said("Hi"))
+    made = await exchange(SafetySettings(prompt=FLAG), provider, {"role": "user", "content": MAIL})
+    assert provider.asked[0].messages[0]["content"] == MAIL
+    assert [one.action for one in made.verdicts] == [Action.FLAG]
+    assert made.text == "Hi"
+
+
+@pytest.mark.parametrize("size", [1, 4, 200])
+async def test_a_blocked_answer_ends_before_the_passage(exchange: Any, size: int) -> None:
+    provider = Provider(*said(f"The key is {samples.OPENAI} and that is all.", size))
+    made = await exchange(SafetySettings(answer=BLOCK), provider)
+    assert made.error is None
+    assert made.text == "The key is "
+    last = made.chunks[-1]
+    assert isinstance(last, Finished) and last.finish_reason == "content_filter"
+    assert last.usage == Usage(5, 7) and last.attempt_id == made.gate.begun[0][0]
+    assert [end.state for end in made.gate.ends] == [AttemptState.CANCELLED] and provider.closed_early
+    assert [(one.rule, one.direction) for one in made.verdicts] == [("secret.openai_key", Direction.ANSWER)]
+
+
+async def test_an_answer_without_findings_is_shown_whole(exchange: Any) -> None:
+    text = "How does it work? I will show you: call the API, and keep your password safe. " * 3
+    made = await exchange(SafetySettings(answer=BLOCK), Provider(ReasoningDelta("Why not"), *said(text)))
+    assert (made.text, made.reasoning, made.verdicts) == (text, "Why not", [])
+    assert made.chunks[0] == ReasoningDelta("Why ") and made.chunks[-1].finish_reason == "stop"
+
+
+async def test_answers_are_redacted_with_the_prompts_placeholders(exchange: Any) -> None:
+    settings = SafetySettings(prompt=REDACT, answer=REDACT)
+    provider = Provider(*said(f"Write to eve@acme.org or {MAIL}."))
+    made = await exchange(settings, provider, {"role": "user", "content": f"I am {MAIL}"})
+    assert made.text == "Write to [e-mail 2] or [e-mail 1]."
+
+
+@pytest.mark.parametrize(("limits", "kept"), [(FLAG, True), (REDACT, False), (BLOCK, False)])
+async def test_what_is_altered_is_kept_by_no_cache(exchange: Any, limits: Any, kept: bool) -> None:
+    provider = Provider(*said(f"Write to {MAIL}"))
+    await exchange(SafetySettings(answer=limits), provider)
+    assert provider.was_kept is kept
+
+
+async def test_an_answer_from_a_cache_is_screened_too(exchange: Any) -> None:
+    class Cache(Provider):
+        async def stream(self, *call: Any) -> AsyncGenerator[Chunk, None]:
+            yield TextDelta(f"Write to {MAIL} or nobody.")
+
+    made = await exchange(SafetySettings(answer=BLOCK), Cache())
+    assert made.text == "Write to " and made.gate.begun == []
+    assert made.chunks[-1].finish_reason == "content_filter" and made.chunks[-1].usage == Usage(0, 0)
+
+
+async def test_reasoning_and_arguments_are_screened_too(exchange: Any) -> None:
+    thinking = Provider(ReasoningDelta("Their address is "), ReasoningDelta(MAIL), *said("Hello"))
+    made = await exchange(SafetySettings(answer=BLOCK), thinking)
+    assert (made.reasoning, made.text) == ("Their address is ", "")
+    assert made.chunks[-1].finish_reason == "content_filter"
+    call = [ToolCallStarted("c", "send"), ToolCallCompleted("c", "send", f'{{"to": "{MAIL}"}}')]
+    made = await exchange(SafetySettings(answer=BLOCK), Provider(*call))
+    assert made.chunks[0] == call[0] and not any(isinstance(one, ToolCallCompleted) for one in made.chunks)
+    made = await exchange(SafetySettings(answer=REDACT), Provider(*call))
+    assert made.chunks[1] == ToolCallCompleted("c", "send", '{"to": "[e-mail 1]"}')
+
+
+async def test_a_restart_voids_what_was_held_and_found(exchange: Any) -> None:
+    provider = Provider(*said(f"It is {MAIL}, how"), Restarted("stream_cut"), *said("It is nobody."))
+    made = await exchange(SafetySettings(answer={Category.PII: Limit(Action.FLAG, 50)}), provider)
+    assert made.text == "It is nobody."
+    assert made.verdicts == []
+
+
+async def test_what_is_held_back_of_a_broken_answer_is_not_shown(exchange: Any) -> None:
+    provider = Provider(*said(f"{MAIL} is it. The key: {samples.OPENAI[:20]}"), StreamCut("cut"))
+    settings = SafetySettings(answer={**BLOCK, Category.PII: Limit(Action.FLAG, 50)})
+    made = await exchange(settings, provider)
+    assert isinstance(made.error, StreamCut)
+    assert made.text == f"{MAIL} is it. The key: "
+    assert [one.rule for one in made.verdicts] == ["pii.email"]
+
+
+async def test_a_reader_who_leaves_closes_the_call(exchange: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = Provider(*said("one. two. three. " * 20))
+    await exchange(SafetySettings(answer=BLOCK), Provider())  # the settings
+    plan = planned(Call(uuid4(), "m", 100), catalogue(model("m")), Speeds())
+    gate = RecordingGate()
+    stream = screening.stream(plan, allowed(plan), gate, Prompt([]), PATIENT, provider.stream)
+    async with aclosing(stream) as answer:
+        assert isinstance(await anext(answer), TextDelta)
+    assert provider.closed_early and [end.state for end in gate.ends] == [AttemptState.CANCELLED]
+
+
+class Opinions:
+    """A moderation model that finds what it is told to in texts that hold a word."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, word: str = "vile", fails: bool = False) -> None:
+        self.asked: list[str] = []
+        self.release = asyncio.Event()
+        self.release.set()
+
+        async def moderate(side: object, admission: object, gate: object, text: str, **_: object) -> dict[str, float]:
+            self.asked.append(text)
+            await self.release.wait()
+            if fails:
+                raise StreamCut("away")
+            return {"hate": 0.9 if word in text else 0.1, "violence": 0.05}
+
+        monkeypatch.setattr("apps.routing.side_calls.moderate", moderate)
+
+
+def moderated(step: int = 0, **fields: Any) -> SafetySettings:
+    return SafetySettings(
+        moderation=Moderation("mod", Limit(Action.BLOCK, 50), Limit(Action.BLOCK, 50), {}, step, **fields)
+    )
+
+
+def with_moderation(calls: int = 5) -> Plan:
+    side = model("mod", deployment("mod-up"), kind=ModelKind.MODERATION)
+    offered = catalogue(model("m"), side_models={"mod": side}, side_uses=(SideUse("mod", calls, reads_answer=True),))
+    return planned(Call(uuid4(), "m", 100), offered, Speeds())
+
+
+async def test_nothing_is_shown_before_the_verdict_on_the_prompt(
+    exchange: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opinions, provider = Opinions(monkeypatch), Provider(*said("Hello there"))
+    made = await exchange(moderated(), provider, {"role": "user", "content": "something vile"}, plan=with_moderation())
+    assert isinstance(made.error, PromptBlocked) and "“hate”" in made.error.detail
+    assert made.text == "" and provider.closed_early
+    assert opinions.asked == ["something vile"]
+    assert [(one.category, one.rule, one.score) for one in made.verdicts] == [("moderation", "moderation.hate", 90)]
+
+
+async def test_an_answer_is_shown_in_steps_that_were_asked_about(
+    exchange: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opinions = Opinions(monkeypatch)
+    text = "word " * 40 + "vile " + "word " * 40
+    made = await exchange(moderated(step=50), Provider(*said(text, 10)), plan=with_moderation())
+    assert made.text == text[:150]
+    assert made.chunks[-1].finish_reason == "content_filter"
+    assert [len(one) for one in opinions.asked] == [5, 50, 150, 300]
+
+
+async def test_at_the_end_alone_an_answer_is_asked_about_once(exchange: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    opinions = Opinions(monkeypatch)
+    made = await exchange(moderated(step=0), Provider(*said("word " * 40, 10)), plan=with_moderation())
+    assert [len(one) for one in opinions.asked] == [5, 200]
+    assert sum(isinstance(one, TextDelta) for one in made.chunks) == 1
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+async def test_a_moderation_model_that_is_away_refuses_or_lets_pass(
+    exchange: Any, monkeypatch: pytest.MonkeyPatch, refuses: bool
+) -> None:
+    Opinions(monkeypatch, fails=True)
+    made = await exchange(moderated(refuse_unreachable=refuses), Provider(*said("Hello")), plan=with_moderation())
+    if refuses:
+        assert isinstance(made.error, ModerationUnreachable) and made.text == ""
+    else:
+        assert made.text == "Hello"
+        assert {one.rule for one in made.verdicts} == {"moderation.unreachable"}
+
+
+async def test_one_that_is_not_on_offer_is_one_that_is_away(exchange: Any) -> None:
+    made = await exchange(moderated(refuse_unreachable=True), Provider(*said("Hello")))
+    assert isinstance(made.error, ModerationUnreachable)
+
+
+def texts(chunks: Sequence[Chunk]) -> list[str]:
+    return [one.text for one in chunks if isinstance(one, TextDelta)]
+
+
+async def test_text_is_not_held_longer_than_its_word(exchange: Any) -> None:
+    made = await exchange(
+        SafetySettings(answer=BLOCK), Provider(TextDelta("A quiet "), TextDelta("harbour, "), TextDelta("boats."))
+    )
+    assert texts(made.chunks) == ["A quiet ", "harbour, ", "boats."]
