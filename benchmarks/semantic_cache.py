@@ -34,7 +34,7 @@ def main() -> None:
         os.environ.update(servers.environment(addresses, urls, "bench", 0))
         os.environ["DJANGO_SETTINGS_MODULE"] = "chatproject.settings"
         django.setup()
-        text = "\n".join(["```", *_quality(), "", *_times(), "```"])
+        text = "\n".join(line.rstrip() for line in ("```", *_quality(), "", *_times(), "```"))
     finally:
         own.stop()
     print(text)
