@@ -20,7 +20,7 @@ from apps.routing.models import CacheEvidence, LanguageModel, SemanticAnswer
 from apps.tenants import selectors
 from apps.tenants.contracts import Principal
 from apps.tenants.models import AuditEntry, Tenant
-from tests.routing.test_semantic_cache import CANDIDATE
+from tests.routing.cached_plan import CANDIDATE
 
 
 def run(*arguments: str) -> str:

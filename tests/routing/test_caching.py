@@ -19,6 +19,7 @@ from apps.tenants.scope import database_step
 from tests.people import new_member
 from tests.processes import Simulator
 from tests.routing.cached import ask, from_cache, rule
+from tests.routing.cached_plan import PLAN
 from tests.routing.exchange import PATIENT, RecordingGate, admission, offer
 from tests.routing.scripted import DONE, FINISH, STREAM, USAGE, Step, event, provider, text_event
 
@@ -107,27 +108,22 @@ def _candidate(**fields: object) -> Change:
         ("fallback", _candidate(after=FallbackKind.ANY), [HELLO], {}),
     ],
 )
-async def test_everything_that_changes_the_answer_changes_the_key(
-    alice: Principal,
-    provider_simulator: Simulator,
+def test_everything_that_changes_the_answer_changes_the_key(
     what: str,
     change: Change | None,
     messages: list[dict[str, str]],
     parameters: dict[str, object],
 ) -> None:
-    plan = await offer(alice, provider_simulator.url, ["bench"])
-    tenant, person = alice.tenant_id, alice.user_id
+    plan, tenant, person = PLAN, uuid4(), uuid4()
     usual = key.exact_key(tenant, person, plan, Prompt([HELLO]))
     assert usual == key.exact_key(tenant, person, replace(plan, hue=7), Prompt([dict(HELLO)], {}))
     changed = key.exact_key(tenant, person, plan if change is None else change(plan), Prompt(messages, parameters))
     assert changed not in (None, usual), what
 
 
-async def test_tenant_person_price_and_embedder_change_the_key_and_the_order_of_candidates_does_not(
-    alice: Principal, provider_simulator: Simulator
-) -> None:
-    plan = await offer(alice, provider_simulator.url, ["bench", "bench+tokens=3"])
-    prompt, tenant, person = Prompt([HELLO]), alice.tenant_id, alice.user_id
+def test_tenant_person_price_and_embedder_change_the_key_and_the_order_of_candidates_does_not() -> None:
+    plan = replace(PLAN, candidates=(*PLAN.candidates, replace(PLAN.candidates[0], deployment_id=uuid4())))
+    prompt, tenant, person = Prompt([HELLO]), uuid4(), uuid4()
     usual = key.exact_key(tenant, person, plan, prompt)
     turned = replace(plan, candidates=plan.candidates[::-1])
     assert key.exact_key(tenant, person, turned, prompt) == usual
@@ -155,13 +151,11 @@ async def test_tenant_person_price_and_embedder_change_the_key_and_the_order_of_
         [],
     ],
 )
-async def test_prompts_with_more_than_text_are_never_looked_up(
-    alice: Principal, messages: list[dict[str, str]]
-) -> None:
-    plan = Plan("m", "M", 1, ())
-    assert key.exact_key(alice.tenant_id, None, plan, Prompt([HELLO])) is not None
-    assert key.exact_key(alice.tenant_id, None, plan, Prompt(messages)) is None
-    assert key.context_key(alice.tenant_id, None, plan, Prompt(messages), embedder="e", signature="s") is None
+def test_prompts_with_more_than_text_are_never_looked_up(messages: list[dict[str, str]]) -> None:
+    plan, tenant = Plan("m", "M", 1, ()), uuid4()
+    assert key.exact_key(tenant, None, plan, Prompt([HELLO])) is not None
+    assert key.exact_key(tenant, None, plan, Prompt(messages)) is None
+    assert key.context_key(tenant, None, plan, Prompt(messages), embedder="e", signature="s") is None
 
 
 _CUT = event('{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}')

@@ -17,13 +17,11 @@ from apps.routing.caches.entry import Entry
 from apps.routing.contracts import (
     AttemptState,
     Call,
-    Candidate,
     Chunk,
     Finished,
     ModelKind,
     NewPrice,
     Plan,
-    PriceVersion,
     TextDelta,
     Usage,
 )
@@ -37,6 +35,7 @@ from apps.tenants.scope import database_step, tenant_scope
 from tests.people import new_member
 from tests.processes import Simulator
 from tests.routing.cached import ask, from_cache, rule
+from tests.routing.cached_plan import CANDIDATE, PLAN
 from tests.routing.exchange import offer
 from tests.routing.meaning import embed, speak_for
 
@@ -269,19 +268,6 @@ def _entry(text: str) -> Entry:
     return Entry(text, "", Usage(1, 1), uuid4(), CANDIDATE.deployment_id, "m", 1.0)
 
 
-CANDIDATE = Candidate(
-    deployment_id=uuid4(),
-    provider="sim",
-    provider_name="Sim",
-    adapter="openai_compatible",
-    model="m",
-    upstream_model="m",
-    simulated=True,
-    price=PriceVersion(uuid4(), 1, 1, 1, 1, 1, free=False),
-    input_tokens_bound=10,
-    output_tokens_bound=10,
-)
-PLAN = Plan("m", "M", 1, (CANDIDATE,))
 # Two ways to ask each of three things.
 QUESTIONS = (
     (ASKED, OTHERWISE),
