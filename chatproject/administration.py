@@ -121,6 +121,8 @@ OPERATORS = _site(
             ("Deployments", "hub", "routing_deployment"),
             ("Prices", "sell", "routing_price"),
             ("Routing policies", "alt_route", "routing_routingpolicy"),
+            ("Answer caches", "cached", "routing_cachesettings"),
+            ("Safety rules", "shield", "routing_safetyrules"),
         ),
         _group(
             "Money and records",
@@ -129,6 +131,7 @@ OPERATORS = _site(
             ("Ledger", "receipt_long", "billing_ledgerentry"),
             ("Audit log", "history", "tenants_auditentry"),
             ("Generations", "forum", "conversations_generation"),
+            ("Safety verdicts", "gavel", "routing_safetyverdict"),
             ("Workers", "memory", "conversations_worker"),
         ),
     ],
@@ -158,6 +161,8 @@ TENANTS = _site(
                 ("Own providers", "dns", "routing_provider"),
                 ("Own models", "smart_toy", "routing_languagemodel"),
                 ("Own routing policies", "alt_route", "routing_routingpolicy"),
+                ("Answer caches", "cached", "routing_cachesettings"),
+                ("Safety rules", "shield", "routing_safetyrules"),
                 ("Flags", "flag", "tenants_flag"),
             )
         ),
@@ -167,6 +172,7 @@ TENANTS = _site(
                 "manage",
                 ("Quotas", "speed", "billing_quota"),
                 ("Usage", "receipt_long", "billing_ledgerentry"),
+                ("Safety verdicts", "gavel", "routing_safetyverdict"),
                 ("Audit log", "history", "tenants_auditentry"),
             )
         ),
