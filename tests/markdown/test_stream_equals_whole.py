@@ -22,7 +22,7 @@ FRAGMENTS = [
 # fmt: on
 DEFINITIONS = [
     "[a]: https://x.y\n",
-    "[b]: /no\n",
+    "[c]: /no\n",  # is none: nobody may be led to this host. Nothing defines it, or it would be a use above
     "[b]: https://z.z 'title'\n",
     '[a]:\nhttps://x.y\n"two\nlines"\n',
     "\n",
