@@ -41,7 +41,8 @@ if _own is not None:
 servers.share(_addresses)
 for _name in ("DEMO", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OLLAMA_HOST", "WEB_SERVER", "BASE_URL"):
     os.environ.pop(_name, None)
-_number = int(_WORKER.removeprefix("gw")) if _WORKER.startswith("gw") else 0
+# One that has no number of its own takes the last: others may run beside it.
+_number = int(_WORKER.removeprefix("gw")) if _WORKER.startswith("gw") else servers.REDIS_DATABASES - 1
 os.environ.update(servers.environment(_addresses, _urls, _WORKER, _number))
 os.environ["DJANGO_SETTINGS_MODULE"] = "chatproject.settings"
 django.setup()

@@ -28,7 +28,7 @@ from onebox.redis import Redis
 ROOT = Path(__file__).resolve().parent.parent
 _VARIABLE = "SWITCHBOARD_TEST_SERVERS"
 _PASSWORD = "only-for-tests-0123456789"
-_REDIS_DATABASES = 16
+REDIS_DATABASES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def environment(addresses: Addresses, urls: DatabaseUrls, worker: str, number: i
 
 
 def _redis_database(url: str, number: int) -> str:
-    return f"{url.rpartition('/')[0]}/{number % _REDIS_DATABASES}"
+    return f"{url.rpartition('/')[0]}/{number % REDIS_DATABASES}"
 
 
 def _migrate(variables: dict[str, str]) -> None:
