@@ -68,7 +68,8 @@ def turn_request(body: dict[str, Any], idempotency_key: str | None, cache_contro
         detail = "; ".join(f"{name}: {' '.join(texts)}" for name, texts in problems.items())
         raise InvalidMessage(detail, fields=problems)
     bounds: tuple[object, ...] = () if max_output_tokens is None else (max_output_tokens,)
-    bounds += () if cache is CacheUse.USE else (cache,)
+    # Not what a header says: browsers add it by themselves, to one sending of a question and not to the next.
+    bounds += () if body.get("cache") in (None, CacheUse.USE) else (cache,)
     bounds += (limits.document,) if limits.document else ()
     bounds += ({"instructions": told},) if told else ()
     digest = _digest(message, models, conversation_id, *bounds)
