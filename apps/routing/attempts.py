@@ -60,17 +60,14 @@ async def stream(
     prompt_bytes = tokens.prompt_bytes(prompt.messages, prompt.parameters.get("tools") or ())
     search = Search(plan, admission, total_at)
     failures = search.failures
-    told = Anew(prompt)
-    if rescue is Rescue.CONTINUE:
-        told = Continuation(prompt, prompt_bytes, admission.amount_nanousd - plan.side_bound_nanousd)
+    told = _reader(prompt, prompt_bytes, plan, admission, rescue)
     shown = False
     while True:
         leave = await search.next()
         candidate, ticket = leave.candidate, leave.ticket
         try:
             part = told.begin(candidate)
-            number = len(failures) + 1
-            attempt = _Attempt(await gate.begin(candidate), candidate, number, prompt_bytes)
+            attempt = _Attempt(await gate.begin(candidate), candidate, len(failures) + 1, prompt_bytes)
         except BaseException:
             leave.give_back()
             raise
@@ -111,6 +108,13 @@ async def stream(
         reason = attempt.progress.finish_reason or "stop"
         yield Finished(reason, attempt.usage(), attempt.attempt_id, candidate, search.passed_over, told.parts)
         return
+
+
+def _reader(prompt: Prompt, prompt_bytes: int, plan: Plan, admission: Admission, rescue: Rescue) -> Anew:
+    """What becomes of text that was shown when its attempt dies."""
+    if rescue is Rescue.CONTINUE:
+        return Continuation(prompt, prompt_bytes, admission.amount_nanousd - plan.side_bound_nanousd)
+    return Anew(prompt)
 
 
 def _judge(ticket: Ticket, attempt: "_Attempt", error: ProviderFailed | None) -> None:

@@ -151,13 +151,7 @@ def finish(claimed: Claimed, plan: Plan | None, answer: Answer, last_event_id: s
     used = Usage(0, 0) if kept is None else kept.usage
     usage = _usage_document(used)
     cost = sum(line.amount_nanousd for line in ledger if line.kind is LineKind.CHARGE)
-    route = (
-        {}
-        if plan is None
-        else routed(plan, answer.ends, kept, used, answer.passed_over, answer.served, answer.verdicts)
-    )
-    if answer.prompt is not None:
-        route["prompt"] = answer.prompt
+    route = _route(plan, answer, kept, used)
     with tenant_scope(claimed.tenant_id), connections["default"].cursor() as cursor:
         cursor.execute(
             _FINISH,
@@ -206,13 +200,7 @@ def finish(claimed: Claimed, plan: Plan | None, answer: Answer, last_event_id: s
         if answer.verdicts:
             routing.record_verdicts(claimed.tenant_id, user_id, claimed.generation_id, answer.verdicts)
     if answer.state is GenerationState.FAILED:
-        body: dict[str, Any] = {
-            "code": answer.error_code,
-            "message": answer.error_message,
-            "retryable": answer.error_retryable,
-            "state": answer.state.value,
-        }
-        return Ended(user_id, conversation_id, cost, "message.error", body)
+        return Ended(user_id, conversation_id, cost, "message.error", _error_body(answer))
     body = completed_body(
         state=answer.state,
         finish_reason=answer.finish_reason,
@@ -225,6 +213,25 @@ def finish(claimed: Claimed, plan: Plan | None, answer: Answer, last_event_id: s
         route=route,
     )
     return Ended(user_id, conversation_id, cost, "message.completed", body)
+
+
+def _route(plan: Plan | None, answer: Answer, kept: AttemptEnd | None, used: Usage) -> dict[str, Any]:
+    """Why the answer came from where it came; without a plan nobody knows."""
+    route: dict[str, Any] = {}
+    if plan is not None:
+        route = routed(plan, answer.ends, kept, used, answer.passed_over, answer.served, answer.verdicts)
+    if answer.prompt is not None:
+        route["prompt"] = answer.prompt
+    return route
+
+
+def _error_body(answer: Answer) -> dict[str, Any]:
+    return {
+        "code": answer.error_code,
+        "message": answer.error_message,
+        "retryable": answer.error_retryable,
+        "state": answer.state.value,
+    }
 
 
 def completed_body(
