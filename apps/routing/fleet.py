@@ -11,8 +11,9 @@ import math
 import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -166,9 +167,13 @@ class Fleet:
         token = uuid4().hex
         answer: Answer | None = None
         if not self.away:
-            answer = await asyncio.get_running_loop().run_in_executor(
-                self._asking, self._ask_fleet, deployment_id, token, asker
-            )
+            asking = self._asking.submit(self._ask_fleet, deployment_id, token, asker)
+            try:
+                answer = await asyncio.wrap_future(asking)
+            except asyncio.CancelledError:
+                # Not before the question was answered: the lease may still be granted, and nobody is left to probe.
+                asking.add_done_callback(partial(self._unwanted, deployment_id, token, asker))
+                raise
         with self._guard:
             if answer is None:
                 answer = self.record(deployment_id).circuit.ask(token, asker, self.rules, clock_ms())
@@ -177,6 +182,11 @@ class Fleet:
                 metrics.breaker_probe(asker.value)
                 return token
         return "" if answer is Answer.CLOSED else None
+
+    def _unwanted(self, deployment_id: UUID, token: str, asker: Asker, asked: "Future[Answer | None]") -> None:
+        """Give back the lease that a caller who went away may have been granted."""
+        if not asked.cancelled() and asked.exception() is None and asked.result() is Answer.GRANTED:
+            self.took(deployment_id, Verdict.NONE, token, check=asker is Asker.CHECK)
 
     def _ask_fleet(self, deployment_id: UUID, token: str, asker: Asker) -> Answer | None:
         if deployment_id in self._reports and not self.sync():

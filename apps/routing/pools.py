@@ -2,14 +2,14 @@
 
 Only deployments that have a limit ask Redis, once per call and once per look from the line. A place is a lease that its
 process renews, so that a process that dies gives its places back. While Redis is away each process keeps to the limit
-by itself.
+by itself, and asks again every second.
 """
 
 import asyncio
 import hashlib
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -30,6 +30,8 @@ LEASE_SECONDS = 15.0
 LINE_SECONDS = 10.0
 _LOOK_SECONDS = 0.2
 _REDIS_SECONDS = 0.5
+# So long is a Redis that failed not asked again: a line of calls that each wait for it would be the slower failure.
+_ALONE_SECONDS = 1.0
 _SCRIPT = (Path(__file__).parent / "scripts" / "pool.lua").read_text(encoding="utf-8")
 # SHA-1 is the name Redis gives to scripts, not a protection.
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -68,7 +70,10 @@ class Pools:
         self._prefix = prefix
         self._guard = threading.Lock()
         self._held: dict[UUID, set[str]] = {}
+        self._alone_until = 0.0
         self._asking = ThreadPoolExecutor(max_workers=4, thread_name_prefix="pool")
+        # Apart, so that nobody who wants to enter waits behind those who leave a Redis that is away.
+        self._leaving = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pool-leaving")
         self._renewing: threading.Thread | None = None
 
     async def enter(self, candidate: Candidate, seconds: float) -> Place | None:
@@ -79,6 +84,7 @@ class Pools:
         token = uuid4().hex
         ends_at = time.monotonic() + min(seconds, LINE_SECONDS)
         place = None
+        asking: Future[str] | None = None
         try:
             while True:
                 asking = self._asking.submit(self._enter, candidate, token)
@@ -90,7 +96,7 @@ class Pools:
                     return None
                 await asyncio.sleep(_LOOK_SECONDS * chance.between(0.75, 1.25))
         finally:
-            if place is None:
+            if place is None and asking is not None:
                 # Not before the last question was answered: it may still be granted.
                 asking.add_done_callback(lambda _: self.left(candidate.deployment_id, token))
 
@@ -99,17 +105,21 @@ class Pools:
         with self._guard:
             self._held.get(deployment_id, set()).discard(token)
         with suppress(RuntimeError):  # the process ends, and its leases with it
-            self._asking.submit(self._leave, deployment_id, token)
+            self._leaving.submit(self._leave, deployment_id, token)
 
     def _enter(self, candidate: Candidate, token: str) -> str:
         id, places = candidate.deployment_id, candidate.max_parallel or 0
-        try:
-            told = self._run(id, "enter", places, candidate.max_waiting, token)
-        except RedisError as error:
-            log.warning("pool.alone", error=type(error).__name__)
-            told = "held" if len(self._held.get(id, ())) < places else "full"
-        if told == "held":
-            with self._guard:
+        told = None
+        if time.monotonic() >= self._alone_until:
+            try:
+                told = self._run(id, "enter", places, candidate.max_waiting, token)
+            except RedisError as error:
+                self._alone_until = time.monotonic() + _ALONE_SECONDS
+                log.warning("pool.alone", error=type(error).__name__)
+        with self._guard:
+            if told is None:
+                told = "held" if len(self._held.get(id, ())) < places else "full"
+            if told == "held":
                 self._held.setdefault(id, set()).add(token)
                 if self._renewing is None or not self._renewing.is_alive():
                     self._renewing = threading.Thread(target=self._renew_forever, name="pools", daemon=True)
@@ -133,10 +143,18 @@ class Pools:
                     self._renewing = None
                     return
             for id, tokens in held.items():
-                try:
-                    self._run(id, "renew", 0, 0, *tokens)
-                except RedisError as error:
-                    log.warning("pool.not_renewed", error=type(error).__name__)
+                self._renew(id, tokens)
+
+    def _renew(self, deployment_id: UUID, tokens: list[str]) -> None:
+        try:
+            self._run(deployment_id, "renew", 0, 0, *tokens)
+        except RedisError as error:
+            log.warning("pool.not_renewed", error=type(error).__name__)
+        with self._guard:
+            left = set(tokens) - self._held.get(deployment_id, set())
+        for token in left:
+            # It left while it was being renewed: its place may have been taken again after it was given back.
+            self._leave(deployment_id, token)
 
     def _run(self, deployment_id: UUID, operation: str, places: int, waiting: int, *tokens: str) -> str:
         keys = [f"{self._prefix}{{pool:{deployment_id}}}:{name}" for name in ("held", "line", "waiting")]

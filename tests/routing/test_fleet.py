@@ -6,9 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -88,6 +91,27 @@ async def test_one_probe_in_the_whole_fleet(join: Join) -> None:
     tokens = await asyncio.gather(*(fleet.ask(deployment_id, Asker.CALL) for fleet in fleets for _ in range(10)))
     assert len([token for token in tokens if token]) == 1
     assert tokens.count(None) == 39
+
+
+async def test_a_caller_who_goes_away_while_asking_keeps_no_lease(join: Join, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = replace(RULES, lease_ms=60_000)
+    first, second = join(rules=rules), join(rules=rules)
+    deployment_id = await half_open(first, second)
+    asked, answer = first._ask_fleet, threading.Event()
+
+    def slowly(*words: Any) -> Any:
+        answer.wait(5)
+        return asked(*words)
+
+    monkeypatch.setattr(first, "_ask_fleet", slowly)
+    asking = asyncio.ensure_future(first.ask(deployment_id, Asker.CALL))
+    await asyncio.sleep(0.05)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    answer.set()
+    first._asking.shutdown(wait=True)
+    first.sync()
+    assert await second.ask(deployment_id, Asker.CALL), "the lease came back at once"
 
 
 async def test_a_success_closes_it_for_all_and_a_failure_opens_it_again(join: Join) -> None:

@@ -1,12 +1,15 @@
 """Pools with a limit: never one call more, a line that is short, and then elsewhere."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from apps.routing import services
 from apps.routing.contracts import Call, Candidate, Excluded, Plan
@@ -110,6 +113,47 @@ async def test_without_redis_each_process_keeps_to_the_limit_alone(join: Join) -
     assert await pools.enter(pool, 0) is not None
 
 
+async def test_who_leaves_while_being_renewed_leaves_no_place_behind(
+    join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools = join()
+    pool = _pool(1)
+    place = await pools.enter(pool, 0)
+    assert place is not None
+    run = pools._run
+
+    def overtaken(deployment_id: UUID, operation: str, *words: Any) -> str:
+        if operation == "renew":
+            place.leave()
+            pools._leaving.submit(lambda: None).result()
+        return run(deployment_id, operation, *words)
+
+    monkeypatch.setattr(pools, "_run", overtaken)
+    pools._renew(pool.deployment_id, [place.token])
+    assert await join().enter(pool, 0) is not None
+
+
+async def test_a_redis_that_answers_nothing_is_waited_for_once(join: Join, monkeypatch: pytest.MonkeyPatch) -> None:
+    pools = join(NOWHERE)
+    asked: list[str] = []
+
+    def silent(deployment_id: UUID, operation: str, *words: Any) -> str:
+        asked.append(operation)
+        time.sleep(0.1)
+        raise RedisTimeout
+
+    monkeypatch.setattr(pools, "_run", silent)
+    pool = _pool(1)
+    began = time.monotonic()
+    for _ in range(20):
+        await pools.enter(pool, 0)
+    assert time.monotonic() - began < 1, "one deadline, and not one for each"
+    assert asked.count("enter") == 1
+    monkeypatch.setattr(pools, "_alone_until", 0.0)
+    await pools.enter(pool, 0)
+    assert asked.count("enter") == 2, "and it is asked again later"
+
+
 def _limited(plan: Plan, *limits: int | None, max_waiting: int = 0) -> Plan:
     """The plan with these limits on its candidates, which no other test calls."""
     limited = [
@@ -148,5 +192,5 @@ def _answered(exchange: Exchange) -> str:
 
 async def _gone(pools: Pools) -> None:
     """Wait until those who left have been struck off: they do not wait for it themselves."""
-    await asyncio.wrap_future(pools._asking.submit(lambda: None))
+    await asyncio.wrap_future(pools._leaving.submit(lambda: None))
     await asyncio.sleep(0.05)
