@@ -63,8 +63,8 @@ def _quality() -> list[str]:
 
 def _times() -> list[str]:
     from apps.accounts import services as accounts
-    from apps.routing.cache_contracts import CacheRules
     from apps.routing.caches import measure, minilm, semantic
+    from apps.routing.contracts import CacheRules
     from apps.tenants import services as tenants
 
     questions = sorted({text for pair in measure.pairs() for text in (pair.one, pair.other)})

@@ -5,10 +5,8 @@ from ipaddress import ip_network
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from celery.schedules import crontab
-
 from apps.accounts.passwords import PASSWORD_MIN
-from chatproject import administration
+from chatproject import administration, beat
 from chatproject.environment import ROOT, load
 
 ENV = load()
@@ -172,28 +170,7 @@ CELERY = {
     "enable_utc": True,
     "timezone": "UTC",
     "task_default_queue": "celery",
-    "beat_schedule": {
-        "write-audit-heads": {
-            "task": "tenants.write_audit_heads",
-            "schedule": crontab(minute=7),
-            "options": {"expires": 3000},
-        },
-        "forget-refresh-tokens": {
-            "task": "tenants.forget_refresh_tokens",
-            "schedule": crontab(minute=37),
-            "options": {"expires": 3000},
-        },
-        "tell-failed-sign-ins": {
-            "task": "tenants.tell_failed_sign_ins",
-            "schedule": 120.0,
-            "options": {"expires": 100},
-        },
-        "repeat-settlements": {
-            "task": "billing.repeat_settlements",
-            "schedule": 30.0,
-            "options": {"expires": 25},
-        },
-    },
+    "beat_schedule": beat.SCHEDULE,
 }
 
 AUTH_USER_MODEL = "accounts.User"

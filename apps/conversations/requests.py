@@ -10,7 +10,7 @@ import orjson
 from apps.conversations import ceilings
 from apps.conversations.contracts import NO_CEILINGS, Ceilings
 from apps.conversations.errors import InvalidMessage
-from apps.routing.cache_contracts import CacheUse
+from apps.routing.contracts import CacheUse
 from apps.tenants import instructions
 from apps.tenants.errors import InvalidInstructions
 

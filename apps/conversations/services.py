@@ -27,8 +27,7 @@ from apps.conversations.ring import ring, ring_litellm
 from apps.conversations.turns import PlannedLane
 from apps.routing import selectors as routing_selectors
 from apps.routing import services as routing
-from apps.routing.cache_contracts import CacheUse
-from apps.routing.contracts import Call, Plan
+from apps.routing.contracts import CacheUse, Call, Plan
 from apps.streaming import hints as streaming
 from apps.tenants import instructions
 from apps.tenants.contracts import Principal

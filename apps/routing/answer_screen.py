@@ -2,9 +2,17 @@
 
 from collections.abc import Sequence
 
-from apps.routing.contracts import Chunk, ReasoningDelta, TextDelta, ToolCallCompleted
+from apps.routing.contracts import (
+    Chunk,
+    ReasoningDelta,
+    SafetySettings,
+    TextDelta,
+    ToolCallCompleted,
+    Verdict,
+    merged,
+    verdicts_of,
+)
 from apps.routing.moderation import Moderator
-from apps.routing.safety_contracts import SafetySettings, Verdict, merged, verdicts_of
 from apps.safety import Action, Direction, Placeholders, redact, rule_on, rules_for, scan
 from apps.safety.holding import Hold, Passage
 

@@ -77,8 +77,7 @@ async def stream(
                 # Only now, when another attempt has leave to begin: until then what was shown may still be kept.
                 shown = False
                 yield Restarted(failures[-1].error.code)
-            left = replace(deadlines, total_seconds=total_at - time.monotonic())
-            request = attempt.request(leave.access, part, left)
+            request = attempt.request(leave.access, part, _left(deadlines, total_at))
             async with aclosing(ADAPTERS[candidate.adapter].answer(request, attempt.progress)) as deltas:
                 async for delta in deltas:
                     shown = True
@@ -108,6 +107,10 @@ async def stream(
         reason = attempt.progress.finish_reason or "stop"
         yield Finished(reason, attempt.usage(), attempt.attempt_id, candidate, search.passed_over, told.parts)
         return
+
+
+def _left(deadlines: Deadlines, total_at: float) -> Deadlines:
+    return replace(deadlines, total_seconds=total_at - time.monotonic())
 
 
 def _reader(prompt: Prompt, prompt_bytes: int, plan: Plan, admission: Admission, rescue: Rescue) -> Anew:

@@ -8,9 +8,8 @@ from uuid import UUID
 
 from django.db.models import F, Q
 
-from apps.routing.cache_contracts import CacheRules, CacheScope
 from apps.routing.caches import guards, minilm
-from apps.routing.contracts import Candidate, ModelKind, SideUse
+from apps.routing.contracts import CacheRules, CacheScope, Candidate, ModelKind, SideUse
 from apps.routing.models import CacheEvidence, CacheSettings, Deployment, LanguageModel
 
 

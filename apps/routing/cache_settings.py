@@ -7,7 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from apps.routing import cache_rules, selectors
-from apps.routing.cache_contracts import CacheRules
+from apps.routing.contracts import CacheRules
 from apps.routing.errors import CacheRulesRefused
 from apps.routing.models import CacheSettings, SemanticAnswer
 from apps.tenants import audit

@@ -15,12 +15,15 @@ from django.db import DatabaseError
 from apps.billing.contracts import Admission
 from apps.observability import metrics
 from apps.routing import attempts, cache_rules, selectors, side_calls
-from apps.routing.cache_contracts import CacheHit, CacheKind, CacheRules, CacheUse
 from apps.routing.caches import embedding, exact, guards, key, minilm, semantic
 from apps.routing.caches.entry import Entry, Recording
 from apps.routing.caches.minilm import NotInstalled
 from apps.routing.caches.semantic import Place
 from apps.routing.contracts import (
+    CacheHit,
+    CacheKind,
+    CacheRules,
+    CacheUse,
     Candidate,
     Chunk,
     Deadlines,

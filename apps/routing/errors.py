@@ -42,7 +42,7 @@ from enum import Enum
 from typing import ClassVar
 
 from apps.problems import Forbidden, Invalid, NotFound, Problem
-from apps.routing.safety_contracts import Verdict
+from apps.routing.contracts import Verdict
 
 FULL_RETRY_AFTER_SECONDS = 5.0
 

@@ -6,9 +6,8 @@ import structlog
 
 from apps.billing.contracts import Admission
 from apps.routing import side_calls
-from apps.routing.contracts import Gate, ModelKind, Plan, Prompt, SideCall
+from apps.routing.contracts import MODERATION, Gate, ModelKind, Moderation, Plan, Prompt, SideCall, Verdict
 from apps.routing.errors import BreakersOpen, ModerationUnreachable, NoCandidates, ProviderFailed
-from apps.routing.safety_contracts import MODERATION, Moderation, Verdict
 from apps.safety import Action, Direction
 
 TIMEOUT_SECONDS = 5.0

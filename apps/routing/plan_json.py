@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from apps.routing.cache_contracts import CacheUse
 from apps.routing.contracts import (
+    CacheUse,
     Candidate,
     Choice,
     Difficulty,

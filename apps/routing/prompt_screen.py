@@ -7,9 +7,8 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from apps.routing.contracts import Prompt
+from apps.routing.contracts import Prompt, SafetySettings, Verdict, merged, verdicts_of
 from apps.routing.errors import PromptBlocked
-from apps.routing.safety_contracts import SafetySettings, Verdict, merged, verdicts_of
 from apps.safety import Action, Direction, Limits, Placeholders, Ruling, redact, rule_on, rules_for, scan
 
 # What was found in texts that come again with every question of a chat: places and rules, never the text.

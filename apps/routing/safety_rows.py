@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from apps.routing.contracts import SideUse
+from apps.routing.contracts import OFF, Moderation, SafetySettings, SideUse
 from apps.routing.models import SafetyRules
-from apps.routing.safety_contracts import OFF, Moderation, SafetySettings
 from apps.safety import Action, Category, Direction, Limit, Limits
 
 # So often is a moderation model asked about one answer at most, whatever became of earlier attempts at it.

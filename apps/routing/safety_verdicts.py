@@ -8,8 +8,8 @@ from uuid import UUID
 from django.db.models import Count, Sum
 from django.db.models.functions import Now
 
+from apps.routing.contracts import Verdict
 from apps.routing.models import SafetyVerdict
-from apps.routing.safety_contracts import Verdict
 from apps.tenants.contracts import Principal
 from apps.tenants.policy import Action, require
 from apps.tenants.scope import tenant_scope

@@ -28,13 +28,14 @@ from apps.routing.contracts import (
     Plan,
     Prompt,
     Restarted,
+    SafetySettings,
     Screened,
     Usage,
+    Verdict,
 )
 from apps.routing.errors import PromptBlocked
 from apps.routing.moderation import Moderator, newest_text
 from apps.routing.prompt_screen import NEW, screen_prompt, told
-from apps.routing.safety_contracts import SafetySettings, Verdict
 from apps.routing.selectors import snapshot_in_memory
 from apps.safety import Action, Direction, Placeholders
 

@@ -17,6 +17,7 @@ from django.db.models.functions import Now
 
 from apps.routing import cache_rules, provider_keys
 from apps.routing.contracts import (
+    OFF,
     Catalogue,
     FallbackKind,
     ModelCard,
@@ -28,6 +29,7 @@ from apps.routing.contracts import (
     PriceVersion,
     Profile,
     ProviderAccess,
+    SafetySettings,
 )
 from apps.routing.models import (
     Deployment,
@@ -37,7 +39,6 @@ from apps.routing.models import (
     RoutingPolicy,
     SafetyRules,
 )
-from apps.routing.safety_contracts import OFF, SafetySettings
 from apps.routing.safety_rows import of_row, side_uses
 from apps.tenants.contracts import Principal
 from apps.tenants.models import ModelRule, TeamMember, Tenant

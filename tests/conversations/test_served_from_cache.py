@@ -20,7 +20,7 @@ from apps.conversations.generation.ports import Limits
 from apps.conversations.generation.runtime import Options, WorkerRuntime
 from apps.conversations.models import Attempt, Generation
 from apps.routing import cache_settings
-from apps.routing.cache_contracts import CacheUse
+from apps.routing.contracts import CacheUse
 from apps.tenants.contracts import Principal
 from apps.tenants.models import Tenant
 from apps.tenants.scope import tenant_scope

@@ -7,8 +7,7 @@ from typing import Any
 
 from apps.problems import Problem
 from apps.routing import cache_settings, caching, services
-from apps.routing.cache_contracts import CacheRules, CacheUse
-from apps.routing.contracts import Plan, Prompt
+from apps.routing.contracts import CacheRules, CacheUse, Plan, Prompt
 from apps.tenants.contracts import Principal
 from apps.tenants.scope import database_step
 from tests.routing.exchange import PATIENT, Exchange, RecordingGate, admission

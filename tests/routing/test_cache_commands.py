@@ -11,10 +11,9 @@ from django.core.management import CommandError, call_command
 
 from apps.routing import cache_evidence, cache_settings, services
 from apps.routing import selectors as routing
-from apps.routing.cache_contracts import CacheRules
 from apps.routing.caches import exact, measure, minilm, semantic
 from apps.routing.caches.entry import Entry
-from apps.routing.contracts import ModelKind, NewPrice, SideUse, Usage
+from apps.routing.contracts import CacheRules, ModelKind, NewPrice, SideUse, Usage
 from apps.routing.errors import CacheRulesRefused
 from apps.routing.models import CacheEvidence, LanguageModel, SemanticAnswer
 from apps.tenants import selectors

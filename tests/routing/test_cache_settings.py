@@ -7,7 +7,7 @@ from django.db import ProgrammingError, connections
 from django.test import Client
 
 from apps.routing import cache_settings, selectors
-from apps.routing.cache_contracts import NO_CACHES, CacheScope
+from apps.routing.contracts import NO_CACHES, CacheScope
 from apps.routing.errors import CacheRulesRefused
 from apps.routing.models import CacheSettings
 from apps.tenants.contracts import Principal

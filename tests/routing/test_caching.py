@@ -11,9 +11,18 @@ import redis
 from django.conf import settings
 
 from apps.routing import selectors, services
-from apps.routing.cache_contracts import CacheKind, CacheScope, CacheUse
 from apps.routing.caches import exact, key
-from apps.routing.contracts import FallbackKind, Finished, Plan, Prompt, TextDelta, Usage
+from apps.routing.contracts import (
+    CacheKind,
+    CacheScope,
+    CacheUse,
+    FallbackKind,
+    Finished,
+    Plan,
+    Prompt,
+    TextDelta,
+    Usage,
+)
 from apps.tenants.contracts import Principal
 from apps.tenants.scope import database_step
 from tests.people import new_member

@@ -7,8 +7,8 @@ from django.test import Client
 
 from apps.problems import Forbidden
 from apps.routing import safety_settings, safety_verdicts, selectors
+from apps.routing.contracts import OFF, Verdict
 from apps.routing.errors import SafetySettingsRefused
-from apps.routing.safety_contracts import OFF, Verdict
 from apps.safety import Action, Category, Direction, Limit
 from apps.tenants.contracts import Principal
 from apps.tenants.models import AuditEntry

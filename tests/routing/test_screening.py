@@ -22,20 +22,22 @@ from apps.routing.contracts import (
     Finished,
     Gate,
     ModelKind,
+    Moderation,
     Plan,
     Prompt,
     ReasoningDelta,
     Restarted,
+    SafetySettings,
     Screened,
     SideUse,
     TextDelta,
     ToolCallCompleted,
     ToolCallStarted,
     Usage,
+    Verdict,
 )
 from apps.routing.errors import ModerationUnreachable, PromptBlocked, StreamCut
 from apps.routing.planning import plan as planned
-from apps.routing.safety_contracts import Moderation, SafetySettings, Verdict
 from apps.safety import Action, Category, Direction, Limit
 from tests.routing.exchange import PATIENT, RecordingGate
 from tests.routing.offers import Speeds, catalogue, deployment, model

@@ -11,11 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.routing import attempts, cache_clearing, cache_settings, caching, selectors, services
-from apps.routing.cache_contracts import CacheKind, CacheRules, CacheScope, CacheUse
 from apps.routing.caches import embedding, guards, minilm, semantic
 from apps.routing.caches.entry import Entry
 from apps.routing.contracts import (
     AttemptState,
+    CacheKind,
+    CacheRules,
+    CacheScope,
+    CacheUse,
     Call,
     Chunk,
     Finished,

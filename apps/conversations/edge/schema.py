@@ -9,7 +9,7 @@ from apps.conversations.requests import (
     MAX_MODEL_NAME,
     MOST_OUTPUT_TOKENS,
 )
-from apps.routing.cache_contracts import CacheUse
+from apps.routing.contracts import CacheUse
 from apps.tenants.contracts import DOLLARS, LONGEST_FIRST_TOKEN_MS, MOST_USD, NANOUSD_PER_USD
 from apps.tenants.edge.openapi import REFUSALS, roles_of
 from apps.tenants.instructions import MAX_CHARACTERS

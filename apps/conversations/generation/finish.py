@@ -16,8 +16,7 @@ from apps.conversations.generation import attempts
 from apps.conversations.generation.claim import Claimed
 from apps.conversations.generation.route import routed
 from apps.routing import services as routing
-from apps.routing.contracts import AttemptEnd, AttemptState, Excluded, Finished, Plan, Usage
-from apps.routing.safety_contracts import Verdict
+from apps.routing.contracts import AttemptEnd, AttemptState, Excluded, Finished, Plan, Usage, Verdict
 from apps.safety import Action, Direction
 from apps.tenants.scope import tenant_scope
 
@@ -153,25 +152,7 @@ def finish(claimed: Claimed, plan: Plan | None, answer: Answer, last_event_id: s
     cost = sum(line.amount_nanousd for line in ledger if line.kind is LineKind.CHARGE)
     route = _route(plan, answer, kept, used)
     with tenant_scope(claimed.tenant_id), connections["default"].cursor() as cursor:
-        cursor.execute(
-            _FINISH,
-            {
-                "id": claimed.generation_id,
-                "fence": claimed.fence,
-                "worker": claimed.worker_id,
-                "state": answer.state.value,
-                "first_token_seconds": answer.first_token_seconds,
-                "last_event_id": last_event_id,
-                "sha256": sha256,
-                "finish_reason": answer.finish_reason,
-                "error_code": answer.error_code,
-                "error_message": answer.error_message,
-                "error_retryable": answer.error_retryable,
-                "usage": orjson.dumps(usage).decode(),
-                "cost": cost,
-                "route": orjson.dumps(route).decode(),
-            },
-        )
+        cursor.execute(_FINISH, _final(claimed, answer, last_event_id, sha256, usage, cost, route))
         row = cursor.fetchone()
         if row is None:
             raise Fenced
@@ -255,6 +236,34 @@ def completed_body(
         "cost": {"nanousd": cost_nanousd, "usd": billing.usd(cost_nanousd)},
         "timings": {"queued_ms": queued_ms, "first_token_ms": first_token_ms, "total_ms": total_ms},
         "route": route,
+    }
+
+
+def _final(
+    claimed: Claimed,
+    answer: Answer,
+    last_event_id: str,
+    sha256: str,
+    usage: dict[str, Any],
+    cost: int,
+    route: dict[str, Any],
+) -> dict[str, Any]:
+    """What `_FINISH` writes."""
+    return {
+        "id": claimed.generation_id,
+        "fence": claimed.fence,
+        "worker": claimed.worker_id,
+        "state": answer.state.value,
+        "first_token_seconds": answer.first_token_seconds,
+        "last_event_id": last_event_id,
+        "sha256": sha256,
+        "finish_reason": answer.finish_reason,
+        "error_code": answer.error_code,
+        "error_message": answer.error_message,
+        "error_retryable": answer.error_retryable,
+        "usage": orjson.dumps(usage).decode(),
+        "cost": cost,
+        "route": orjson.dumps(route).decode(),
     }
 
 

@@ -5,8 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from apps.billing import services as billing
-from apps.routing.contracts import AttemptEnd, Candidate, Choice, Excluded, Finished, Plan, Usage
-from apps.routing.safety_contracts import Verdict, merged
+from apps.routing.contracts import AttemptEnd, Candidate, Choice, Excluded, Finished, Plan, Usage, Verdict, merged
 
 
 def routed(

@@ -7,8 +7,9 @@ from uuid import UUID
 
 import orjson
 
-from apps.routing.cache_contracts import CacheHit, CacheKind
 from apps.routing.contracts import (
+    CacheHit,
+    CacheKind,
     Candidate,
     Chunk,
     Finished,

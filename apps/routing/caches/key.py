@@ -11,8 +11,7 @@ from uuid import UUID
 
 import orjson
 
-from apps.routing.cache_contracts import CacheScope
-from apps.routing.contracts import Candidate, Plan, Prompt
+from apps.routing.contracts import CacheScope, Candidate, Plan, Prompt
 
 # Part of every key: raise it when what is stored, or what a key means, changes.
 VERSION = 1

@@ -11,8 +11,8 @@ from uuid import UUID
 from django.db import connections
 from uuid6 import uuid7
 
-from apps.routing.cache_contracts import CacheRules
 from apps.routing.caches.entry import Entry
+from apps.routing.contracts import CacheRules
 from apps.tenants.scope import tenant_scope
 
 # Entries removed at one time, so that keeping an answer never takes long.

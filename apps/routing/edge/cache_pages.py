@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 
 from apps.problems import Problem
 from apps.routing import cache_settings
-from apps.routing.cache_contracts import CacheRules
+from apps.routing.contracts import CacheRules
 from apps.routing.models import SCOPE_WORDS, CacheSettings
 from apps.tenants.contracts import Principal
 from apps.tenants.edge.pages import person_required, show_problem

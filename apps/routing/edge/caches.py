@@ -10,7 +10,7 @@ from rest_framework.views import APIView
 
 from apps.problems import Invalid
 from apps.routing import cache_settings
-from apps.routing.cache_contracts import CacheScope
+from apps.routing.contracts import CacheScope
 from apps.tenants.contracts import Principal
 from apps.tenants.edge.fields import Text, Truth
 from apps.tenants.policy import Action
