@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -17,6 +18,22 @@ from chatproject.settings import CONTENT_SECURITY_POLICY
 
 T = TypeVar("T")
 
+# Installed in every page. Whatever came over its socket before a mark has been handled when the mark is; two frames of
+# animation later it is painted, the view has followed, and what the page sent meanwhile goes out before the answer.
+# The page itself never sees marks.
+MARKS = """
+window.WebSocket = class extends WebSocket {
+    constructor(...given) {
+        super(...given);
+        this.addEventListener("message", event => {
+            if (!event.data.startsWith('{"mark":')) return;
+            event.stopImmediatePropagation();
+            requestAnimationFrame(() => requestAnimationFrame(() => this.send(event.data)));
+        });
+    }
+};
+"""
+PATIENCE_SECONDS = 20.0
 ORIGIN = "http://127.0.0.1:7199"
 TERMINAL = ("message.completed", "message.error")
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -97,35 +114,57 @@ class Board:
         self.streams: dict[str, Stream] = {}
         self.asked: list[Stream] = []
         self.complaints: list[str] = []
+        self._marks = 0
+        self._marks_back = 0
         self._client = client
         self._database = database
         page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.route(re.compile(re.escape(ORIGIN)), self._serve)
         page.route_web_socket(re.compile(r"ws://127\.0\.0\.1:7199/ws/chat/"), self._connect)
+        page.add_init_script(MARKS)  # after the socket's stand-in, which it builds on
 
     def open(self, path: str = "/chat/") -> None:
         """Open a page and wait until its socket is ready (where sockets open at all)."""
         before = len(self.sockets)
         self.page.goto(ORIGIN + path)
-        while self.opens_sockets and len(self.sockets) == before:
-            self.page.wait_for_timeout(20)
-        self.page.wait_for_timeout(50)
+        if self.opens_sockets:
+            self.wait_until(lambda: len(self.sockets) > before)
+            self.settle()
+
+    def wait_until(self, holds: Callable[[], object]) -> None:
+        """Let the page go on until something holds here, at its counterpart."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not holds():
+            assert time.monotonic() < deadline, "the page never did it"
+            self.page.wait_for_timeout(5)
+
+    def settle(self) -> None:
+        """Wait until the page has handled and painted all frames sent so far, and all it sent has arrived here.
+
+        What it does later by a timer or a request is not waited for.
+        """
+        self._marks += 1
+        number = self._marks
+        self.sockets[-1].send(json.dumps({"mark": number}))
+        self.wait_until(lambda: self._marks_back >= number)
 
     def ask(self, message: str) -> list[Stream]:
         """Type a question, send it, and return the streams of its lanes once the page knows them."""
+        before = self.asked
         self.page.get_by_label("Message", exact=True).fill(message)
         self.page.keyboard.press("Enter")
+        self.wait_until(lambda: self.asked is not before)
         self.page.wait_for_selector(".turn:last-child .lane[data-generation-id]")
         for stream in self.asked:
             self.tell(*stream.write("message.started", fence=1, keep=0))
         return self.asked
 
     def tell(self, *frames: dict[str, Any]) -> None:
-        """Send frames to the page, over its newest socket, and let it draw."""
+        """Send frames to the page, over its newest socket, and wait until it has drawn them."""
         for frame in frames:
             self.sockets[-1].send(json.dumps(frame))
-        self.page.wait_for_timeout(60)
+        self.settle()
 
     def write(self, stream: Stream, text: str, step: int = 7) -> None:
         """Stream a text in small pieces."""
@@ -148,6 +187,9 @@ class Board:
         socket.send(json.dumps({"type": "ready", "tenant_id": "", "user_id": ""}))
 
     def _hear(self, socket: WebSocketRoute, message: dict[str, Any]) -> None:
+        if "mark" in message:
+            self._marks_back = message["mark"]
+            return
         self.received.append(message)
         if message["type"] == "message.send" and self.accepts:
             socket.send(json.dumps(self.accept(message)))

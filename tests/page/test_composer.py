@@ -12,9 +12,11 @@ def test_enter_sends_and_shift_enter_breaks_the_line(board: Board) -> None:
     board.page.locator(BOX).press_sequentially("one")
     board.page.keyboard.press("Shift+Enter")
     board.page.locator(BOX).press_sequentially("two")
+    board.settle()
     assert board.sent("message.send") == []
     board.page.keyboard.press("Enter")
     expect(board.page.locator(".ask")).to_have_text("one\ntwo", use_inner_text=True)
+    board.settle()
     assert board.sent("message.send")[0]["message"] == "one\ntwo"
 
 
@@ -23,7 +25,7 @@ def test_enter_that_ends_a_composition_never_sends(board: Board) -> None:
     board.page.locator(BOX).fill("にほん")
     for detail in ({"key": "Enter", "isComposing": True}, {"key": "Enter", "keyCode": 229}):
         board.page.locator(BOX).dispatch_event("keydown", {**detail, "bubbles": True, "cancelable": True})
-    board.page.wait_for_timeout(100)
+    board.settle()
     assert board.sent("message.send") == []
     expect(board.page.locator(BOX)).to_have_value("にほん")
 
@@ -63,7 +65,7 @@ def test_send_becomes_stop_and_escape_stops_every_lane(board: Board) -> None:
     expect(board.page.get_by_role("button", name="Stop all answers")).to_be_visible()
     expect(board.page.get_by_role("button", name="Send")).to_be_hidden()
     board.page.keyboard.press("Escape")
-    board.page.wait_for_timeout(100)
+    board.settle()
     stopped = [message["generation_id"] for message in board.sent("generation.cancel")]
     assert stopped == [stream.generation_id for stream in streams]
 
@@ -73,6 +75,7 @@ def test_enter_while_answers_stream_keeps_the_text(board: Board) -> None:
     board.ask("First")
     board.page.locator(BOX).fill("Second")
     board.page.keyboard.press("Enter")
+    board.settle()
     expect(board.page.locator(BOX)).to_have_value("Second")
     assert len(board.sent("message.send")) == 1
 
@@ -82,7 +85,7 @@ def test_a_refused_question_comes_back_with_its_reason(board: Board) -> None:
     board.open()
     board.page.locator(BOX).fill("Too dear a question")
     board.page.keyboard.press("Enter")
-    board.page.wait_for_timeout(100)
+    board.settle()
     first = board.sent("message.send")[0]
     refusal = {"code": "insufficient_quota", "message": "The budget is used up.", "retryable": False, "status": 429}
     board.tell({"type": "error", "client_id": first["client_id"], **refusal})

@@ -25,6 +25,7 @@ def test_a_failed_lane_offers_retry_and_the_other_goes_on(board: Board) -> None:
     expect(lanes.first).to_have_attribute("data-generation-id", new_id)
     expect(lanes.first).to_have_attribute("data-state", "waiting")
     expect(lanes.nth(1).locator(".prose")).to_have_text("Undisturbed")
+    board.settle()
     assert board.posted[0].url.endswith(f"/v1/chat/generations/{failing.generation_id}/retry")
     assert board.sent("subscribe")[-1]["stream"] == new_id
     assert board.sent("subscribe")[-1]["after"] is None
@@ -35,7 +36,7 @@ def test_one_lane_can_be_stopped_and_keeps_its_words(board: Board) -> None:
     stopped, other = board.ask("Say something")
     board.write(stopped, "A partial answer")
     board.page.get_by_role("button", name="Stop Swift").click()
-    board.page.wait_for_timeout(50)
+    board.settle()
     assert [one["generation_id"] for one in board.sent("generation.cancel")] == [stopped.generation_id]
     board.tell(*stopped.write("message.completed", **{**COMPLETED, "state": "cancelled"}))
     lane = board.page.locator(".turn .lane").first

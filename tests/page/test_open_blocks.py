@@ -4,6 +4,8 @@ from playwright.sync_api import expect
 
 from tests.page.board import COMPLETED, Board
 
+COPIED = "navigator.clipboard.readText()"
+
 
 def test_a_code_block_looks_like_code_from_its_first_line(board: Board) -> None:
     board.open()
@@ -32,10 +34,10 @@ def test_a_closed_code_block_can_be_copied(board: Board) -> None:
     board.tell(*stream.write("message.completed", **COMPLETED))
     lane = board.page.locator(".turn .lane").first
     lane.get_by_role("button", name="Copy the Python code").click()
-    assert board.page.evaluate("navigator.clipboard.readText()") == "print(1)\nprint(2)"
+    board.page.wait_for_function(f"async () => await {COPIED} === 'print(1)\\nprint(2)'")
     lane.get_by_role("button", name="Copy the answer").click()
     expect(board.page.locator("#announcer")).to_contain_text("Copied")
-    assert board.page.evaluate("navigator.clipboard.readText()").startswith("```python\nprint(1)")
+    board.page.wait_for_function(f"async () => (await {COPIED}).startsWith('```python\\nprint(1)')")
 
 
 def test_reasoning_folds_away(board: Board) -> None:

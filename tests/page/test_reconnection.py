@@ -16,6 +16,7 @@ def test_live_streams_are_resumed_after_the_last_event_drawn(board: Board) -> No
     first.write("token.delta", text=" and after it.")
     lanes = board.page.locator(".turn .lane")
     expect(lanes.first.locator(".prose")).to_have_text("Before the cut and after it.")
+    board.settle()
     resumed = {message["stream"]: message["after"] for message in board.sent("subscribe")}
     assert resumed == {first.generation_id: "1-1", second.generation_id: "1-0"}
 
@@ -25,7 +26,7 @@ def test_an_unanswered_question_is_sent_again_with_the_same_id(board: Board) -> 
     board.open()
     board.page.get_by_label("Message", exact=True).fill("Are you there?")
     board.page.keyboard.press("Enter")
-    board.page.wait_for_timeout(100)
+    board.settle()
     board.accepts = True
     board.sockets[-1].close(code=1012)
     expect(board.page.locator(".turn .lane[data-generation-id]")).to_have_count(2)

@@ -20,12 +20,13 @@ def _long_answer(board: Board) -> list[Stream]:
 def _wheel(board: Board, pixels: int) -> None:
     """Turn the wheel, and wait until the view has come to rest: Chromium moves it there in steps of its own."""
     board.page.locator("#timeline").hover()
-    before = board.page.evaluate(TOP)
+    board.page.evaluate(f"""() => {{
+        const before = {TOP};
+        window.atRest = false;
+        document.getElementById('timeline').addEventListener('scrollend', () => (atRest ||= {TOP} !== before));
+    }}""")
     board.page.mouse.wheel(0, pixels)
-    board.page.wait_for_function(f"before => {TOP} !== before", arg=before)
-    at = None
-    while at != (at := board.page.evaluate(TOP)):
-        board.page.wait_for_timeout(150)
+    board.page.wait_for_function("() => atRest")
 
 
 def test_it_follows_at_the_end(board: Board) -> None:
