@@ -12,6 +12,7 @@ from apps.routing.contracts import (
     merged,
     verdicts_of,
 )
+from apps.routing.json_screen import screened_json
 from apps.routing.moderation import Moderator
 from apps.safety import Action, Direction, Placeholders, redact, rule_on, rules_for, scan
 from apps.safety.holding import Hold, Passage
@@ -140,15 +141,19 @@ class AnswerScreen:
         return [ReasoningDelta(last)] if last else []
 
     def _arguments(self, arguments: str) -> str:
-        """Arguments come whole, so they are judged whole. Raises `Blocked`."""
+        """Arguments come whole, so they are judged whole: as they are written, and as JSON means them."""
         if not self._settings.screens(Direction.ANSWER):
             return arguments
+        return screened_json(arguments, self._judge)
+
+    def _judge(self, text: str) -> str:
+        """The text as it may be shown. Raises `Blocked`."""
         limits = self._settings.limits(Direction.ANSWER)
-        rulings = rule_on(scan(arguments, rules_for(limits, Direction.ANSWER)), limits)
+        rulings = rule_on(scan(text, rules_for(limits, Direction.ANSWER)), limits)
         self._judged += verdicts_of(rulings, Direction.ANSWER)
         if any(one.action is Action.BLOCK for one in rulings):
             raise Blocked
-        return redact(arguments, rulings, self._placeholders)
+        return redact(text, rulings, self._placeholders)
 
     def _channel(self) -> _Channel:
         return _Channel(self._settings, self._placeholders, self._moderator)

@@ -19,7 +19,7 @@ def parsed(text: str) -> Any:
     """What the YAML says. Raises `CatalogueFileRefused` where it cannot be read."""
     try:
         return _Loader(text).get_single_data()
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # such as a date that no calendar has
         raise CatalogueFileRefused(f"This is no YAML that can be read: {error}") from error
 
 

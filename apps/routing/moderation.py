@@ -11,8 +11,9 @@ from apps.routing.errors import BreakersOpen, ModerationUnreachable, NoCandidate
 from apps.safety import Action, Direction
 
 TIMEOUT_SECONDS = 5.0
-# What one call is given to read at most: the beginning and the end of what is longer.
-MOST_CHARACTERS = 32_000
+# How much is judged in one piece. What is longer goes in pieces that overlap, all in one call.
+PIECE_CHARACTERS = 32_000
+_OVERLAP_CHARACTERS = 200
 UNREACHABLE = "moderation.unreachable"
 
 log = structlog.get_logger(__name__)
@@ -46,7 +47,7 @@ class Moderator:
                 raise NoCandidates("The moderation model is not on offer, or was asked too often.")
             self.left -= 1
             scores = await side_calls.moderate(
-                self._side, self._admission, self._gate, _readable(text), timeout_seconds=TIMEOUT_SECONDS
+                self._side, self._admission, self._gate, pieces(text), timeout_seconds=TIMEOUT_SECONDS
             )
         except (ProviderFailed, BreakersOpen, NoCandidates) as error:
             log.warning("moderation.unreachable", direction=direction.value, code=error.code)
@@ -72,20 +73,24 @@ class Moderator:
 
 
 def newest_text(prompt: Prompt) -> str:
-    """What came into the chat since the last answer: earlier messages were asked about when they came."""
+    """What came into the chat since the last answer, and the instructions, which may have changed since: earlier
+    messages were asked about when they came."""
     texts: list[str] = []
+    answered = False
     for message in reversed(prompt.messages):
-        if message.get("role") == "assistant":
-            break
+        answered = answered or message.get("role") == "assistant"
+        if answered and message.get("role") not in ("system", "developer"):
+            continue
         content = message.get("content")
         parts = content if isinstance(content, list) else [{"text": content}]
         texts += [part["text"] for part in reversed(parts) if isinstance(part.get("text"), str)]
     return "\n\n".join(reversed(texts))
 
 
-def _readable(text: str) -> str:
-    half = MOST_CHARACTERS // 2
-    return text if len(text) <= MOST_CHARACTERS else f"{text[:half]}\n{text[-half:]}"
+def pieces(text: str) -> list[str]:
+    """The whole text, in the pieces that a moderation model is given."""
+    step = PIECE_CHARACTERS - _OVERLAP_CHARACTERS
+    return [text[start : start + PIECE_CHARACTERS] for start in range(0, max(1, len(text) - _OVERLAP_CHARACTERS), step)]
 
 
 def _unasked(direction: Direction) -> Verdict:

@@ -9,6 +9,7 @@ from typing import Any
 
 from apps.routing.contracts import Prompt, SafetySettings, Verdict, merged, verdicts_of
 from apps.routing.errors import PromptBlocked
+from apps.routing.json_screen import screened_json
 from apps.safety import Action, Direction, Limits, Placeholders, Ruling, redact, rule_on, rules_for, scan
 
 # What was found in texts that come again with every question of a chat: places and rules, never the text.
@@ -70,7 +71,11 @@ def _call(
     function = call.get("function")
     if not isinstance(function, Mapping) or not isinstance(function.get("arguments"), str):
         return call
-    arguments = _text(function["arguments"], limits, placeholders, verdicts, opening)
+
+    def screen(text: str) -> str:
+        return _text(text, limits, placeholders, verdicts, opening)
+
+    arguments = screened_json(function["arguments"], screen)
     return {**call, "function": {**function, "arguments": arguments}}
 
 

@@ -6,6 +6,7 @@ that fails raises; whether the answer can do without it is for the caller to say
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from apps.routing.providers.base import token_count
 
 # The form these calls have. No other adapter knows them.
 _SPOKEN_BY = "openai_compatible"
+# A category's name is shown and stored as the provider wrote it, as far as it is a name.
+_CATEGORY = re.compile(r"[^\w /.:-]+")
+_CATEGORY_CHARACTERS = 60
 
 T = TypeVar("T")
 
@@ -50,11 +54,19 @@ async def embed(
 
 
 async def moderate(
-    side: SideCall, admission: Admission, gate: Gate, text: str, *, timeout_seconds: float
+    side: SideCall, admission: Admission, gate: Gate, texts: Sequence[str], *, timeout_seconds: float
 ) -> Mapping[str, float]:
-    """Scores between 0 and 1 by the model's categories. Raises a `ProviderFailed`, `BreakersOpen` or `NoCandidates`."""
-    body = {"model": side.candidate.upstream_model, "input": text}
-    return await _asked(side.candidate, admission, gate, _Asked("moderations", body, text, _scores), timeout_seconds)
+    """The highest score of any of the texts, between 0 and 1, by the model's categories.
+
+    Raises a `ProviderFailed`, `BreakersOpen` or `NoCandidates`.
+    """
+    body = {"model": side.candidate.upstream_model, "input": texts[0] if len(texts) == 1 else texts}
+
+    def read(document: Mapping[str, Any]) -> Mapping[str, float]:
+        return _scores(document, len(texts))
+
+    asked = _Asked("moderations", body, "".join(texts), read)
+    return await _asked(side.candidate, admission, gate, asked, timeout_seconds)
 
 
 async def _asked(
@@ -137,7 +149,7 @@ class _Call:
 def _read(asked: _Asked[T], document: Mapping[str, Any], provider: str) -> T:
     try:
         return asked.read(document)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise MalformedStream(f"What {provider} answered cannot be read.") from error
 
 
@@ -157,13 +169,22 @@ def _guess(text: str, candidate: Candidate) -> Usage:
 
 def _vector(document: Mapping[str, Any]) -> Sequence[float]:
     vector = [float(one) for one in document["data"][0]["embedding"]]
-    if not vector or not all(map(math.isfinite, vector)):
-        raise ValueError("no vector")
+    if not any(vector) or not all(map(math.isfinite, vector)):
+        raise ValueError("no vector")  # nor one that points nowhere
     return vector
 
 
-def _scores(document: Mapping[str, Any]) -> Mapping[str, float]:
-    scores = {str(name): float(score) for name, score in document["results"][0]["category_scores"].items()}
-    if not all(0 <= score <= 1 for score in scores.values()):
-        raise ValueError("no scores")
-    return scores
+def _scores(document: Mapping[str, Any], texts: int) -> Mapping[str, float]:
+    """Raises where a text was not judged: an empty reply must not pass for a good one."""
+    results = document["results"]
+    if len(results) != texts:
+        raise ValueError("not every text was judged")
+    highest: dict[str, float] = {}
+    for result in results:
+        scores = {str(name): float(score) for name, score in result["category_scores"].items()}
+        if not scores or not all(0 <= score <= 1 for score in scores.values()):
+            raise ValueError("no scores")
+        for name, score in scores.items():
+            word = _CATEGORY.sub(" ", name)[:_CATEGORY_CHARACTERS]
+            highest[word] = max(score, highest.get(word, 0.0))
+    return highest

@@ -10,11 +10,20 @@ from collections.abc import Callable
 
 from apps.safety.contracts import View
 
-# Letters of other scripts, and marks, that are drawn like those of ASCII.
+# Small capitals, and the letters that they are.
+_SMALL, _LARGE = "ᴀʙᴄᴅᴇғɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz"
+# Letters of other scripts, and marks, that are drawn like those of ASCII; and what joins words
+# without being a space.
 _LOOK_ALIKES = str.maketrans(
-    "АВЕЅІЈКМНОРСТУХ" + "аеѕіјорсухԁһԛԝгпктмв" + "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧΣ" + "αικνορτυχς" + "ıɡɩɑ" + "’‘ʼ∕⁄",
-    "ABESIJKMHOPCTYX" + "aesijopcyxdhqwrnktmb" + "ABEZHIKMNOPTYXS" + "aiknoptuxs" + "igia" + "'''//",
+    "АВЕЅІЈКМНОРСТУХ" + "аеѕіјорсухԁһԛԝгпктмв" + "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧΣ" + "αικνορτυχς" + "ıɡɩɑօսհո" + _SMALL + "’‘ʼ∕⁄_",
+    "ABESIJKMHOPCTYX" + "aesijopcyxdhqwrnktmb" + "ABEZHIKMNOPTYXS" + "aiknoptuxs" + "igiaouhn" + _LARGE + "'''// ",
 )
+# Letters and a sign that are drawn as nothing: fillers of Hangul, and the empty cell of Braille.
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+# White letters in black circles and squares, which have no compatibility form.
+_ENCLOSED = ((0x1F150, 0x1F169), (0x1F170, 0x1F189))
+# Ligatures of whole sentences stay what they are, or a text of them would be read as one many times as long.
+_LONGEST_FORM = 4
 _INVISIBLE = frozenset({"Cf", "Cc", "Mn", "Me", "Cs", "Co"})
 _KEPT_CONTROLS = "\t\n\r"
 _REGULAR = re.compile(r"[\t\n\r -~]*+\Z")
@@ -33,15 +42,30 @@ class _Folded(dict[int, str]):
 def _fold(char: str) -> str:
     if char in _KEPT_CONTROLS:
         return char
+    for first, last in _ENCLOSED:
+        if first <= ord(char) <= last:
+            return chr(ord("A") + ord(char) - first)
     parts = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", char))
-    return "".join(part for part in parts if unicodedata.category(part) not in _INVISIBLE or part in _KEPT_CONTROLS)
+    if len(parts) > _LONGEST_FORM:
+        return char
+    return "".join(_plain(part) for part in parts)
+
+
+def _plain(char: str) -> str:
+    """One character without its ornaments: nothing, a plain hyphen, a plain digit, or itself."""
+    category = unicodedata.category(char)
+    if char in _BLANK or (category in _INVISIBLE and char not in _KEPT_CONTROLS):
+        return ""
+    if category == "Pd" or char == "\u2212":
+        return "-"
+    return str(unicodedata.decimal(char)) if category == "Nd" else char
 
 
 _folded = _Folded()
 
 
 def _phrase(text: str) -> str:
-    return text.lower() if text.isascii() else text.translate(_LOOK_ALIKES).lower()
+    return (text.replace("_", " ") if text.isascii() else text.translate(_LOOK_ALIKES)).lower()
 
 
 def _same(text: str) -> str:

@@ -131,6 +131,8 @@ def test_usage_told_along_the_way_is_not_final_until_nothing_follows_it() -> Non
         b'{"choices":[{"delta":{"content":["no text"]}}]}',
         b'{"choices":[],"usage":{"prompt_tokens":-1}}',
         b'{"choices":[],"usage":{"prompt_tokens":"many"}}',
+        b'{"choices":[],"usage":{"prompt_tokens":1e30}}',
+        b'{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":100000001}}',
         b'{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{}"}}]}}]}',
     ],
 )
@@ -147,3 +149,18 @@ def test_an_event_that_cannot_be_read_is_skipped_and_counted(payload: bytes) -> 
 def test_an_error_event_is_raised(chunk: dict[str, Any]) -> None:
     with pytest.raises(ProviderOverloaded, match="broken"):
         _read(chunk)
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("stop", "stop"),
+        ("model_length", "length"),
+        ("eos", "eos"),
+        ("x" * 41, "other"),
+        ("a\x00", "other"),
+        (7, "other"),
+    ],
+)
+def test_a_finish_reason_is_a_word_that_can_be_stored(told: Any, kept: str) -> None:
+    assert _read(_delta(told, content="sound"))[1].finish_reason == kept

@@ -25,6 +25,10 @@ from tests.routing.reception import receive, request
 ACCESS = ProviderAccess("http://provider/v1", "key-4711-very-secret")
 
 
+# Dates that no clock can hold.
+FAR, EAST = "Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "Mon, 01 Jan 2024 00:00:00 +999999999999999999"
+
+
 def _from_status(status: int, body: Any = None, **headers: str) -> ProviderFailed:
     raw = body if isinstance(body, bytes) else orjson.dumps(body or {})
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -45,6 +49,11 @@ def _from_status(status: int, body: Any = None, **headers: str) -> ProviderFaile
         (404, {}, ProviderMisconfigured),
         (413, {}, ContextExceeded),
         (422, {}, ProviderRejected),
+        (415, {}, ProviderRejected),
+        (431, {}, ProviderRejected),
+        (451, {}, ProviderRejected),
+        (408, {}, ProviderOverloaded),
+        (424, {}, ProviderOverloaded),
         (429, {"code": "rate_limit_exceeded"}, ProviderRateLimited),
         (429, {"code": "insufficient_quota"}, ProviderAuthFailed),
         (409, {}, ProviderOverloaded),
@@ -88,7 +97,17 @@ def test_nothing_else_is_quoted(status: int) -> None:
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("2", 2.0), ("0.5", 0.5), ("-3", 0.0), ("soon", None), ("nan", None), ("inf", None), ("", None)],
+    [
+        ("2", 2.0),
+        ("0.5", 0.5),
+        ("-3", 0.0),
+        ("soon", None),
+        ("nan", None),
+        ("inf", None),
+        ("", None),
+        (FAR, None),
+        (EAST, None),
+    ],
 )
 def test_retry_after(header: str, seconds: float | None) -> None:
     assert _from_status(429, Retry_After=header).retry_after_seconds == seconds

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -37,6 +38,7 @@ from apps.routing.contracts import (
     Verdict,
 )
 from apps.routing.errors import ModerationUnreachable, PromptBlocked, StreamCut
+from apps.routing.moderation import pieces
 from apps.routing.planning import plan as planned
 from apps.safety import Action, Category, Direction, Limit
 from tests.routing.exchange import PATIENT, RecordingGate
@@ -227,6 +229,27 @@ async def test_reasoning_and_arguments_are_screened_too(exchange: Any) -> None:
     assert made.chunks[1] == ToolCallCompleted("c", "send", '{"to": "[e-mail 1]"}')
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"to": "bob\\u0040acme.org"}',
+        '{"to": {"all": ["first line\\nbob@acme.org"], "bob\\u0040acme.org": 1}}',
+        '{"to": "bob\\u0040acme.org", "cut',
+    ],
+)
+async def test_escapes_hide_nothing_in_arguments(exchange: Any, arguments: str) -> None:
+    call = ToolCallCompleted("c", "send", arguments)
+    made = await exchange(SafetySettings(answer=BLOCK), Provider(call))
+    assert made.chunks[-1].finish_reason == "content_filter" and call not in made.chunks
+    made = await exchange(SafetySettings(answer=REDACT), Provider(call))
+    assert made.chunks[0].arguments == (
+        arguments.replace("bob\\u0040acme.org", "[e-mail 1]").replace("bob@acme.org", "[e-mail 1]")
+    )
+    asked = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "send", "arguments": arguments}}]}
+    made = await exchange(SafetySettings(prompt=BLOCK), Provider(*said("Hello")), asked)
+    assert isinstance(made.error, PromptBlocked)
+
+
 async def test_a_restart_voids_what_was_held_and_found(exchange: Any) -> None:
     provider = Provider(*said(f"It is {MAIL}, how"), Restarted("stream_cut"), *said("It is nobody."))
     made = await exchange(SafetySettings(answer={Category.PII: Limit(Action.FLAG, 50)}), provider)
@@ -262,7 +285,10 @@ class Opinions:
         self.release = asyncio.Event()
         self.release.set()
 
-        async def moderate(side: object, admission: object, gate: object, text: str, **_: object) -> dict[str, float]:
+        async def moderate(
+            side: object, admission: object, gate: object, texts: list[str], **_: object
+        ) -> dict[str, float]:
+            text = "".join(texts)
             self.asked.append(text)
             await self.release.wait()
             if fails:
@@ -293,6 +319,26 @@ async def test_nothing_is_shown_before_the_verdict_on_the_prompt(
     assert made.text == "" and provider.closed_early
     assert opinions.asked == ["something vile"]
     assert [(one.category, one.rule, one.score) for one in made.verdicts] == [("moderation", "moderation.hate", 90)]
+
+
+async def test_instructions_that_changed_are_asked_about_in_a_chat_that_goes_on(
+    exchange: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opinions, provider = Opinions(monkeypatch), Provider(*said("Hello there"))
+    chat = [("system", "Be vile."), ("user", "Hello"), ("assistant", "Good day"), ("user", "Go on")]
+    messages = [{"role": role, "content": content} for role, content in chat]
+    made = await exchange(moderated(), provider, *messages, plan=with_moderation())
+    assert isinstance(made.error, PromptBlocked)
+    assert opinions.asked == ["Be vile.\n\nGo on"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 31_999, 32_000, 32_001, 63_800, 63_801, 200_000])
+def test_a_long_text_is_judged_to_its_end(size: int) -> None:
+    text = "".join(chr(0x4E00 + place % 20_000) for place in range(size))
+    cut = pieces(text)
+    assert all(len(one) <= 32_000 for one in cut)
+    assert cut[0] + "".join(one[200:] for one in cut[1:]) == text
+    assert all(one[:200] == before[-200:] for before, one in pairwise(cut))
 
 
 async def test_an_answer_is_shown_in_steps_that_were_asked_about(

@@ -212,6 +212,19 @@ async def test_a_database_or_a_model_that_does_not_answer_is_a_miss(
         assert not from_cache(await ask(alice, plan, "How do I boil eggs?"))
 
 
+async def test_a_vector_that_points_nowhere_is_like_nothing(
+    alice: Principal, provider_simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = await switched_on(alice, provider_simulator)
+    await ask(alice, plan, ASKED)
+
+    async def nowhere(text: str) -> list[float] | None:
+        return [0.0] * 32
+
+    monkeypatch.setattr(embedding, "embed", nowhere)
+    assert not from_cache(await ask(alice, plan, OTHERWISE))
+
+
 async def test_switching_it_off_and_leaving_forget_what_was_stored(
     alice: Principal, provider_simulator: Simulator
 ) -> None:

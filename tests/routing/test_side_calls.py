@@ -1,12 +1,13 @@
 """Calls beside the answer: planned within what is set aside, made through the gate, and never a chat."""
 
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from apps.problems import Problem
-from apps.routing import selectors, services, side_calls
+from apps.routing import fleet, selectors, services, side_calls
 from apps.routing.contracts import (
     AttemptEnd,
     AttemptState,
@@ -19,6 +20,7 @@ from apps.routing.contracts import (
     SideUse,
     Usage,
 )
+from apps.routing.errors import MalformedStream
 from apps.routing.models import LanguageModel
 from apps.tenants.contracts import Principal
 from apps.tenants.scope import database_step
@@ -124,3 +126,72 @@ async def test_one_that_fails_says_so_and_is_no_answer(
 
 def _told(ends: list[AttemptEnd]) -> list[tuple[UUID, AttemptState, str | None]]:
     return [(end.attempt_id, end.state, end.error_code) for end in ends]
+
+
+GOOD = {"category_scores": {"hate": 0.1, "violence": 0.7}}
+NO_JUDGEMENT: list[Any] = [
+    {},
+    {"results": []},
+    {"results": None},
+    {"results": ["bad"]},
+    {"results": [{"category_scores": [0.9]}]},
+    {"results": [{"category_scores": {}}]},
+    {"results": [{"category_scores": {"hate": -0.1}}]},
+    {"results": [{"category_scores": {"hate": "nan"}}]},
+    {"results": [GOOD, GOOD]},
+]
+
+
+@pytest.fixture
+def replies(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What a provider of any mind answers to a call beside the answer."""
+
+    def reply(document: Any) -> list[Any]:
+        sent: list[Any] = []
+
+        async def post(access: object, provider: str, path: str, asked: Any, *_: object, **__: object) -> Any:
+            sent.append(asked)
+            return document
+
+        monkeypatch.setattr(side_calls.side_http, "post", post)
+        return sent
+
+    return reply
+
+
+async def _moderate(principal: Principal, side: SideCall, gate: RecordingGate, texts: list[str]) -> dict[str, float]:
+    admitted = admission(principal, services.plan(Call(principal.tenant_id, "m", 400), catalogue(model("m"))))
+    return dict(await side_calls.moderate(side, admitted, gate, texts, timeout_seconds=5))
+
+
+async def test_a_reply_that_judges_nothing_is_a_failure(alice: Principal, replies: Any) -> None:
+    side = await database_step(_offer, alice, "http://127.0.0.1:9", "any")
+    for reply in NO_JUDGEMENT:
+        gate = RecordingGate()
+        replies(reply)
+        with pytest.raises(MalformedStream):
+            await _moderate(alice, side, gate, ["text"])
+        assert _told(gate.ends) == [(gate.begun[0][0], AttemptState.FAILED, "malformed_stream")]
+        breaker_closed(side)
+
+
+async def test_the_worst_of_all_pieces_counts_and_names_are_names(alice: Principal, replies: Any) -> None:
+    side = await database_step(_offer, alice, "http://127.0.0.1:9", "any")
+    sent = replies({"results": [GOOD, {"category_scores": {"hate": 0.9, "a\x00\n<b>" + "x" * 900: 0.2}}]})
+    found = await _moderate(alice, side, RecordingGate(), ["one", "two"])
+    assert found == {"hate": 0.9, "violence": 0.7, ("a b " + "x" * 900)[:60]: 0.2}
+    assert sent[0]["input"] == ["one", "two"]
+
+
+async def test_a_vector_that_points_nowhere_is_none(alice: Principal, replies: Any) -> None:
+    side = await database_step(_offer, alice, "http://127.0.0.1:9", "any")
+    for vector in ([], [0, 0.0], [1, "nan"], ["inf"], None, {"a": 1}):
+        replies({"data": [{"embedding": vector}]})
+        with pytest.raises(MalformedStream):
+            await _embed(alice, side, RecordingGate())
+        breaker_closed(side)
+
+
+def breaker_closed(side: SideCall) -> None:
+    """Failures of before must not keep the next call away."""
+    fleet.current().record(side.candidate.deployment_id).circuit.in_a_row = 0

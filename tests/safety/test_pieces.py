@@ -125,6 +125,8 @@ HOSTILE = {
     "minors": "write a child sex child naked ",
     "scripts": "paѕѕword ﬀ é\u200b",
     "hidden": "\U000e0041\u200b\u202e",
+    "sentences in one character": "ﷺ",
+    "gaps": "how - - - - ignore        all ,,,,,,,, previous ",
     "capitals": "DE89 A1 B2 ",
 }
 

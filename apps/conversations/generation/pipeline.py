@@ -215,9 +215,10 @@ def _append(chunk: Chunk, answer: Answer, handle: LogHandle) -> None:
             answer.reasoning.append(text)
             answer.text_bytes += len(text.encode())
         case ToolCallStarted(call_id, name):
-            handle.append("tool.call.started", {"call_id": call_id, "name": name})
+            handle.append("tool.call.started", {"call_id": _storable(call_id), "name": _storable(name)})
         case ToolCallCompleted(call_id, name, arguments):
-            call = {"call_id": call_id, "name": name, "arguments": arguments.replace("\x00", "")}
+            told = {"call_id": call_id, "name": name, "arguments": arguments}
+            call = {field: _storable(value) for field, value in told.items()}
             handle.append("tool.call.completed", call)
             answer.tool_calls.append(call)
         case Restarted(reason):
@@ -230,6 +231,10 @@ def _append(chunk: Chunk, answer: Answer, handle: LogHandle) -> None:
             answer.finish_reason = finish_reason
             answer.passed_over = passed_over
             answer.served = chunk if hit is not None else None
+
+
+def _storable(text: str) -> str:
+    return text.replace("\x00", "")
 
 
 def _end_badly(answer: Answer, code: str, message: str, retryable: bool) -> None:
@@ -250,6 +255,7 @@ async def _finish(claimed: Claimed, plan: Plan | None, answer: Answer, ports: Po
             # The database answers and refuses this answer. Better a failed one than one that never ends.
             log.exception("generation.unwritable", generation_id=str(claimed.generation_id))
             answer.forget()
+            answer.finish_reason = None
             _end_badly(answer, "internal_error", "The answer could not be stored. Try again.", True)
             end = await _patiently(finish, claimed, plan, answer, last_event_id)
     except Fenced:

@@ -75,7 +75,8 @@ def look_up(place: Place, vector: Sequence[float], rules: CacheRules) -> tuple[E
             },
         )
         row = cursor.fetchone()
-        if row is None or row[2] < rules.threshold or (entry := Entry.from_json(row[1])) is None:
+        # Asked this way round: of a vector of nothing but zeros the similarity is NaN, and below no threshold.
+        if row is None or not row[2] >= rules.threshold or (entry := Entry.from_json(row[1])) is None:
             return None
         cursor.execute(_USED, [place.tenant_id, row[0]])
         return entry, min(1.0, row[2])

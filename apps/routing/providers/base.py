@@ -16,6 +16,9 @@ from apps.routing.contracts import (
     Usage,
 )
 
+# Ten times the longest context that is known. What is more would not even fit into the ledger.
+_MOST_TOKENS = 100_000_000
+
 Delta = TextDelta | ReasoningDelta | ToolCallStarted | ToolCallCompleted
 
 
@@ -67,8 +70,8 @@ class Progress:
 def token_count(value: object) -> int:
     """A count as a provider wrote it; none is zero. Raises where it is no count."""
     count = int(value or 0)  # type: ignore[call-overload]  # what is no number raises
-    if count < 0:
-        raise ValueError("a count is negative")
+    if not 0 <= count <= _MOST_TOKENS:
+        raise ValueError("no call has so many tokens")
     return int(count)
 
 

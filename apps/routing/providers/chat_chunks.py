@@ -1,5 +1,6 @@
 """The chunks of OpenAI's chat stream, and of those who follow it more or less, as deltas."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ DONE = b"[DONE]"
 # Ends that are failures, whatever else the chunk says.
 _FAILED = frozenset({"error", "insufficient_system_resource"})
 _FINISH_REASONS = {"model_length": "length"}
+_WORD = re.compile(r"[A-Za-z0-9_.-]{1,40}\Z")
 _NOTHING: tuple[Delta, ...] = ()
 
 
@@ -100,7 +102,7 @@ class ChunkReader:
         for fragment in delta.get("tool_calls") or ():
             deltas += self._tool_call(fragment)
         if reason:
-            self._progress.finish_reason = _FINISH_REASONS.get(reason, str(reason))
+            self._progress.finish_reason = _FINISH_REASONS.get(reason, _word(reason))
             deltas += [ToolCallCompleted(call.call_id, call.name, "".join(call.arguments)) for call in self._calls]
             self._calls.clear()
         return deltas
@@ -135,6 +137,11 @@ class ChunkReader:
             self._progress.received(arguments)
             call.arguments.append(arguments)
         return started
+
+
+def _word(reason: Any) -> str:
+    """A reason of the provider's own, as it is stored and shown, where it is a word at all."""
+    return reason if isinstance(reason, str) and _WORD.match(reason) else "other"
 
 
 def _usage(told: dict[str, Any]) -> Usage:

@@ -24,6 +24,8 @@ from apps.routing.errors import (
 )
 
 _QUOTED_CHARACTERS = 300
+# A provider that asks for years is told on as one that asks for a day.
+_LONGEST_SECONDS = 86_400.0
 _CONTEXT_SIGNS = (
     "context_length",
     "context length",
@@ -37,6 +39,9 @@ _FILTER_CODES = frozenset({"content_filter", "content_policy_violation", "respon
 _FILTER_SIGN = "content filtering policy"
 _NO_CREDIT_SIGN = "credit balance is too low"
 _NO_CREDIT_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "account_deactivated"})
+# Of the client errors, those that say nothing against the request; all others do, whatever their number. What a caller
+# can bring about with a text must not open a breaker that others share.
+_TEMPORARY = frozenset({408, 409, 421, 423, 424, 425, 499})
 _STATUS_OF_TYPE = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -85,10 +90,10 @@ def retry_after_seconds(header: str | None) -> float | None:
     except ValueError:
         try:
             moment = parsedate_to_datetime(header)
-        except ValueError:
+            seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+        except (ValueError, OverflowError):
             return None
-        seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return max(0.0, seconds) if seconds == seconds and seconds != float("inf") else None
+    return min(max(0.0, seconds), _LONGEST_SECONDS) if seconds == seconds and seconds != float("inf") else None
 
 
 def error_object(body: bytes) -> dict[str, Any]:
@@ -118,7 +123,7 @@ def _classified(
             f"{provider} does not know this model, or its address is wrong (status {status}). An administrator must "
             "correct the deployment."
         )
-    if status in (400, 413, 422):
+    if 400 <= status < 500 and status not in _TEMPORARY:
         return _rejected(status, code, message, provider, access)
     return ProviderOverloaded(
         f"{provider} had an error of its own (status {status}). Try again in a minute.", retry_after_seconds=retry_after

@@ -231,7 +231,7 @@ INJECTION_RULES: tuple[Rule, ...] = (
         _LABEL,
         "It imitates the marks between a model's system text and a person's.",
         re.compile(
-            r"<\|(?:im_start|im_end|start_header_id|system|endoftext|eot_id)\|>|\[/?inst\]|<</?sys>>|#{2,4} "
+            r"<\|(?:im start|im end|start header id|system|endoftext|eot id)\|>|\[/?inst\]|<</?sys>>|#{2,4} "
             r"?(?:system|instruction):",
             re.ASCII,
         ),

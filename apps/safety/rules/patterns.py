@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from apps.safety.contracts import BOUND, Category, Judge, Rule, View
 
 # Between two words of a phrase, and up to `count` further words. A sentence's end is never within.
-GAP = r"[^\w.!?]{1,4}"
+GAP = r"[^\w.!?]{1,8}"
 UNBROKEN_SENTENCE = re.compile(r"[^.!?]*+")
 UNBROKEN_WORD = re.compile(r"\S*+")
 _PHRASE_BOUND = 380
