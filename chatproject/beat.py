@@ -20,6 +20,11 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 120.0,
         "options": {"expires": 100},
     },
+    "forget-verdicts": {
+        "task": "routing.forget_verdicts",
+        "schedule": crontab(minute=17, hour=3),
+        "options": {"expires": 3000},
+    },
     "repeat-settlements": {
         "task": "billing.repeat_settlements",
         "schedule": 30.0,

@@ -10,4 +10,4 @@ from django.conf import settings
 
 app = Celery("chatproject")
 app.conf.update(settings.CELERY)
-app.autodiscover_tasks(["apps.tenants", "apps.billing", "apps.conversations"])
+app.autodiscover_tasks(["apps.tenants", "apps.billing", "apps.routing", "apps.conversations"])

@@ -20,7 +20,7 @@ from onebox.network import CannotListen
 from onebox.postgres_install import PostgresUnavailable
 from onebox.process import StartFailed
 from onebox.redis import RedisUnavailable
-from onebox.stack import Stack
+from onebox.stack import LOOK_SECONDS, Stack
 from onebox.supervisor import AlreadyRunning
 
 _EXPECTED = (AlreadyRunning, BootstrapFailed, CannotListen, PostgresUnavailable, RedisUnavailable, StartFailed)
@@ -137,6 +137,10 @@ class _Session:
             from onebox.reload import restart_on_change
 
             restart_on_change(self.stack, self.console)
+        elif self.is_product:
+            while True:
+                time.sleep(LOOK_SECONDS)
+                self.stack.look_after()
         else:
             threading.Event().wait()
 

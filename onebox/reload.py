@@ -9,7 +9,7 @@ from watchfiles import watch
 from onebox import commands
 from onebox.console import Console
 from onebox.process import StartFailed
-from onebox.stack import READY_SECONDS, Stack
+from onebox.stack import LOOK_SECONDS, READY_SECONDS, Stack
 
 _FOLDERS = ("apps", "chatproject", "simulator", "templates")
 _SUFFIXES = (".py", ".html", ".txt", ".jinja", ".md")
@@ -19,7 +19,10 @@ _STOP_SECONDS = 4.0
 def restart_on_change(stack: Stack, console: Console) -> None:
     """Watch until interrupted. Browsers wait meanwhile: the listening socket stays open."""
     folders = [commands.ROOT / name for name in _FOLDERS if (commands.ROOT / name).is_dir()]
-    for changes in watch(*folders, raise_interrupt=True):
+    pause_ms = int(LOOK_SECONDS * 1000)
+    for changes in watch(*folders, raise_interrupt=True, rust_timeout=pause_ms, yield_on_timeout=True):
+        if not changes:
+            stack.look_after()
         paths = sorted({Path(path) for _, path in changes})
         paths = [path for path in paths if path.suffix in _SUFFIXES and "__pycache__" not in path.parts]
         if paths:

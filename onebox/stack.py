@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
+import psycopg
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -25,6 +26,7 @@ from onebox.supervisor import Supervisor
 
 SERVING_TIER, CLOCK_TIER = 0, 1
 READY_SECONDS = 60.0
+LOOK_SECONDS = 10.0
 LITELLM_WORKER = "worker-litellm"
 _SECRET_NAMES = ("SECRET_KEY", "VAULT_KEYS", "JWT_KEYS", "OAUTH_SIGNING_KEYS", "API_KEY_PEPPER")
 _DATABASE_NAMES = ("DATABASE_ADMIN_URL", "DATABASE_URL", "DATABASE_ENGINE_URL", "DATABASE_OWNER_URL", "DB_NAME")
@@ -171,6 +173,15 @@ class Stack:
         command = commands.worker(LITELLM_WORKER, self.env["WORKER_THREADS"], "litellm")
         self._start_process(LITELLM_WORKER, command, env={"WORKER_QUEUE": "litellm"})
         return True
+
+    def look_after(self) -> None:
+        """Start what is needed since the start: the first provider for litellm may come at any time. To be called every
+        `LOOK_SECONDS`."""
+        try:
+            if self.workers and self.start_litellm_worker():
+                self.console.line("A provider goes through litellm now. Starting the worker that can call it.")
+        except psycopg.Error:
+            pass  # PostgreSQL is away for the moment; the next look finds it
 
     def stop(self) -> None:
         """Stop in order: web and workers, beat and simulator, Redis, PostgreSQL. Harmless when not started."""

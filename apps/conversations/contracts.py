@@ -192,12 +192,23 @@ class TurnRow:
     answers: tuple[AnswerRow, ...]
 
 
+class Sent(StrEnum):
+    """How what was sent to a provider compares with what is shown of it."""
+
+    AS_SHOWN = "as_shown"
+    NOT_YET = "not_yet"
+    FROM_CACHE = "from_cache"
+    REPLACED = "replaced"
+    ERASED = "erased"
+
+
 @dataclass(frozen=True, slots=True)
 class PromptRow:
-    """What the model behind an answer was shown. `messages` in OpenAI's form.
+    """What the model behind an answer was shown. `messages` in OpenAI's form, as the chat keeps them.
 
-    `is_as_sent` compares them with what was sent, by hash; None while nothing was sent. Of the chat's turns `turns`
-    are among the messages, and `left_out` before them are not; a summary tells of the first `summarised` of those.
+    `is_as_sent` compares them with what was sent, by hash; None where nothing was sent; `sent` says why not. Of the
+    chat's turns `turns` are among the messages, and `left_out` before them are not; a summary tells of the first
+    `summarised` of those.
     """
 
     generation_id: UUID
@@ -205,11 +216,15 @@ class PromptRow:
     model_name: str
     messages: tuple[dict[str, Any], ...]
     sha256: str
-    is_as_sent: bool | None
+    sent: Sent
     turns: int
     left_out: int
     summarised: int
     max_output_tokens: int | None
+
+    @property
+    def is_as_sent(self) -> bool | None:
+        return None if self.sent in (Sent.NOT_YET, Sent.FROM_CACHE) else self.sent is Sent.AS_SHOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from apps.conversations.contracts import (
     LaneRow,
     PromptRow,
     QuestionRow,
+    Sent,
     StreamIdentity,
     Timeline,
     TurnRow,
@@ -163,19 +164,32 @@ def prompt(principal: Principal, generation_id: UUID) -> PromptRow:
         if not hasattr(row, "prompt"):
             raise NotFound("What this model was shown was not recorded at that time.")
         shown = put_together(row.prompt)
-    sent = row.route.get("prompt", {}).get("sha256")
     return PromptRow(
         generation_id=row.id,
         conversation_id=row.conversation_id,
         model_name=row.plan.get("model_name", row.model_slug),
         messages=tuple(shown.messages),
         sha256=shown.sha256,
-        is_as_sent=None if sent is None else sent == shown.sha256,
+        sent=_sent(row.route, shown.sha256),
         turns=shown.turns,
         left_out=shown.left_out,
         summarised=shown.summarised,
         max_output_tokens=row.prompt.max_output_tokens,
     )
+
+
+def _sent(route: dict[str, Any], sha256: str) -> Sent:
+    """How what was sent compares with messages of that hash. A route's own hash is of what it was asked to send: what
+    safety rules replaced in it is known by their verdicts."""
+    asked = route.get("prompt", {}).get("sha256")
+    if asked is None:
+        return Sent.NOT_YET
+    if route.get("cache"):
+        return Sent.FROM_CACHE
+    if asked != sha256:
+        return Sent.ERASED
+    screened = (one for one in route.get("safety", []) if one["direction"] == "prompt")
+    return Sent.REPLACED if any(one["action"] == "redact" for one in screened) else Sent.AS_SHOWN
 
 
 def _own(principal: Principal, conversation_id: UUID) -> Conversation:

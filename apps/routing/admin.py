@@ -5,7 +5,7 @@ appended, never changed.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -31,6 +31,14 @@ from apps.tenants.admin_scoped import ScopedReadOnly
 from apps.tenants.admin_sites import manage
 from apps.tenants.policy import Action
 
+# Fields that are declared here get the look of those that the administration makes from columns.
+if TYPE_CHECKING:
+    _TextInput, _PasswordInput, _Switch = forms.TextInput, forms.PasswordInput, forms.CheckboxInput
+else:
+    from unfold.widgets import UnfoldAdminPasswordWidget as _PasswordInput
+    from unfold.widgets import UnfoldAdminTextInputWidget as _TextInput
+    from unfold.widgets import UnfoldBooleanSwitchWidget as _Switch
+
 
 class CatalogueAdmin(EngineAdmin[Row]):
     """Every process reads the catalogue again after a change."""
@@ -48,18 +56,25 @@ class ProviderForm(EngineForm[Provider]):
 
     address = forms.CharField(
         max_length=400,
+        widget=_TextInput,
         help_text=f"Up to and with /v1. Through litellm, {KNOWN_ADDRESS} stands for the provider's own address.",
     )
     key = forms.CharField(
         required=False,
-        widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "off"}),
+        widget=_PasswordInput(render_value=False, attrs={"autocomplete": "off"}),
         help_text="Leave it empty to keep the stored key. A new address needs it again.",
     )
-    remove_key = forms.BooleanField(required=False, help_text="Forget the stored key; the provider asks for none.")
+    remove_key = forms.BooleanField(
+        required=False, widget=_Switch, help_text="Forget the stored key; the provider asks for none."
+    )
 
     class Meta:
         model = Provider
         fields = ("tenant", "slug", "name", "adapter", "simulated", "enabled")
+        help_texts: ClassVar = {
+            "adapter": "The provider's wire format. “litellm” needs a worker of its own: “make run” starts it by "
+            "itself within seconds, other installations run it as docs/operations.md says."
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.db import transaction
 from django.http import HttpRequest
 
-from apps.routing.cache_settings import wrong_with
+from apps.routing.cache_settings import forget_if_off, wrong_with
 from apps.routing.models import CacheSettings
 from apps.routing.selectors import invalidate
 from apps.tenants.admin_changes import ALIAS as ENGINE
@@ -53,6 +53,7 @@ class CacheSettingsAdmin(EngineAdmin[CacheSettings]):
 
     def save_model(self, request: HttpRequest, obj: CacheSettings, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
+        forget_if_off(obj, ENGINE)
         transaction.on_commit(invalidate, using=ENGINE)
 
 
@@ -70,6 +71,7 @@ class OwnCacheSettingsAdmin(ScopedAdmin[CacheSettings]):
 
     def save_model(self, request: HttpRequest, obj: CacheSettings, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
+        forget_if_off(obj, OWN)
         transaction.on_commit(lambda: invalidate(caller(request).tenant_id), using=OWN)
 
 

@@ -45,8 +45,7 @@ def change_rules(principal: Principal, **wanted: Any) -> CacheRules:
         if problems:
             raise CacheRulesRefused("The answer caches cannot be set like this.", fields=problems)
         row.save()
-        if not row.semantic:
-            SemanticAnswer.objects.filter(tenant_id=principal.tenant_id).delete()
+        forget_if_off(row)
         after = cache_rules.as_set(row)
         told = _told(before, after)
         if told:
@@ -56,6 +55,12 @@ def change_rules(principal: Principal, **wanted: Any) -> CacheRules:
             )
     selectors.invalidate(principal.tenant_id)
     return after
+
+
+def forget_if_off(row: CacheSettings, using: str = "default") -> None:
+    """What nobody may be served any more is not kept. For every door that saves the row, in its transaction."""
+    if not row.semantic:
+        SemanticAnswer.objects.using(using).filter(tenant_id=row.tenant_id).delete()
 
 
 def wrong_with(row: CacheSettings, changed: Collection[str]) -> dict[str, list[str]]:

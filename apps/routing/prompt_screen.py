@@ -17,9 +17,12 @@ _REMEMBERED = 4096
 _known: OrderedDict[tuple[bytes, tuple[Any, ...]], tuple[Ruling, ...]] = OrderedDict()
 _guard = threading.Lock()
 
-NEW = "Your message was not sent to any model."
-EARLIER = "Nothing was sent to a model, because of an earlier message of this chat."
-SYSTEM = "Nothing was sent to a model, because of the instructions that stand before this chat."
+# What is blocked, and what a person can do about it.
+NEW = ("Your workspace blocks something in this message.", "Take it out and send the message again.")
+EARLIER = ("Your workspace blocks something in an earlier message of this chat.", "Go on in a new chat.")
+SYSTEM = ("Your workspace blocks something in the instructions before this chat.", "Take it out of them and ask again.")
+
+Opening = tuple[str, str]
 
 
 def screen_prompt(
@@ -50,7 +53,9 @@ def screen_text(text: str, settings: SafetySettings) -> tuple[str, tuple[Verdict
     return screened, merged(verdicts)
 
 
-def _content(content: Any, limits: Limits, placeholders: Placeholders, verdicts: list[Verdict], opening: str) -> Any:
+def _content(
+    content: Any, limits: Limits, placeholders: Placeholders, verdicts: list[Verdict], opening: Opening
+) -> Any:
     """A message's content: text, or parts of which some are text."""
     if isinstance(content, str):
         return _text(content, limits, placeholders, verdicts, opening)
@@ -65,7 +70,7 @@ def _content(content: Any, limits: Limits, placeholders: Placeholders, verdicts:
 
 
 def _call(
-    call: Mapping[str, Any], limits: Limits, placeholders: Placeholders, verdicts: list[Verdict], opening: str
+    call: Mapping[str, Any], limits: Limits, placeholders: Placeholders, verdicts: list[Verdict], opening: Opening
 ) -> Mapping[str, Any]:
     """A tool call that a model made earlier: its arguments are text, too."""
     function = call.get("function")
@@ -79,7 +84,7 @@ def _call(
     return {**call, "function": {**function, "arguments": arguments}}
 
 
-def _text(text: str, limits: Limits, placeholders: Placeholders, verdicts: list[Verdict], opening: str) -> str:
+def _text(text: str, limits: Limits, placeholders: Placeholders, verdicts: list[Verdict], opening: Opening) -> str:
     """The text as it may be sent. Raises `PromptBlocked`, with all that was found so far."""
     rulings = _ruled(text, limits)
     if not rulings:
@@ -92,12 +97,11 @@ def _text(text: str, limits: Limits, placeholders: Placeholders, verdicts: list[
     return redact(text, rulings, placeholders)
 
 
-def told(verdict: Verdict, opening: str) -> str:
-    """Why nothing was sent, without the passage itself."""
-    return (
-        f"{opening} {verdict.explanation} Your workspace blocks this ({verdict.category}, score {verdict.score}, "
-        f"blocked from {verdict.threshold} on). Take it out and send the message again."
-    )
+def told(verdict: Verdict, opening: Opening) -> str:
+    """Why nothing was sent to a model, without the passage itself."""
+    what, now = opening
+    score = f"{verdict.category}, score {verdict.score}, blocked from {verdict.threshold} on"
+    return f"{what} {verdict.explanation.removesuffix('.')} ({score}). {now}"
 
 
 def _ruled(text: str, limits: Limits) -> tuple[Ruling, ...]:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db import connections
 from django.db.models import Count, Sum
 from django.db.models.functions import Now
 
@@ -17,6 +18,9 @@ from apps.tenants.scope import tenant_scope
 # Of one question and its answer: a text can hold more than anybody reads.
 _MOST_ROWS = 40
 MOST_LISTED = 200
+# Long enough for a quarter to be looked back on; who sent what is not kept for longer than it is of use.
+KEPT_DAYS = 90
+_FORGET = "DELETE FROM routing_safetyverdict WHERE at < now() - make_interval(days => %s)"
 
 
 def record(tenant_id: UUID, user_id: UUID, generation_id: UUID | None, verdicts: Sequence[Verdict]) -> None:
@@ -36,6 +40,13 @@ def record(tenant_id: UUID, user_id: UUID, generation_id: UUID | None, verdicts:
         )
         for one in verdicts[:_MOST_ROWS]
     )
+
+
+def forget_old() -> int:
+    """Delete every workspace's verdicts older than `KEPT_DAYS`, as `engine`; returns how many."""
+    with connections["engine"].cursor() as cursor:
+        cursor.execute(_FORGET, [KEPT_DAYS])
+        return int(cursor.rowcount)
 
 
 def latest(principal: Principal, limit: int = 50) -> list[dict[str, Any]]:

@@ -36,7 +36,8 @@ async function onSend(draft) {
     accepted(turn, await transport.ask(question));
   } catch (error) {
     timeline.withdraw(turn);
-    composer.failed(draft, reasonOf(error));
+    // 400: something about the question itself, which no repetition mends.
+    composer.failed(draft, reasonOf(error), !(error instanceof Refused && error.status === 400));
   }
 }
 

@@ -110,10 +110,14 @@ export class Composer {
     this.#save();
   }
 
-  /** The question was not accepted: its text comes back. @param {Draft} draft @param {string} reason */
-  failed(draft, reason) {
+  /**
+   * The question was not accepted: its text comes back.
+   * @param {Draft} draft @param {string} reason @param {boolean} mayRepeat whether the very same may be accepted another time
+   */
+  failed(draft, reason, mayRepeat) {
     if (!this.text.value) this.text.value = draft.message;
     this.note.querySelector("[data-part=title]").textContent = `Not sent: ${reason}`;
+    /** @type {HTMLElement} */ (this.note.querySelector(".note-acts")).hidden = !mayRepeat;
     this.note.hidden = false;
     this.#grow();
     this.#save();

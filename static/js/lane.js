@@ -197,17 +197,9 @@ export class Lane {
       return span;
     });
     this.part("facts").replaceChildren(...spans);
-    if (event.route && Object.keys(event.route).length) this.part("facts").append(this.#whyButton());
-  }
-
-  /** The explanation itself is drawn by the server; it is fetched when somebody asks. */
-  #whyButton() {
-    const button = document.createElement("button");
-    button.className = "link";
-    button.type = "button";
-    button.dataset.action = "why";
-    button.textContent = "Why this model";
-    return button;
+    if (event.route?.cache) this.part("facts").append(linkTo("retry", "Ask anew"));
+    // The explanation itself is drawn by the server; it is fetched when somebody asks.
+    if (event.route && Object.keys(event.route).length) this.part("facts").append(linkTo("why", "Why this model"));
   }
 
   /** @param {LaneState} state */
@@ -238,6 +230,16 @@ export class Lane {
 /** What the style sheet knows: finer states are words only. @param {LaneState} state */
 function shown(state) {
   return { thinking: "waiting", stopping: "streaming", partial: "stopped" }[state] || state;
+}
+
+/** @param {string} action as chat.js knows it @param {string} words */
+function linkTo(action, words) {
+  const button = document.createElement("button");
+  button.className = "link";
+  button.type = "button";
+  button.dataset.action = action;
+  button.textContent = words;
+  return button;
 }
 
 /** @param {HTMLElement} place @param {string} text */

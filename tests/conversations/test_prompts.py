@@ -9,7 +9,7 @@ from django.db import DatabaseError, connections
 
 from apps.billing.models import LedgerEntry
 from apps.conversations import requests, selectors, services
-from apps.conversations.contracts import TurnAccepted
+from apps.conversations.contracts import Sent, TurnAccepted
 from apps.conversations.errors import IdempotencyMismatch, InvalidMessage, NotFound, StillAnswering
 from apps.conversations.generation.claim import claim
 from apps.conversations.generation.pipeline import Run
@@ -17,6 +17,7 @@ from apps.conversations.generation.ports import Limits
 from apps.conversations.generation.prompt import load
 from apps.conversations.generation.runtime import Options, WorkerRuntime
 from apps.conversations.models import Conversation, Generation, Message, PromptRecord, SystemText, Turn
+from apps.routing import safety_settings, safety_verdicts
 from apps.routing import selectors as routing_selectors
 from apps.routing import services as routing
 from apps.routing.contracts import NewPrice
@@ -147,6 +148,24 @@ def test_a_retry_in_between_changes_nothing_of_what_was_shown(alice: Principal, 
     assert [one["content"] for one in retried.messages] == ["One?"]
     third = ask(alice, "Three?", "kept", conversation_id=first.conversation_id)
     assert ("assistant", "second version") in shown(third, alice)
+
+
+def test_what_safety_rules_replaced_is_not_told_as_sent(
+    alice: Principal, ask: Ask, capture: Capture, answer: Answer
+) -> None:
+    safety_settings.change(alice, {"prompt_limits": {"pii": {"action": "redact", "threshold": 50}}})
+    first = ask(alice, "Write to ana@acme.example, please.", "kept")
+    answer(alice, first)
+    assert b"Write to [e-mail 1], please." in capture.bodies[-1]
+    row = selectors.prompt(alice, first.generations[0].generation_id)
+    assert (row.sent, row.is_as_sent) == (Sent.REPLACED, False)
+    # Where the chat itself keeps what stands in its place, that was sent, and the finding is kept all the same.
+    safety_settings.change(alice, {"redact_stored": True})
+    second = ask(alice, "Write to bea@acme.example, too.", "kept")
+    answer(alice, second)
+    assert shown(second, alice) == [("user", "Write to [e-mail 1], too.")]
+    assert selectors.prompt(alice, second.generations[0].generation_id).sent is Sent.AS_SHOWN
+    assert [(one["rule"], one["texts"]) for one in safety_verdicts.counted(alice)] == [("pii.email", 2)]
 
 
 def test_a_chat_longer_than_the_window_is_cut_and_says_so(

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 from apps.billing.models import LedgerEntry, Reservation
 from apps.conversations import requests, selectors, services
-from apps.conversations.contracts import GenerationState, TurnAccepted
+from apps.conversations.contracts import GenerationState, Sent, TurnAccepted
 from apps.conversations.edge.answer_views import turn_view
 from apps.conversations.errors import InvalidMessage
 from apps.conversations.generation.claim import claim
@@ -117,7 +117,12 @@ def test_the_second_chat_is_answered_for_nothing_and_says_so(alice: Principal, a
     assert answer.why is not None
     told = dict(answer.why["facts"])
     assert "less than a minute ago" in told["Served from cache"]
-    assert "12 out" in told["Saved"]
+    assert "tokens in, 12 out" in told["Saved"]
+    assert (told["Attempts"], answer.from_cache) == ("No provider was called", True)
+    assert answer.why["candidates"][0]["outcome"] == "Not called: the cache had the answer"
+    shown = selectors.prompt(alice, second.id)
+    assert (shown.sent, shown.is_as_sent) == (Sent.FROM_CACHE, None)
+    assert selectors.prompt(alice, first.id).sent is Sent.AS_SHOWN
 
     again = services.retry(alice, second.id)
     (third,) = answered(alice, replace(turn, generations=(again,)))

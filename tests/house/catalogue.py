@@ -147,7 +147,7 @@ ENGINE_GRANTS = {
     "routing_price": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
     "routing_routingevidence": ("SELECT, INSERT, UPDATE", "operators evaluate routing"),
     "routing_safetyrules": ("SELECT, INSERT, UPDATE", "operators set what a workspace screens"),
-    "routing_safetyverdict": ("SELECT", "operators see how often rules find something"),
+    "routing_safetyverdict": ("SELECT, DELETE", "operators see how often rules find something; old ones are forgotten"),
     "routing_routingpolicy": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
     "routing_provider": ("SELECT, INSERT, UPDATE, DELETE", "operators keep the catalogue"),
     "tenants_apikey": (

@@ -97,3 +97,17 @@ def test_a_refused_question_comes_back_with_its_reason(board: Board) -> None:
     expect(board.page.locator(".turn .lane[data-generation-id]")).to_have_count(2)
     assert board.sent("message.send")[1] == first
     expect(board.page.locator("#not-sent")).to_be_hidden()
+
+
+def test_a_question_that_cannot_be_accepted_as_it_is_offers_no_retry(board: Board) -> None:
+    board.accepts = False
+    board.open()
+    board.page.locator(BOX).fill("Something that is blocked")
+    board.page.keyboard.press("Enter")
+    board.page.wait_for_timeout(100)
+    sent = board.sent("message.send")[0]
+    refusal = {"code": "prompt_blocked", "message": "Your workspace blocks it.", "retryable": False, "status": 400}
+    board.tell({"type": "error", "client_id": sent["client_id"], **refusal})
+    expect(board.page.locator("#not-sent")).to_contain_text("Not sent: your workspace blocks it.")
+    expect(board.page.get_by_role("button", name="Retry")).to_be_hidden()
+    expect(board.page.locator(BOX)).to_have_value("Something that is blocked")

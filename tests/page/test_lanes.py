@@ -60,6 +60,9 @@ def test_a_finished_answer_is_announced_and_its_figures_shown(board: Board) -> N
     expect(foot).to_contain_text("52 in, 231 out")
     expect(foot).to_contain_text("Served from cache")
     expect(foot).to_contain_text("$0.0009, simulated")
+    foot.get_by_role("button", name="Ask anew").click()
+    board.page.wait_for_timeout(50)
+    assert board.posted[0].url.endswith(f"/v1/chat/generations/{first.generation_id}/retry")
 
 
 def test_another_model_in_a_later_turn_gets_a_lane_of_its_own(board: Board) -> None:

@@ -1,15 +1,18 @@
 """A workspace's rules for its answer caches, by every door: REST, the settings' page, both administrations."""
 
 from collections.abc import Callable
+from uuid import uuid4
 
 import pytest
 from django.db import ProgrammingError, connections
 from django.test import Client
 
 from apps.routing import cache_settings, selectors
-from apps.routing.contracts import NO_CACHES, CacheScope
+from apps.routing.caches import semantic
+from apps.routing.caches.entry import Entry
+from apps.routing.contracts import NO_CACHES, CacheRules, CacheScope, Usage
 from apps.routing.errors import CacheRulesRefused
-from apps.routing.models import CacheSettings
+from apps.routing.models import CacheSettings, SemanticAnswer
 from apps.tenants.contracts import Principal
 from apps.tenants.models import AuditEntry
 from apps.tenants.scope import tenant_scope
@@ -99,6 +102,32 @@ def test_the_workspaces_own_administration_makes_one_row_and_changes_it(alice: P
     row = CacheSettings.objects.using("engine").get(tenant_id=alice.tenant_id)
     assert client.post(f"{address}{row.id}/change/", {**given, "scope": "workspace"}).status_code == 302
     assert selectors.catalogue(alice.tenant_id).cache.scope is CacheScope.WORKSPACE
+
+
+def keep_in_other_words(principal: Principal) -> None:
+    place = semantic.Place(principal.tenant_id, principal.user_id, b"k" * 8, "e", "What is kept?")
+    entry = Entry("Kept.", "", Usage(1, 1), uuid4(), uuid4(), "m", 1.0)
+    semantic.keep(place, [1.0, 0.0], entry, CacheRules(semantic=True))
+
+
+def test_where_the_semantic_cache_is_off_nothing_is_kept_in_it(alice: Principal, client_of: ClientOf) -> None:
+    kept = SemanticAnswer.objects.using("engine").filter(tenant_id=alice.tenant_id)
+    cache_settings.change_rules(alice, exact=True)
+    row = CacheSettings.objects.using("engine").get(tenant_id=alice.tenant_id)
+    keep_in_other_words(alice)
+    row.semantic = True
+    cache_settings.forget_if_off(row, "engine")
+    assert kept.count() == 1
+    row.semantic = False
+    cache_settings.forget_if_off(row, "engine")
+    assert kept.count() == 0
+    keep_in_other_words(alice)
+    client = client_of(alice)
+    prove_second_factor(client, alice.user_id)
+    given: dict[str, object] = {"exact": "on", "exact_ttl_seconds": 120, "scope": "workspace", "embedding_model": "m"}
+    given |= {"threshold": 0.9, "semantic_ttl_seconds": 600, "max_entries": 100}
+    assert client.post(f"/manage/routing/cachesettings/{row.id}/change/", given).status_code == 302
+    assert kept.count() == 0
 
 
 def test_a_member_meets_the_same_wall_in_the_database(alice: Principal, mallory: Principal) -> None:

@@ -1,6 +1,7 @@
 """What a workspace screens: decided by its administrators, told in the audit log, obeyed by the next call."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.test import Client
@@ -9,6 +10,8 @@ from apps.problems import Forbidden
 from apps.routing import safety_settings, safety_verdicts, selectors
 from apps.routing.contracts import OFF, Verdict
 from apps.routing.errors import SafetySettingsRefused
+from apps.routing.models import SafetyVerdict
+from apps.routing.tasks import forget_verdicts
 from apps.safety import Action, Category, Direction, Limit
 from apps.tenants.contracts import Principal
 from apps.tenants.models import AuditEntry
@@ -81,6 +84,18 @@ def test_over_rest_and_on_the_page(alice: Principal, bob: Principal, client_of: 
     assert shown["answer_limits"]["secret"] == BLOCK["secret"]
     assert browser.post(PAGE, {**given, "prompt_abuse_threshold": 400}).status_code == 400
     assert client_of(bob).get(PAGE).status_code == 403
+
+
+def test_what_was_found_long_ago_is_forgotten(alice: Principal) -> None:
+    with tenant_scope(alice.tenant_id):
+        for days in (1, safety_verdicts.KEPT_DAYS - 1, safety_verdicts.KEPT_DAYS + 1):
+            SafetyVerdict.objects.create(
+                tenant_id=alice.tenant_id, user_id=alice.user_id, direction="prompt", category="pii", rule="pii.email",
+                action="flag", score=60, threshold=50, at=datetime.now(UTC) - timedelta(days=days),
+            )  # fmt: skip
+    forget_verdicts()
+    with tenant_scope(alice.tenant_id):
+        assert SafetyVerdict.objects.filter(tenant_id=alice.tenant_id).count() == 2
 
 
 def test_what_was_found_is_counted_by_rule(alice: Principal, client_of: Callable[[Principal], Client]) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.urls import reverse
 from django.utils.safestring import SafeString, mark_safe
 
-from apps.conversations.contracts import AnswerRow, GenerationState, LaneRow, PromptRow, QuestionRow, TurnRow
+from apps.conversations.contracts import AnswerRow, GenerationState, LaneRow, PromptRow, QuestionRow, Sent, TurnRow
 from apps.conversations.edge.html import rendered_answer
 
 NANOUSD_PER_USD = 1_000_000_000
@@ -41,6 +41,14 @@ EXCLUSIONS = {
     "no_adapter": "Could not be called by the worker that answered",
     "not_offered": "Left out: not offered to you",
 }
+SENT = {
+    Sent.AS_SHOWN: "Exactly as it was sent.",
+    Sent.NOT_YET: "Not sent yet.",
+    Sent.FROM_CACHE: "Not sent to a model: the answer came from the cache. This is what was looked up.",
+    Sent.REPLACED: "As the chat keeps it. Your workspace’s safety rules put placeholders like [e-mail 1] in the place "
+    "of some passages before it was sent.",
+    Sent.ERASED: "Not as it was sent: something of it was erased since.",
+}
 FALLBACKS = {
     "any": "Held back, in case the others fail",
     "context": "Held back, in case the chat is too long for the others",
@@ -68,6 +76,7 @@ class AnswerView:
     outcome_title: str = ""
     outcome_text: str = ""
     facts: tuple[str, ...] = ()
+    from_cache: bool = False
     why: dict[str, Any] | None = None
 
 
@@ -126,6 +135,7 @@ def _answer_view(row: AnswerRow) -> AnswerView:
         outcome_title=title,
         outcome_text=text,
         facts=_facts(row),
+        from_cache=bool(row.route.get("cache")),
         why=_why(row) if row.route else None,
     )
 
@@ -167,7 +177,7 @@ def _why(row: AnswerRow) -> dict[str, Any]:
     for candidate in told:
         candidate["where"] = _where(candidate)
         tries = [one for one in attempts if _place(one) == _place(candidate)]
-        candidate["outcome"] = "; ".join(_tried(one) for one in tries) or _not_tried(candidate, excluded)
+        candidate["outcome"] = "; ".join(_tried(one) for one in tries) or _not_tried(candidate, row.route)
         candidate["cost"] = _would_cost(candidate) if row.usage.get("input_tokens") else ""
     considered = {_place(one) for one in told}
     for one in excluded:
@@ -179,7 +189,8 @@ def _why(row: AnswerRow) -> dict[str, Any]:
     shown = row.route.get("prompt", {})
     left_out = _left_out(shown.get("turns_left_out", 0), shown.get("turns_summarised", 0))
     facts = [("Shown", left_out)] if left_out else []
-    facts += [("Attempts", f"{count} {'call' if count == 1 else 'calls'} to a provider")]
+    calls = f"{count} {'call' if count == 1 else 'calls'} to a provider" if count else "No provider was called"
+    facts += [("Attempts", calls)]
     if hit := row.route.get("cache"):
         facts += _served(hit)
     facts += [("Screened", screened_words(one)) for one in row.route.get("safety", [])]
@@ -204,7 +215,7 @@ def prompt_view(row: PromptRow) -> dict[str, Any]:
     return {
         "messages": [{"who": named.get(one["role"], one["role"]), **one} for one in row.messages],
         "left_out": _left_out(row.left_out, row.summarised),
-        "is_as_sent": row.is_as_sent,
+        "proof": SENT[row.sent],
         "sha256": row.sha256,
         "max_output_tokens": row.max_output_tokens,
     }
@@ -226,7 +237,7 @@ def _served(hit: dict[str, Any]) -> list[tuple[str, str]]:
     """Of an answer that came from a cache: what it was found by, how old it is, and what it saved."""
     found = "the same question" if hit["kind"] == "exact" else f"a question {hit['similarity']:.0%} alike"
     saved = _cost(round(float(hit["saved_usd"]) * NANOUSD_PER_USD))
-    tokens = f"{hit['saved_input_tokens']:,} in, {hit['saved_output_tokens']:,} out"
+    tokens = f"{hit['saved_input_tokens']:,} tokens in, {hit['saved_output_tokens']:,} out"
     return [
         ("Served from cache", f"The answer to {found}, given {_ago(hit['age_seconds'])} ago"),
         ("Saved", tokens if saved == "Free" else f"{saved}: {tokens}"),
@@ -246,11 +257,13 @@ def _where(candidate: dict[str, Any]) -> str:
     return " · ".join([candidate["provider"], *known_as])
 
 
-def _not_tried(candidate: dict[str, Any], excluded: list[dict[str, Any]]) -> str:
+def _not_tried(candidate: dict[str, Any], route: dict[str, Any]) -> str:
     """Why a candidate was not called: it was left alone, it was held back, or another one answered."""
-    for one in excluded:
+    for one in route.get("excluded", []):
         if _place(one) == _place(candidate):
             return str(EXCLUSIONS.get(one["reason"], one["reason"]))
+    if route.get("cache"):
+        return "Not called: the cache had the answer"
     kind = candidate.get("after")
     return FALLBACKS.get(kind, "Not needed") if kind else "Not needed"
 

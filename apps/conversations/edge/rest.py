@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from apps.billing import services as billing
 from apps.conversations import ceilings, selectors, services
-from apps.conversations.contracts import Ceilings, ConversationRow, ConversationSummary
+from apps.conversations.contracts import Ceilings, ConversationRow, ConversationSummary, Sent
 from apps.conversations.edge.cursors import conversation_cursor, parse_conversation_cursor
 from apps.conversations.edge.replies import turn_json
 from apps.conversations.errors import InvalidMessage
@@ -187,8 +187,11 @@ class PromptOut(serializers.Serializer[Any]):
     conversation_id = serializers.UUIDField()
     messages = PromptMessageOut(many=True)
     sha256 = serializers.CharField(help_text="Of `messages` as compact JSON in UTF-8.")
-    is_as_sent = serializers.BooleanField(
-        allow_null=True, help_text="False where something was erased since; null before anything was sent."
+    is_as_sent = serializers.BooleanField(allow_null=True, help_text="Null where nothing was sent; `sent` says why.")
+    sent = serializers.ChoiceField(
+        choices=[(one.value, one.name) for one in Sent],
+        help_text="`as_shown`: exactly these messages. `replaced`: safety rules put placeholders in the place of some "
+        "passages. `erased`: something was erased since. `from_cache`: no model was asked. `not_yet`: still waiting.",
     )
     turns = serializers.IntegerField(help_text="Earlier turns among the messages.")
     turns_left_out = serializers.IntegerField(source="left_out", help_text="Those before them, which did not fit.")
