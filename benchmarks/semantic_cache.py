@@ -18,6 +18,10 @@ from benchmarks.figures import percentile
 from tests import servers
 
 SIZES = (1_000, 10_000)
+# An answer of common size, at the price of a small model.
+TOKENS = (300, 400)
+PRICE_USD_PER_MTOK = (0.15, 0.60)
+NANOUSD_PER_USD = 10**9
 _LOOK_UPS = 200
 _REPORT = Path(__file__).parent.parent / "docs" / "semantic-cache.md"
 _BEGIN, _END = "<!-- figures: make bench-cache -->", "<!-- end of figures -->"
@@ -49,15 +53,28 @@ def _quality() -> list[str]:
     from apps.routing.caches import measure, minilm
 
     report = measure.report(cache_evidence.local_similarity(), minilm.FINGERPRINT)
-    hits = report["held_out"]["hits"] if report["held_out"] else {"part": 0, "whole": 1}
-    saved = hits["part"] / (2 * hits["whole"])
     return [
         f"{len(measure.pairs())} pairs, {minilm.FINGERPRINT}, guards {report['guards']}",
         "",
         *cache_evidence.table(report).splitlines(),
         "",
-        f"Asked one after the other, the {2 * hits['whole']} held-out questions save {saved:.1%} of their calls,",
-        "and as much of their cost where answers cost alike.",
+        *_saved(report["by_default"]["all"]),
+    ]
+
+
+def _saved(row: dict[str, Any]) -> list[str]:
+    """What the hits of all pairs save, asked one after the other, at the price that hits are counted by."""
+    from apps.routing.contracts import PriceVersion, Usage
+
+    input_usd, output_usd = PRICE_USD_PER_MTOK
+    fresh, spoken = (round(usd * NANOUSD_PER_USD) for usd in PRICE_USD_PER_MTOK)
+    price = PriceVersion(uuid4(), fresh, fresh, fresh, spoken, spoken, free=False)
+    each_usd = price.amount_nanousd(Usage(*TOKENS)) / NANOUSD_PER_USD
+    questions, hits = 2 * row["hits"]["whole"], row["hits"]["part"]
+    return [
+        f"Asked one after the other, their {questions} questions save {hits} calls, {hits / questions:.1%} of them. At",
+        f"{TOKENS[0]} tokens in and {TOKENS[1]} out for ${input_usd} and ${output_usd} per million: "
+        f"${hits * each_usd:.5f} of ${questions * each_usd:.5f}.",
     ]
 
 

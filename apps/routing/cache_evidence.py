@@ -85,8 +85,31 @@ def table(report: Mapping[str, Any]) -> str:
         "",
         f"Held-out half; * chosen on the other half: {'none' if chosen is None else f'{chosen:.2f}'}. It {verdict} the "
         f"target of {report['target']:.0%}.",
+        "",
+        *_defaults(report["by_default"]),
     ]
     return "\n".join(lines)
+
+
+def _defaults(by_half: Mapping[str, Any]) -> list[str]:
+    """What the default threshold gives, over all pairs and over either half."""
+    named = {"all": "all pairs", "tuning": "tuning half", "held_out": "held-out half"}
+    lines = [f"At the default threshold of {by_half['all']['threshold']:.2f}, with guards:"]
+    for name, text in named.items():
+        row = by_half[name]
+        hits, recall = row["hits"], row["recall"]
+        lines.append(
+            f"  {text:<14}{hits['whole']:>4}  precision {_precision(row)}  hits {hits['part']:>3} ({hits['value']:.1%})"
+            f"  of {recall['whole']} that ask the same {recall['value']:.1%}"
+        )
+    return lines
+
+
+def _precision(row: Mapping[str, Any]) -> str:
+    precision = row["precision"]
+    value = "-" if precision["value"] is None else f"{precision['value']:.1%}"
+    low, high = precision["interval"]
+    return f"{value:>6} ({low:.1%} to {high:.1%})"
 
 
 def _shares(row: Mapping[str, Any]) -> str:

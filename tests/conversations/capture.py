@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from uuid import uuid4
+
+from apps.routing import services as routing
+from apps.routing.contracts import NewPrice
+from apps.routing.models import Provider
 
 
 @dataclass(slots=True)
@@ -60,3 +65,24 @@ def capturing() -> Iterator[Capture]:
         server.shutdown()
         server.server_close()
         thread.join(timeout=5)
+
+
+@contextmanager
+def keeping(*models: tuple[str, int, NewPrice]) -> Iterator[Capture]:
+    """The same, offered to every tenant as these models: slug, window in tokens, price."""
+    with capturing() as capture:
+        for slug, context_tokens, price in models:
+            provider_id = routing.add_provider(name=f"Keeper {slug} {uuid4()}", base_url=capture.url, key="any")
+            routing.register_model(
+                provider_id=provider_id,
+                upstream_model=slug,
+                price=price,
+                slug=slug,
+                context_tokens=context_tokens,
+                max_output_tokens=2_000,
+            )
+        routing.invalidate()
+        yield capture
+    # Nobody else is to be sent to what answers no more.
+    Provider.objects.using("engine").filter(base_url=capture.url).update(enabled=False)
+    routing.invalidate()

@@ -10,12 +10,17 @@ from django.db import connections
 
 from apps.conversations import requests, services
 from apps.conversations.contracts import TurnAccepted
+from apps.conversations.generation.ports import Limits
+from apps.conversations.generation.runtime import Options, WorkerRuntime
 from apps.conversations.models import Worker
 from apps.routing import services as routing
 from apps.routing.contracts import NewPrice
 from apps.tenants.contracts import Principal
 from tests.processes import Simulator
+from tests.product import eventually
 
+# Answers that `runtime` has room for at once.
+SLOTS = 4
 PRICE = NewPrice(input_nanousd_per_mtok=100_000_000, output_nanousd_per_mtok=400_000_000)
 # Slug on our side -> name on the simulator's, which carries speed, length and faults.
 MODELS = {
@@ -91,6 +96,18 @@ def new_worker() -> Callable[..., UUID]:
         return worker_id
 
     return make
+
+
+@pytest.fixture
+def runtime(catalogue: dict[str, str]) -> Iterator[WorkerRuntime]:
+    """A worker's loop that claims nothing by itself: what runs here was launched by the test."""
+    options = Options(slots=SLOTS, drain_seconds=0.1, limits=Limits(5, 5, 5, 100_000))
+    runtime = WorkerRuntime(options, ring=lambda count: None)
+    runtime.stopping.set()
+    runtime.start()
+    eventually(lambda: runtime.lease.fresh)
+    yield runtime
+    runtime.drain()
 
 
 @pytest.fixture(scope="session")

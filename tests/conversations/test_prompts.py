@@ -1,7 +1,7 @@
 """What a model is shown: put together from rows, sent, and put together again, byte by byte the same."""
 
 from collections.abc import Callable, Iterator
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import orjson
 import pytest
@@ -12,26 +12,23 @@ from apps.conversations import requests, selectors, services
 from apps.conversations.contracts import Sent, TurnAccepted
 from apps.conversations.errors import IdempotencyMismatch, InvalidMessage, NotFound, StillAnswering
 from apps.conversations.generation.claim import claim
-from apps.conversations.generation.pipeline import Run
-from apps.conversations.generation.ports import Limits
 from apps.conversations.generation.prompt import load
-from apps.conversations.generation.runtime import Options, WorkerRuntime
+from apps.conversations.generation.runtime import WorkerRuntime
 from apps.conversations.models import Conversation, Generation, Message, PromptRecord, SystemText, Turn
 from apps.routing import safety_settings, safety_verdicts
 from apps.routing import selectors as routing_selectors
 from apps.routing import services as routing
 from apps.routing.contracts import NewPrice
 from apps.routing.errors import ContextExceeded
-from apps.routing.models import Provider
 from apps.tenants import instructions, teams
 from apps.tenants.contracts import Principal
 from apps.tenants.errors import InvalidInstructions
 from apps.tenants.models import AuditEntry
 from apps.tenants.scope import tenant_scope
-from tests.conversations.capture import Capture, capturing
+from tests.conversations.answering import answer_next, finish_as
+from tests.conversations.capture import Capture, keeping
 from tests.conversations.conftest import PRICE, Ask
 from tests.processes import Simulator
-from tests.product import eventually
 
 # A window of 4,000 tokens: what does not fit 8,232 bytes is left out.
 SMALL_WINDOW = 4_000
@@ -40,31 +37,8 @@ LONG = "word " * 500
 
 @pytest.fixture(scope="module")
 def capture(catalogue: dict[str, str]) -> Iterator[Capture]:
-    with capturing() as provider:
-        for slug, context_tokens in (("kept", 128_000), ("kept-small", SMALL_WINDOW)):
-            provider_id = routing.add_provider(name=f"Keeper {slug} {uuid4()}", base_url=provider.url, key="any")
-            routing.register_model(
-                provider_id=provider_id,
-                upstream_model=slug,
-                price=PRICE,
-                slug=slug,
-                context_tokens=context_tokens,
-                max_output_tokens=2_000,
-            )
-        routing.invalidate()
+    with keeping(("kept", 128_000, PRICE), ("kept-small", SMALL_WINDOW, PRICE)) as provider:
         yield provider
-    Provider.objects.using("engine").filter(base_url=provider.url).update(enabled=False)
-    routing.invalidate()
-
-
-@pytest.fixture
-def runtime(database: None) -> Iterator[WorkerRuntime]:
-    """A worker's loop that claims nothing by itself."""
-    runtime = WorkerRuntime(Options(slots=2, drain_seconds=0.1, limits=Limits(5, 5, 5, 100_000)), ring=lambda n: None)
-    runtime.stopping.set()
-    runtime.start()
-    yield runtime
-    runtime.drain()
 
 
 @pytest.fixture
@@ -72,27 +46,13 @@ def answer(runtime: WorkerRuntime) -> Callable[[Principal, TurnAccepted], None]:
     """Answers the one lane of a turn in this process."""
 
     def answer_turn(principal: Principal, turn: TurnAccepted) -> None:
-        eventually(lambda: runtime.lease.fresh)
         (lane,) = turn.generations
-        assert runtime._slots.acquire(blocking=False)
-        claimed = claim(runtime.lease.worker_id)
-        assert claimed is not None
-        assert claimed.generation_id == lane.generation_id
-        runtime.loop.call_soon_threadsafe(runtime._launch, Run(claimed))
-        eventually(lambda: selectors.standing(principal, lane.generation_id)[0].terminal)
+        answer_next(runtime, principal, lane.generation_id)
 
     return answer_turn
 
 
 Answer = Callable[[Principal, TurnAccepted], None]
-
-
-def finish_as(principal: Principal, turn: TurnAccepted, text: str) -> None:
-    """Answer without a worker."""
-    with tenant_scope(principal.tenant_id):
-        for lane in turn.generations:
-            Generation.objects.filter(id=lane.generation_id).update(state="completed", finished_at="2026-01-01T00:00Z")
-            Message.objects.filter(id=lane.message_id).update(status="completed", text=text)
 
 
 def shown(turn: TurnAccepted, principal: Principal) -> list[tuple[str, str]]:

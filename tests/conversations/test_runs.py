@@ -1,7 +1,7 @@
 """Runs on a worker's loop: interrupted at once, taken away at their end, begun late."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
@@ -14,33 +14,18 @@ from apps.conversations.contracts import GenerationState
 from apps.conversations.generation import caretaker, pipeline
 from apps.conversations.generation.claim import Claimed, claim
 from apps.conversations.generation.pipeline import Run
-from apps.conversations.generation.ports import Limits
 from apps.conversations.generation.prompt import load
-from apps.conversations.generation.runtime import Options, WorkerRuntime, give_back
+from apps.conversations.generation.runtime import WorkerRuntime, give_back
 from apps.conversations.models import Message
 from apps.tenants.contracts import Principal
 from apps.tenants.scope import tenant_scope
-from tests.conversations.conftest import Ask
+from tests.conversations.conftest import SLOTS, Ask
 from tests.product import eventually
-
-SLOTS = 2
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caretaker, "UNHELD_SECONDS", 0.3)
-
-
-@pytest.fixture
-def runtime() -> Iterator[WorkerRuntime]:
-    """A worker's loop without its duties' hunger: what runs here was launched by the test."""
-    options = Options(slots=SLOTS, drain_seconds=0.1, limits=Limits(5, 5, 5, 100_000))
-    runtime = WorkerRuntime(options, ring=lambda count: None)
-    runtime.stopping.set()
-    runtime.start()
-    eventually(lambda: runtime.lease.fresh)
-    yield runtime
-    runtime.drain()
 
 
 def launch(runtime: WorkerRuntime, claimed: Claimed, interrupt: Callable[[Run], None]) -> None:

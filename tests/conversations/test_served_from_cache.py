@@ -14,8 +14,6 @@ from apps.conversations import requests, selectors, services
 from apps.conversations.contracts import GenerationState, Sent, TurnAccepted
 from apps.conversations.edge.answer_views import turn_view
 from apps.conversations.errors import InvalidMessage
-from apps.conversations.generation.claim import claim
-from apps.conversations.generation.pipeline import Run
 from apps.conversations.generation.ports import Limits
 from apps.conversations.generation.runtime import Options, WorkerRuntime
 from apps.conversations.models import Attempt, Generation
@@ -24,36 +22,20 @@ from apps.routing.contracts import CacheUse
 from apps.tenants.contracts import Principal
 from apps.tenants.models import Tenant
 from apps.tenants.scope import tenant_scope
+from tests.conversations.answering import ended, launch_next
 from tests.conversations.conftest import Ask
-from tests.product import eventually
 
 Answer = Callable[[Principal, TurnAccepted], list[Generation]]
 
 
 @pytest.fixture
-def runtime() -> Iterator[WorkerRuntime]:
-    runtime = WorkerRuntime(Options(slots=4, drain_seconds=0.1, limits=Limits(5, 5, 5, 100_000)), ring=lambda _: None)
-    runtime.stopping.set()
-    runtime.start()
-    eventually(lambda: runtime.lease.fresh)
-    yield runtime
-    runtime.drain()
-
-
-@pytest.fixture
 def answered(runtime: WorkerRuntime) -> Answer:
-    """Answer every lane of a turn here; its generations, once they are final."""
+    """Answer every lane of a turn here; its generations, left to right, once they are final."""
 
     def run(principal: Principal, turn: TurnAccepted) -> list[Generation]:
-        ids = [one.generation_id for one in turn.generations]
-        for _ in ids:
-            claimed = claim(runtime.lease.worker_id)
-            assert claimed is not None
-            assert runtime._slots.acquire(blocking=False)
-            runtime.loop.call_soon_threadsafe(runtime._launch, Run(claimed))
-        eventually(lambda: all(selectors.standing(principal, one)[0].terminal for one in ids))
-        with tenant_scope(principal.tenant_id):
-            return list(Generation.objects.filter(id__in=ids).order_by("lane_position"))
+        for _ in turn.generations:
+            launch_next(runtime)
+        return [ended(principal, one.generation_id) for one in turn.generations]
 
     return run
 

@@ -12,21 +12,17 @@ from apps.conversations import selectors, services, summaries
 from apps.conversations.contracts import TurnAccepted
 from apps.conversations.errors import NotFound
 from apps.conversations.generation.claim import claim
-from apps.conversations.generation.pipeline import Run
-from apps.conversations.generation.ports import Limits
 from apps.conversations.generation.reap import reap
-from apps.conversations.generation.runtime import Options, WorkerRuntime
+from apps.conversations.generation.runtime import WorkerRuntime
 from apps.conversations.generation.window import CLOSING, SUMMARY_LEAD
 from apps.conversations.models import Attempt, Generation, LaneSummary, Message
-from apps.routing import services as routing
 from apps.routing.contracts import NewPrice
-from apps.routing.models import Provider
 from apps.tenants import teams
 from apps.tenants.contracts import Principal
 from apps.tenants.scope import tenant_scope
-from tests.conversations.capture import Capture, capturing
+from tests.conversations.answering import answer_next, finish_as
+from tests.conversations.capture import Capture, keeping
 from tests.conversations.conftest import Ask
-from tests.product import eventually
 
 LONG = "word " * 500
 
@@ -34,33 +30,11 @@ LONG = "word " * 500
 @pytest.fixture(scope="module")
 def capture(catalogue: dict[str, str]) -> Iterator[Capture]:
     """A model with a small window, and the cheapest of all."""
-    with capturing() as provider:
-        for slug, context_tokens, amount in (("narrow", 4_000, 10**9), ("penny", 64_000, 1)):
-            provider_id = routing.add_provider(name=f"Keeper {uuid4()}", base_url=provider.url, key="any")
-            routing.register_model(
-                provider_id=provider_id,
-                upstream_model=slug,
-                price=NewPrice(amount, amount),
-                slug=slug,
-                context_tokens=context_tokens,
-                max_output_tokens=2_000,
-            )
-        routing.invalidate()
+    with keeping(
+        ("narrow", 4_000, NewPrice(10**9, 10**9)),
+        ("penny", 64_000, NewPrice(1, 1)),
+    ) as provider:
         yield provider
-    # Nobody else's summaries are to be asked of what answers no more.
-    Provider.objects.using("engine").filter(base_url=provider.url).update(enabled=False)
-    routing.invalidate()
-
-
-@pytest.fixture
-def runtime(database: None) -> Iterator[WorkerRuntime]:
-    """A worker's loop that claims nothing by itself."""
-    runtime = WorkerRuntime(Options(slots=2, drain_seconds=0.1, limits=Limits(5, 5, 5, 100_000)), ring=lambda n: None)
-    runtime.stopping.set()
-    runtime.start()
-    eventually(lambda: runtime.lease.fresh)
-    yield runtime
-    runtime.drain()
 
 
 @pytest.fixture
@@ -69,31 +43,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
     found: list[UUID] = []
     monkeypatch.setattr(summaries, "ask_for", lambda principal, ids: found.extend(ids))
     return found
-
-
-def run_next(runtime: WorkerRuntime, principal: Principal, expected: UUID) -> Generation:
-    """Let the worker answer what is queued next, which must be this."""
-    assert runtime._slots.acquire(blocking=False)
-    claimed = claim(runtime.lease.worker_id)
-    assert claimed is not None
-    assert claimed.generation_id == expected
-    runtime.loop.call_soon_threadsafe(runtime._launch, Run(claimed))
-
-    def final() -> Generation | None:
-        with tenant_scope(principal.tenant_id):
-            return Generation.objects.exclude(state__in=["queued", "running"]).filter(id=expected).first()
-
-    found = eventually(final)
-    assert isinstance(found, Generation)
-    return found
-
-
-def finish_as(principal: Principal, turn: TurnAccepted, text: str) -> None:
-    with tenant_scope(principal.tenant_id):
-        for lane in turn.generations:
-            Generation.objects.filter(id=lane.generation_id).update(state="completed", finished_at="2026-01-01T00:00Z")
-            Message.objects.filter(id=lane.message_id).update(status="completed", text=text)
-            billing.settle_reservations([lane.generation_id], using="default")
 
 
 def talk(principal: Principal, ask: Ask, turns: int, conversation_id: UUID | None = None) -> TurnAccepted:
@@ -122,7 +71,7 @@ def test_what_is_left_out_is_summarised_charged_and_shown(
     summary_id = begin(alice, turn)
     assert summary_id is not None
     capture.says = "They count words."
-    done = run_next(runtime, alice, summary_id)
+    done = answer_next(runtime, alice, summary_id)
     assert (done.state, done.kind, done.model_slug) == ("completed", "summary", "penny")
     with tenant_scope(alice.tenant_id):
         (covered,) = LaneSummary.objects.filter(lane_id=done.lane_id)
@@ -155,7 +104,7 @@ def test_people_never_meet_a_summary(
     assert not selectors.conversation_list(alice)[0].running
     again = ask(alice, "While it is made?", "narrow", conversation_id=turn.conversation_id)
     finish_as(alice, again, "At once.")
-    run_next(runtime, alice, summary_id)
+    answer_next(runtime, alice, summary_id)
     timeline = selectors.timeline(alice, turn.conversation_id)
     assert [[answer.text for answer in one.answers] for one in timeline.turns][-2:] == [["Answer 3."], ["At once."]]
     for read in (selectors.answer, selectors.standing, selectors.prompt, selectors.stream_identities, services.retry):
@@ -180,7 +129,7 @@ def test_one_summary_at_a_time_and_none_twice(
         assert begin(alice, turn) is None
     with tenant_scope(alice.tenant_id):
         assert Reservation.objects.filter(state="open").count() == 1, "the loser's admission was given back"
-    run_next(runtime, alice, summary_id)
+    answer_next(runtime, alice, summary_id)
     assert begin(alice, turn) is None, "it was made"
 
 
@@ -191,12 +140,12 @@ def test_a_second_summary_carries_on_from_the_first(
     first = begin(alice, turn)
     assert first is not None
     capture.says = "First memory."
-    run_next(runtime, alice, first)
+    answer_next(runtime, alice, first)
     turn = talk(alice, ask, 4, turn.conversation_id)
     second = begin(alice, turn)
     assert second is not None
     capture.says = "Second memory."
-    run_next(runtime, alice, second)
+    answer_next(runtime, alice, second)
     sent = capture.newest["messages"]
     assert isinstance(sent, list)
     assert sent[1]["content"] == f"{SUMMARY_LEAD}First memory."

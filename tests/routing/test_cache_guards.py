@@ -4,6 +4,7 @@ import pytest
 
 from apps.routing.caches import guards, measure
 from apps.routing.caches.measure import Pair, Share
+from apps.routing.contracts import CacheRules
 
 
 @pytest.mark.parametrize(
@@ -87,3 +88,16 @@ def test_the_threshold_is_chosen_on_one_half_and_judged_on_the_other(monkeypatch
     assert (bad["threshold"], bad["passes"]) == (0.92, False)
     none = report(("same", "close"), ("same", "close"), ("number", "worse"), ("number", "worse"))
     assert (none["threshold"], none["passes"]) == (None, False)
+
+
+def test_what_the_default_threshold_gives_is_told_of_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"right": 0.95, "close": 0.85, "wrong": 0.9, "far": 0.2}
+    found = [Pair("en", "same" if name in ("right", "close") else "number", name, name) for name in values]
+    monkeypatch.setattr(measure, "pairs", lambda: found)
+    monkeypatch.setattr(guards, "refusal", lambda one, other: None)
+    told = measure.report(lambda one, other: values[one], "m@1")["by_default"]
+    everything = told["all"]
+    assert everything["threshold"] == CacheRules().threshold
+    shares = [(everything[name]["part"], everything[name]["whole"]) for name in ("hits", "precision", "recall")]
+    assert shares == [(2, 4), (1, 2), (1, 2)]
+    assert told["tuning"]["hits"]["whole"] + told["held_out"]["hits"]["whole"] == 4

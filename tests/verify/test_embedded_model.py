@@ -34,6 +34,11 @@ def test_the_shipped_pairs_reach_the_target_with_guards_and_not_without() -> Non
     bare = {row["threshold"]: row for row in found["by_threshold"]["held_out_without_guards"]}
     assert bare[0.9]["precision"]["value"] < measure.TARGET
     assert "reaches the target of 99%" in cache_evidence.table(found)
+    everything = found["by_default"]["all"]
+    assert (everything["threshold"], everything["hits"]["whole"]) == (0.9, len(measure.pairs()))
+    assert everything["hits"]["whole"] >= 200
+    assert everything["precision"]["value"] >= measure.TARGET
+    assert everything["recall"]["value"] > 0.2
 
 
 async def test_more_look_ups_than_there_are_places_for_are_misses() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.routing.caches import guards
+from apps.routing.contracts import CacheRules
 
 # One wrong answer in a hundred served is the most that a cache may give unasked. It is a point estimate: the interval
 # around it is in the report.
@@ -130,7 +131,8 @@ def chosen(tuning: Sequence[Row]) -> float | None:
 
 def report(similarity: Similarity, fingerprint: str) -> dict[str, Any]:
     """The measurement as it is stored and printed. `passes`: the chosen threshold reaches the target where it was not
-    chosen."""
+    chosen. `by_default`: what the default threshold gives, which nobody chose by these pairs, over all of them too."""
+    default = CacheRules().threshold
     tuning, held_out = halves(pairs())
     threshold = chosen(rows(tuning, similarity))
     judged = rows(held_out, similarity)
@@ -143,12 +145,20 @@ def report(similarity: Similarity, fingerprint: str) -> dict[str, Any]:
         "threshold": threshold,
         "passes": row is not None and row.reaches_target,
         "held_out": None if row is None else row.to_json(),
+        "by_default": {
+            name: _at(default, found, similarity).to_json()
+            for name, found in (("all", [*tuning, *held_out]), ("tuning", tuning), ("held_out", held_out))
+        },
         "by_threshold": {
             "tuning": [one.to_json() for one in rows(tuning, similarity)],
             "held_out": [one.to_json() for one in judged],
             "held_out_without_guards": [one.to_json() for one in rows(held_out, similarity, guarded=False)],
         },
     }
+
+
+def _at(threshold: float, found: Sequence[Pair], similarity: Similarity) -> Row:
+    return min(rows(found, similarity), key=lambda row: abs(row.threshold - threshold))
 
 
 def pairs_sha256() -> str:
