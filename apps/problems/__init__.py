@@ -70,6 +70,13 @@ class Unauthenticated(Problem):
     status = 401
 
 
+class MethodNotAllowed(Problem):
+    """The path is there, and takes other methods."""
+
+    code = "method_not_allowed"
+    status = 405
+
+
 class Conflict(Problem):
     """The request contradicts what is already there."""
 
@@ -82,6 +89,14 @@ class Unavailable(Problem):
 
     code = "unavailable"
     status = 503
+    retryable = True
+
+
+class InternalError(Problem):
+    """A defect of ours."""
+
+    code = "internal_error"
+    status = 500
     retryable = True
 
 

@@ -9,6 +9,7 @@ from apps.routing.catalogue_load import load_catalogue
 from apps.routing.contracts import Call, Catalogue, Chunk, Deadlines, Gate, Plan, Prompt
 from apps.routing.difficulty import difficulty
 from apps.routing.health import health_of, reader
+from apps.routing.ledger_lines import ledger_line
 from apps.routing.plan_json import plan_from_json, plan_to_json
 from apps.routing.providers.litellm import load as load_litellm
 from apps.routing.providers.sessions import close as close_connections
@@ -39,6 +40,7 @@ __all__ = [
     "health_of",
     "invalidate",
     "least_nanousd",
+    "ledger_line",
     "load_catalogue",
     "load_litellm",
     "plan",

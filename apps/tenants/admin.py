@@ -10,10 +10,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.problems import Problem
-from apps.streaming import hints
 from apps.tenants import (
     admin_people,  # noqa: F401 - registers people and their ways of signing in
     admin_tenant,  # noqa: F401 - registers the tenants' own administration
+    epochs,
     services,
 )
 from apps.tenants.admin_changes import ALIAS, operator
@@ -50,6 +50,10 @@ class TenantAdmin(EngineAdmin[Tenant]):
         ("What its answers may be", {"fields": ("max_output_tokens", "max_first_token_ms", "summaries")}),
         ("Times", {"fields": ("created_at", "deleted_at")}),
     )
+
+    def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        transaction.on_commit(lambda: epochs.passed(obj.id), using=ALIAS)
 
 
 @admin.register(Membership)
@@ -92,8 +96,8 @@ class MembershipAdmin(EngineAdmin[Membership]):
 
 def _look_again(membership: Membership) -> None:
     """After the commit, what the person has open is asked for its right again."""
-    person = hints.person(membership.tenant_id, membership.user_id)
-    transaction.on_commit(lambda: hints.recheck(person), using=ALIAS)
+    whose = membership.tenant_id, membership.user_id
+    transaction.on_commit(lambda: epochs.rights_changed(*whose), using=ALIAS)
 
 
 @admin.register(ApiKey)

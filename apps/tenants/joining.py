@@ -10,8 +10,7 @@ from allauth.account.models import EmailAddress
 from django.db.models.functions import Now
 
 from apps.problems import Forbidden
-from apps.streaming import hints
-from apps.tenants import audit, provisioned
+from apps.tenants import audit, epochs, provisioned
 from apps.tenants.contracts import MembershipSummary, Principal
 from apps.tenants.errors import NotFound
 from apps.tenants.models import Membership, ProvisionedUser, Tenant
@@ -54,7 +53,7 @@ def agree(principal: Principal, tenant_id: UUID) -> None:
             target=("membership", row.membership_id),
             data={"user_name": row.user_name},
         )
-    hints.recheck(hints.person(tenant_id, principal.user_id))
+    epochs.rights_changed(tenant_id, principal.user_id)
 
 
 def is_pending(tenant_id: UUID, membership_id: UUID) -> bool:

@@ -19,8 +19,7 @@ from apps.accounts import selectors as accounts
 from apps.accounts import services as account_services
 from apps.accounts.contracts import is_storable
 from apps.problems import Conflict, Forbidden
-from apps.streaming import hints
-from apps.tenants import audit, joining, offboarding
+from apps.tenants import audit, epochs, joining, offboarding
 from apps.tenants.contracts import InvitationSummary, MemberSummary, NewInvitation, OpenInvitation, Principal
 from apps.tenants.errors import InvalidInvitation, InvalidTenant, NotFound
 from apps.tenants.models import Invitation, Membership, Tenant
@@ -77,7 +76,7 @@ def change_role(principal: Principal, membership_id: UUID, role: str) -> str:
             target=("membership", membership.id),
             data={"user_id": membership.user_id, "from": earlier, "to": role},
         )
-    hints.recheck(hints.person(principal.tenant_id, membership.user_id))
+    epochs.rights_changed(principal.tenant_id, membership.user_id)
     return earlier
 
 
@@ -148,7 +147,7 @@ def transfer(principal: Principal, membership_id: UUID, confirmation: str) -> No
             data={"to": heir.user_id, "from": own.user_id},
         )
     for user_id in (heir.user_id, own.user_id):
-        hints.recheck(hints.person(principal.tenant_id, user_id))
+        epochs.rights_changed(principal.tenant_id, user_id)
 
 
 def invitations(principal: Principal) -> list[InvitationSummary]:

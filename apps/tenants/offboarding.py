@@ -16,8 +16,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from apps.problems import Conflict
-from apps.streaming import hints
-from apps.tenants import audit, selectors, token_families
+from apps.tenants import audit, epochs, selectors, token_families
 from apps.tenants.contracts import OffBoarded, Principal, tenant_of_session
 from apps.tenants.errors import NotFound
 from apps.tenants.models import ApiKey, Invitation, Membership, Tenant
@@ -81,7 +80,7 @@ def offboard(by: Principal | audit.Actor, membership_id: UUID) -> OffBoarded:
         selectors.forget_api_key(digest)
     for after in afterwards:
         after()
-    hints.recheck(hints.person(tenant_id, membership.user_id))
+    epochs.rights_changed(tenant_id, membership.user_id)
     log.info("member.off_boarded", membership_id=str(membership_id), keys=ended.keys, answers=ended.answers)
     return ended
 

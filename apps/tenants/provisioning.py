@@ -26,8 +26,7 @@ from apps.accounts import services as account_services
 from apps.accounts.contracts import CheckedAccount, is_storable
 from apps.accounts.errors import InvalidAccount
 from apps.problems import Conflict, Forbidden
-from apps.streaming import hints
-from apps.tenants import audit, provisioned
+from apps.tenants import audit, epochs, provisioned
 from apps.tenants.contracts import Principal
 from apps.tenants.errors import NotFound
 from apps.tenants.models import Membership, ProvisionedUser, TeamMember, Tenant
@@ -139,7 +138,7 @@ def change_user(by: Principal, user_id: UUID, change: Callable[[Resource], Mappi
                 kept = provisioned.user_in_scope(by.tenant_id, user_id)
         if not leaves:
             if changed:
-                hints.recheck(hints.person(by.tenant_id, row.membership.user_id))
+                epochs.rights_changed(by.tenant_id, row.membership.user_id)
             return kept
         offboard(actor_of(by), row.membership_id)
     raise Conflict("Somebody else is changing this member. Try again.")

@@ -1,20 +1,16 @@
 """Reads: who is calling, for which tenant, and with which keys."""
 
-import threading
-import time
-from collections import OrderedDict
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Exists
-from django.utils import timezone
 
 from apps.accounts import second_factor
 from apps.accounts.selectors import fingerprint
 from apps.tenants import audit, key_secrets
 from apps.tenants.contracts import ApiKeySummary, MembershipSummary, Principal, Proof, Via
+from apps.tenants.known_keys import KnownKey, known_keys
 from apps.tenants.models import ApiKey, Membership, RefreshToken, Tenant
 from apps.tenants.policy import Action, allows
 from apps.tenants.scope import own_scope, tenant_scope
@@ -96,79 +92,62 @@ def principal_for_api_key(secret: str) -> Principal | None:
     """Whom a key speaks for; None when it is unknown, expired or revoked, or its person or tenant is not active.
 
     Answers are kept for two seconds in this process (refusals for one), so a revoked key may work that much longer
-    in another process; in this one, revoking it forgets it at once.
+    at a door without an admission; in this process, revoking it forgets it at once.
     """
     prefix = key_secrets.prefix_of(secret)
     if prefix is None:
         return None
     digest = key_secrets.digest(secret)
-    known = _known_keys.get(digest)
-    if known is None:
-        known = _look_up(prefix, digest)
-        _known_keys.put(digest, known)
-    if known.expires_at is not None and known.expires_at <= timezone.now():
-        return None
-    return known.principal
+    found = known_keys.get(digest)
+    while found is None:
+        asked_at = known_keys.generation
+        read = _look_up(prefix, digest)
+        # What was forgotten while it was read may be what was read.
+        found = known_keys.put(digest, read, asked_at)
+    return found.principal if found.is_valid() else None
+
+
+def principal_in_memory(secret: str) -> tuple[Principal | None, bool]:
+    """Whom a key speaks for as far as this process remembers, and whether it is time to look again. No I/O.
+
+    What is remembered is up to half a minute old. It is for callers whose admission holds the tenant's epoch against
+    it, so that no key opens anything after it was revoked.
+    """
+    if not secret.startswith(key_secrets.MARK):
+        return None, False
+    found, stale = known_keys.remembered(key_secrets.digest(secret))
+    return (found.principal, stale) if found is not None and found.is_valid() else (None, False)
+
+
+def look_again(secret: str) -> None:
+    """Read a remembered key anew."""
+    prefix = key_secrets.prefix_of(secret)
+    if prefix is not None:
+        digest = key_secrets.digest(secret)
+        asked_at = known_keys.generation
+        known_keys.put(digest, _look_up(prefix, digest), asked_at)
 
 
 def forget_api_key(digest: bytes) -> None:
     """Drop what this process remembers of a key."""
-    _known_keys.drop(digest)
+    known_keys.drop(digest)
 
 
-@dataclass(frozen=True, slots=True)
-class _KnownKey:
-    principal: Principal | None
-    expires_at: datetime | None = None
+def forget_api_keys(tenant_id: UUID) -> None:
+    """Drop what this process remembers of a tenant's keys."""
+    known_keys.drop_tenant(tenant_id)
 
 
-class _KnownKeys:
-    """Looked-up keys by digest, for seconds. Refusals have their own map, so that guesses never evict real keys."""
-
-    LIMIT = 10_000
-    TTL_SECONDS = 2.0
-    REFUSED_TTL_SECONDS = 1.0
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._accepted: OrderedDict[bytes, tuple[float, _KnownKey]] = OrderedDict()
-        self._refused: OrderedDict[bytes, tuple[float, _KnownKey]] = OrderedDict()
-
-    def get(self, digest: bytes) -> _KnownKey | None:
-        with self._lock:
-            stale_at, known = self._accepted.get(digest) or self._refused.get(digest) or (0.0, None)
-        return known if stale_at > time.monotonic() else None
-
-    def put(self, digest: bytes, known: _KnownKey) -> None:
-        accepted = known.principal is not None
-        ttl_seconds = self.TTL_SECONDS if accepted else self.REFUSED_TTL_SECONDS
-        with self._lock:
-            self._accepted.pop(digest, None)
-            self._refused.pop(digest, None)
-            entries = self._accepted if accepted else self._refused
-            entries[digest] = (time.monotonic() + ttl_seconds, known)
-            if len(entries) > self.LIMIT:
-                entries.popitem(last=False)
-
-    def drop(self, digest: bytes) -> None:
-        with self._lock:
-            self._accepted.pop(digest, None)
-            self._refused.pop(digest, None)
-
-
-_known_keys = _KnownKeys()
-
-
-def _look_up(prefix: str, digest: bytes) -> _KnownKey:
+def _look_up(prefix: str, digest: bytes) -> KnownKey:
     """One key across all tenants, as `engine`: before the key is known, so is no tenant."""
     key = ApiKey.objects.using("engine").filter(prefix=prefix, revoked_at=None).first()
     if key is None or not same_digest(bytes(key.digest), digest):
-        return _KnownKey(None)
+        return KnownKey(None)
     rows = Membership.objects.using("engine").filter(tenant_id=key.tenant_id, user_id=key.user_id, **_ACTIVE)
     row = rows.select_related("tenant", "user").first()
     if row is None:
-        return _KnownKey(None)
-    return _KnownKey(_principal(row, Via.API_KEY, key), key.expires_at)
+        return KnownKey(None)
+    return KnownKey(_principal(row, Via.API_KEY, key), key.expires_at)
 
 
 def _principal(row: Membership, via: Via, key: ApiKey | None = None) -> Principal:

@@ -18,8 +18,7 @@ from uuid6 import uuid7
 from apps.accounts import services as accounts
 from apps.accounts.contracts import is_storable
 from apps.problems import Forbidden
-from apps.streaming import hints
-from apps.tenants import audit, features, key_secrets, selectors
+from apps.tenants import audit, epochs, features, key_secrets, selectors
 from apps.tenants.contracts import NewApiKey, NewTenant, Principal, Scope, Via
 from apps.tenants.errors import InvalidApiKey, InvalidTenant, NotFound
 from apps.tenants.models import ApiKey, Membership, Tenant
@@ -224,7 +223,7 @@ def revoke_api_keys_as_operator(key_ids: Collection[UUID], actor: audit.Actor | 
 def _forget(key: ApiKey) -> None:
     """After the commit: this process forgets the key, and what it opened anywhere is asked again."""
     selectors.forget_api_key(bytes(key.digest))
-    hints.recheck(hints.person(key.tenant_id, key.user_id))
+    epochs.rights_changed(key.tenant_id, key.user_id)
 
 
 def _note_revoked(key: ApiKey, actor: audit.Actor, *, using: str = "default") -> None:

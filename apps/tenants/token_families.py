@@ -22,8 +22,7 @@ from django.db.models.functions import Now
 
 from apps.accounts.contracts import is_storable
 from apps.accounts.models import User
-from apps.streaming import hints
-from apps.tenants import audit, provider_sessions
+from apps.tenants import audit, epochs, provider_sessions
 from apps.tenants.contracts import Principal, TokenFamily
 from apps.tenants.errors import NotFound
 from apps.tenants.models import RefreshToken
@@ -238,7 +237,7 @@ def _revoke(principal: Principal, family: UUID, reason: str) -> bool:
 
 def _tell(principal: Principal) -> None:
     """After the commit: what the family opened is asked again at once."""
-    hints.recheck(hints.person(principal.tenant_id, principal.user_id))
+    epochs.rights_changed(principal.tenant_id, principal.user_id)
 
 
 def _record(principal: Principal, action: str, family: UUID, **data: str) -> None:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connections
@@ -11,10 +11,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.models import User
+from apps.limits.contracts import Call, Stale
 from apps.problems import Forbidden
-from apps.tenants import key_secrets, selectors, services
+from apps.tenants import epochs, key_secrets, membership, selectors, services
 from apps.tenants.contracts import Principal, Via
 from apps.tenants.errors import InvalidApiKey, NotFound
+from apps.tenants.known_keys import KnownKey, KnownKeys
 from apps.tenants.models import ApiKey, Membership, Tenant
 from tests.people import new_member
 
@@ -24,9 +26,15 @@ KeyOf = Callable[[Principal], str]
 @pytest.fixture
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every lookup asks the database."""
-    monkeypatch.setattr(selectors, "_known_keys", selectors._KnownKeys())
-    monkeypatch.setattr(selectors._KnownKeys, "TTL_SECONDS", 0.0)
-    monkeypatch.setattr(selectors._KnownKeys, "REFUSED_TTL_SECONDS", 0.0)
+    monkeypatch.setattr(selectors, "known_keys", KnownKeys())
+    monkeypatch.setattr(KnownKeys, "TTL_SECONDS", 0.0)
+    monkeypatch.setattr(KnownKeys, "REFUSED_TTL_SECONDS", 0.0)
+
+
+def is_outdated(tenant_id: UUID) -> bool:
+    """Whether an admission on what was known long ago is refused as such."""
+    call = Call(str(uuid4()), 0)
+    return isinstance(epochs._limits().admit(tenant_id, [], [call], lease_seconds=1, epoch=1), Stale)
 
 
 def row(key_id: UUID) -> ApiKey:
@@ -98,13 +106,53 @@ def test_lookups_are_remembered_for_two_seconds_and_refusals_for_one(alice: Prin
 
 
 def test_memory_is_bounded_and_guesses_evict_no_real_key(monkeypatch: pytest.MonkeyPatch, alice: Principal) -> None:
-    monkeypatch.setattr(selectors._KnownKeys, "LIMIT", 3)
-    keys = selectors._KnownKeys()
-    keys.put(b"real", selectors._KnownKey(alice))
+    monkeypatch.setattr(KnownKeys, "LIMIT", 3)
+    keys = KnownKeys()
+    keys.put(b"real", KnownKey(alice), keys.generation)
     for number in range(10):
-        keys.put(b"guess %d" % number, selectors._KnownKey(None))
-    assert keys.get(b"real") == selectors._KnownKey(alice)
-    assert (keys.get(b"guess 6"), keys.get(b"guess 7")) == (None, selectors._KnownKey(None))
+        keys.put(b"guess %d" % number, KnownKey(None), keys.generation)
+    assert keys.get(b"real") == KnownKey(alice)
+    assert (keys.get(b"guess 6"), keys.get(b"guess 7")) == (None, KnownKey(None))
+
+
+def test_what_was_read_before_a_key_was_forgotten_is_not_remembered(alice: Principal) -> None:
+    keys = KnownKeys()
+    began_at = keys.generation
+    keys.drop_tenant(alice.tenant_id)
+    assert keys.put(b"revoked meanwhile", KnownKey(alice), began_at) is None
+    assert keys.remembered(b"revoked meanwhile") == (None, False)
+
+
+def test_a_tenants_keys_are_forgotten_together_and_no_others(alice: Principal, mallory: Principal) -> None:
+    keys = KnownKeys()
+    for digest, whose in ((b"hers", alice), (b"hers too", alice), (b"his", mallory)):
+        keys.put(digest, KnownKey(whose), keys.generation)
+    keys.drop_tenant(alice.tenant_id)
+    assert [keys.get(digest) for digest in (b"hers", b"hers too", b"his")] == [None, None, KnownKey(mallory)]
+
+
+def test_one_of_all_who_use_an_old_key_looks_it_up_again(monkeypatch: pytest.MonkeyPatch, alice: Principal) -> None:
+    monkeypatch.setattr(KnownKeys, "TTL_SECONDS", 0.05)
+    keys = KnownKeys()
+    keys.put(b"key", KnownKey(alice), keys.generation)
+    assert keys.remembered(b"key") == (KnownKey(alice), False)
+    time.sleep(0.06)
+    assert keys.get(b"key") is None
+    assert [keys.remembered(b"key") for _ in range(3)] == [(KnownKey(alice), stale) for stale in (True, False, False)]
+
+
+@pytest.mark.parametrize("change", ["revoke", "role", "suspend"])
+def test_a_change_of_rights_begins_another_epoch(alice: Principal, bob: Principal, change: str) -> None:
+    key = services.create_api_key(bob, "bob's")
+    membership_id = Membership.objects.using("engine").get(tenant_id=bob.tenant_id, user_id=bob.user_id).id
+    assert not is_outdated(alice.tenant_id)
+    if change == "revoke":
+        services.revoke_api_key(bob, key.id)
+    elif change == "role":
+        membership.change_role(alice, membership_id, Membership.Role.VIEWER)
+    else:
+        membership.suspend(alice, membership_id)
+    assert is_outdated(alice.tenant_id)
 
 
 def test_revoking_is_felt_at_once_here_and_can_be_repeated(alice: Principal) -> None:

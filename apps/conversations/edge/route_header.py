@@ -8,14 +8,13 @@ whole story; this is its first line.
 from collections.abc import Iterable
 
 from apps.conversations.contracts import AnswerRow, GenerationAccepted
-
-NAME = "X-Switchboard-Route"
+from apps.routing.route_header import NAME, member
 
 
 def planned(generations: Iterable[GenerationAccepted]) -> dict[str, str]:
     """For what was accepted and is answered elsewhere or later."""
     members = (
-        _member(one.first_model, lane=one.lane, asked=one.model, provider=one.first_provider, state="planned")
+        member(one.first_model, lane=one.lane, asked=one.model, provider=one.first_provider, state="planned")
         for one in generations
     )
     return {NAME: ", ".join(members)}
@@ -28,7 +27,7 @@ def answered(answers: Iterable[AnswerRow]) -> dict[str, str]:
 
 def _answered(answer: AnswerRow) -> str:
     by = answer.route.get("answered_by") or {}
-    return _member(
+    return member(
         by.get("slug", answer.model_slug),
         lane=answer.lane,
         asked=answer.model_slug,
@@ -36,24 +35,3 @@ def _answered(answer: AnswerRow) -> str:
         state=answer.state.value,
         attempts=len(answer.route.get("attempts", ())),
     )
-
-
-def _member(model: str, **parameters: str | int) -> str:
-    told = (f";{name}={_item(value)}" for name, value in parameters.items() if value != "")
-    return _item(model) + "".join(told)
-
-
-def _item(value: str | int) -> str:
-    """An integer, a string, or a display string where a name is not ASCII."""
-    if isinstance(value, int):
-        return str(value)
-    if value.isascii() and value.isprintable():
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    return '%"' + "".join(_encoded(byte) for byte in value.encode("utf-8", "replace")) + '"'
-
-
-def _encoded(byte: int) -> str:
-    """One byte of a display string: visible ASCII as it is, all else in small hexadecimal digits."""
-    character = chr(byte)
-    return character if 0x20 <= byte < 0x7F and character not in '%"' else f"%{byte:02x}"

@@ -111,7 +111,7 @@ def lines(answer: Answer) -> list[LedgerLine]:
     """
     kept = _kept(answer)
     return [
-        attempts.ledger_line(end, LineKind.CHARGE if end is kept or end.candidate.on_the_side else LineKind.ABSORBED)
+        routing.ledger_line(end, LineKind.CHARGE if end is kept or end.candidate.on_the_side else LineKind.ABSORBED)
         for end in answer.ends
     ]
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from django.http import HttpRequest, HttpResponse
 
-from apps.problems import Problem, Unauthenticated
+from apps.problems import MethodNotAllowed, Problem, Unauthenticated
 from apps.routing import selectors
 from apps.routing.contracts import Catalogue, ModelCard
 from apps.routing.errors import UnknownModel
@@ -17,13 +17,6 @@ from apps.tenants.policy import Action, opens
 _SAFE = ("GET", "HEAD")
 
 View = Callable[..., HttpResponse]
-
-
-class MethodNotAllowed(Problem):
-    """This path is for reading."""
-
-    code = "method_not_allowed"
-    status = 405
 
 
 def _reads(view: View) -> View:
