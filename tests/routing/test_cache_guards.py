@@ -1,5 +1,7 @@
 """What tells two questions apart however alike they look, and the figures that a measurement is made of."""
 
+from time import process_time
+
 import pytest
 
 from apps.routing.caches import guards, measure
@@ -12,6 +14,11 @@ from apps.routing.contracts import CacheRules
     [
         ("How do I boil 2 eggs?", "How do I boil 12 eggs?", "numbers"),
         ("Name three rivers.", "Name five rivers.", "numbers"),
+        ("What is -5 °C in Fahrenheit?", "What is 5 °C in Fahrenheit?", "numbers"),
+        ("Is x ≤ y?", "Is x ≥ y?", "quoted"),
+        ("How do I get € for gold?", "How do I get £ for gold?", "quoted"),
+        ("What is the capital of France?", "What is the capital of France? 🏴‍☠️", "quoted"),
+        ("दिन का अर्थ क्या है", "दीन का अर्थ क्या है", "quoted"),
         ("Translate “yes”.", "Translate “no”.", "quoted"),
         ("What is max_retries?", "What is max_entries?", "quoted"),
         ("Is it open?", "Isn't it open?", "negations"),
@@ -38,6 +45,7 @@ def test_what_differs(one: str, other: str, respect: str) -> None:
     ("one", "other"),
     [
         ("What is the boiling point of ethanol?", "Please tell me what the boiling point of ethanol is."),
+        ("What is 5 °C in Fahrenheit?", "Please: what is 5 °C – in Fahrenheit …?"),
         ("Wie lösche ich mein Konto?", "Wie kann ich mein Konto löschen?"),
         ("Pourquoi le ciel est-il bleu ?", "Pourquoi est-ce que le ciel est bleu ?"),
         ("¿Cómo cambio mi contraseña?", "¿Cómo puedo cambiar mi contraseña?"),
@@ -101,3 +109,11 @@ def test_what_the_default_threshold_gives_is_told_of_all_pairs(monkeypatch: pyte
     shares = [(everything[name]["part"], everything[name]["whole"]) for name in ("hits", "precision", "recall")]
     assert shares == [(2, 4), (1, 2), (1, 2)]
     assert told["tuning"]["hits"]["whole"] + told["held_out"]["hits"]["whole"] == 4
+
+
+@pytest.mark.parametrize("unit", ["5-", "a-", "'", '"', "€ ", "aA", "a1 ", "n't ", "a."])
+def test_no_question_takes_long_to_read(unit: str) -> None:
+    began = process_time()
+    for times in range(10):
+        guards.marks(f"{times}" + (unit * 1_000)[:990])
+    assert process_time() - began < 0.2  # it was a second, for the worst of them

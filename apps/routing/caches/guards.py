@@ -27,7 +27,7 @@ from apps.routing.caches.wording import (
 )
 
 # Part of the evidence: raise it with every change here or in `wording`, and measure again.
-VERSION = 1
+VERSION = 2
 
 # Longer ones hold more than one question; to compare them word by word would be slow and seldom right.
 MAX_CHARACTERS = 1_000
@@ -36,11 +36,14 @@ _SHORTEST_STEM = 4
 _DIRECTED_FROM = 3
 
 _QUOTED = re.compile(r"`[^`]{1,400}`|\"[^\"\n]{1,400}\"|“[^”\n]{1,400}”|«[^»\n]{1,400}»|„[^“”\n]{1,400}[“”]")
-_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+# A minus before a number makes another of it; between two, or after a word, it is a hyphen.
+_NUMBER = re.compile(r"(?:(?<![\w)])(?<!\d )[-−±])?\d+(?:[.,:]\d+)*")
 _SPELLED = re.compile(
-    r"\S*(?:[_/\\@#<>{}=+*^~$%&|]|\w\.\w|\w\(|::|--)\S*|\b[a-z]+[A-Z]\w*|\b\w*[A-Za-z]\d\w*|\b\d+[A-Za-z]\w*"
+    r"(?<!\S)\S*(?:[_/\\@#<>{}=+*^~$%&|]|\w\.\w|\w\(|::|--)\S*|\b[a-z]+[A-Z]\w*|\b\w*[A-Za-z]\d\w*|\b\d+[A-Za-z]\w*"
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+# What separates words and says nothing. Any other sign (≤, €, →, a face, a vowel of Devanagari) may be what matters.
+_SILENT = re.compile(r"[\s.,;:!?¿¡…·•()\[\]'’‘\"“”„«»‹›—–、。，；：！？（）「」『』\u200b-\u200f\ufeff\u00ad-]+")
 _CONTRACTED = re.compile(r"n['’]t\b", re.IGNORECASE)
 _INVERTED = re.compile(r"-(?:t-)?(?:je|tu|ils?|elles?|on|nous|vous|moi|ce)\b", re.IGNORECASE)
 _ELIDED = re.compile(r"\b(?:qu|[cdjlmnst])['’]", re.IGNORECASE)
@@ -91,8 +94,9 @@ def marks(question: str) -> Marks | None:
     quoted += [found.group().strip(".,;:!?") for found in _SPELLED.finditer(text)]
     text = _SPELLED.sub(" ", text)
     numbers = [found.group() for found in _NUMBER.finditer(text)]
-    text = _INVERTED.sub(" ", _CONTRACTED.sub(" not", text))
+    text = _NUMBER.sub(" ", _INVERTED.sub(" ", _CONTRACTED.sub(" not", text)))
     text = _ELIDED.sub(lambda found: found.group()[:-1] + " ", text)
+    quoted += [sign for sign in _SILENT.split(_WORD.sub(" ", text)) if sign]
     return _of_words(_WORD.findall(text), numbers, quoted)
 
 
