@@ -13,7 +13,7 @@ from apps.routing.contracts import (
     verdicts_of,
 )
 from apps.routing.json_screen import screened_json
-from apps.routing.moderation import Moderator
+from apps.routing.moderation import Moderator, pieces_of
 from apps.safety import Action, Direction, Placeholders, redact, rule_on, rules_for, scan
 from apps.safety.holding import Hold, Passage
 
@@ -28,13 +28,16 @@ class Blocked(Exception):
 class _Channel:
     """Text of one kind. What it lets go joins up with what was let go before."""
 
-    def __init__(self, settings: SafetySettings, placeholders: Placeholders, moderator: Moderator | None) -> None:
+    def __init__(
+        self, settings: SafetySettings, placeholders: Placeholders, moderator: Moderator | None, followed_by: int
+    ) -> None:
         limits = settings.limits(Direction.ANSWER)
         self._hold: Hold | None = None
         if settings.screens(Direction.ANSWER):
             rules = rules_for(limits, Direction.ANSWER)
             self._hold = Hold(rules, limits, placeholders, settings.margin_characters)
         self._moderator = moderator if settings.moderates(Direction.ANSWER) else None
+        self._followed_by = followed_by
         self._step = self._moderator.step_characters if self._moderator else 0
         self._waiting: list[str] = []  # passed our own rules, and not asked about yet
         self._waiting_characters = 0
@@ -64,8 +67,7 @@ class _Channel:
             return text
         self._waiting.append(text)
         self._waiting_characters += len(text)
-        # The last call that was set aside for is kept for the end.
-        early = self._step and self._waiting_characters >= self._step and self._moderator.left > 1
+        early = self._step and self._waiting_characters >= self._step and self._has_calls_left(self._moderator)
         if not self._waiting_characters or not (last or early):
             return ""
         whole = "".join(self._waiting)
@@ -77,6 +79,10 @@ class _Channel:
         self._context = whole[-_CONTEXT_CHARACTERS:]
         self._step *= 2
         return whole
+
+    def _has_calls_left(self, moderator: Moderator) -> bool:
+        """Whether the end can be asked about too, once what waits was; and after thoughts the answer itself."""
+        return moderator.left - pieces_of(self._waiting_characters) > self._followed_by
 
 
 class AnswerScreen:
@@ -112,7 +118,7 @@ class AnswerScreen:
             text = await self._text.feed(chunk.text)
             return [*shown, TextDelta(text)] if text else shown
         if isinstance(chunk, ReasoningDelta):
-            self._reasoning = self._reasoning or self._channel()
+            self._reasoning = self._reasoning or self._channel(followed_by=1)
             text = await self._reasoning.feed(chunk.text)
             return [ReasoningDelta(text)] if text else []
         if isinstance(chunk, ToolCallCompleted):
@@ -155,5 +161,5 @@ class AnswerScreen:
             raise Blocked
         return redact(text, rulings, self._placeholders)
 
-    def _channel(self) -> _Channel:
-        return _Channel(self._settings, self._placeholders, self._moderator)
+    def _channel(self, followed_by: int = 0) -> _Channel:
+        return _Channel(self._settings, self._placeholders, self._moderator, followed_by)

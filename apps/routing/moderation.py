@@ -11,7 +11,7 @@ from apps.routing.errors import BreakersOpen, ModerationUnreachable, NoCandidate
 from apps.safety import Action, Direction
 
 TIMEOUT_SECONDS = 5.0
-# How much is judged in one piece. What is longer goes in pieces that overlap, all in one call.
+# How much is judged in one piece. What is longer goes in pieces that overlap, all in one request.
 PIECE_CHARACTERS = 32_000
 _OVERLAP_CHARACTERS = 200
 UNREACHABLE = "moderation.unreachable"
@@ -45,9 +45,12 @@ class Moderator:
         try:
             if self._side is None or not self.left:
                 raise NoCandidates("The moderation model is not on offer, or was asked too often.")
-            self.left -= 1
+            # A question leaves a call for its answer.
+            spared = int(direction is Direction.PROMPT and self.left > 1)
+            cut = pieces(text, self.left - spared)
+            self.left -= len(cut)
             scores = await side_calls.moderate(
-                self._side, self._admission, self._gate, pieces(text), timeout_seconds=TIMEOUT_SECONDS
+                self._side, self._admission, self._gate, cut, timeout_seconds=TIMEOUT_SECONDS
             )
         except (ProviderFailed, BreakersOpen, NoCandidates) as error:
             log.warning("moderation.unreachable", direction=direction.value, code=error.code)
@@ -87,10 +90,17 @@ def newest_text(prompt: Prompt) -> str:
     return "\n\n".join(reversed(texts))
 
 
-def pieces(text: str) -> list[str]:
-    """The whole text, in the pieces that a moderation model is given."""
-    step = PIECE_CHARACTERS - _OVERLAP_CHARACTERS
-    return [text[start : start + PIECE_CHARACTERS] for start in range(0, max(1, len(text) - _OVERLAP_CHARACTERS), step)]
+def pieces(text: str, at_most: int) -> list[str]:
+    """The whole text, in the pieces that a moderation model is given: each counts as a call that was set aside for, so
+    where there are few they are long, and the model may refuse them."""
+    new = max(1, len(text) - _OVERLAP_CHARACTERS)
+    step = max(PIECE_CHARACTERS - _OVERLAP_CHARACTERS, -(-new // at_most))
+    return [text[start : start + step + _OVERLAP_CHARACTERS] for start in range(0, new, step)]
+
+
+def pieces_of(characters: int) -> int:
+    """How many pieces a text of that length has."""
+    return -(-max(1, characters - _OVERLAP_CHARACTERS) // (PIECE_CHARACTERS - _OVERLAP_CHARACTERS))
 
 
 def _unasked(direction: Direction) -> Verdict:

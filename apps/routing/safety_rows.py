@@ -9,6 +9,8 @@ from apps.safety import Action, Category, Direction, Limit, Limits
 
 # So often is a moderation model asked about one answer at most, whatever became of earlier attempts at it.
 ANSWER_CALLS = 10
+# A long question is several pieces, and each counts as a call.
+QUESTION_CALLS = 4
 
 
 def of_row(row: SafetyRules | None) -> SafetySettings:
@@ -37,7 +39,7 @@ def side_uses(settings: SafetySettings) -> tuple[SideUse, ...]:
     prompts, answers = settings.moderates(Direction.PROMPT), settings.moderates(Direction.ANSWER)
     if settings.moderation is None or not (prompts or answers):
         return ()
-    calls = int(prompts) + (ANSWER_CALLS if answers else 0)
+    calls = (QUESTION_CALLS if prompts else 0) + (ANSWER_CALLS if answers else 0)
     return (SideUse(settings.moderation.model, calls, reads_answer=answers),)
 
 

@@ -38,7 +38,7 @@ from apps.routing.contracts import (
     Verdict,
 )
 from apps.routing.errors import ModerationUnreachable, PromptBlocked, StreamCut
-from apps.routing.moderation import pieces
+from apps.routing.moderation import pieces, pieces_of
 from apps.routing.planning import plan as planned
 from apps.safety import Action, Category, Direction, Limit
 from tests.routing.exchange import PATIENT, RecordingGate
@@ -335,10 +335,22 @@ async def test_instructions_that_changed_are_asked_about_in_a_chat_that_goes_on(
 @pytest.mark.parametrize("size", [0, 1, 31_999, 32_000, 32_001, 63_800, 63_801, 200_000])
 def test_a_long_text_is_judged_to_its_end(size: int) -> None:
     text = "".join(chr(0x4E00 + place % 20_000) for place in range(size))
-    cut = pieces(text)
-    assert all(len(one) <= 32_000 for one in cut)
-    assert cut[0] + "".join(one[200:] for one in cut[1:]) == text
-    assert all(one[:200] == before[-200:] for before, one in pairwise(cut))
+    for most in (1, 2, 10):
+        cut = pieces(text, most)
+        assert len(cut) <= most
+        assert most < pieces_of(size) or (len(cut) == pieces_of(size) and all(len(one) <= 32_000 for one in cut))
+        assert cut[0] + "".join(one[200:] for one in cut[1:]) == text
+        assert all(one[:200] == before[-200:] for before, one in pairwise(cut))
+
+
+async def test_thoughts_leave_a_call_for_the_answer(exchange: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    opinions = Opinions(monkeypatch)
+    thinking = [ReasoningDelta("thought ") for _ in range(200)]
+    made = await exchange(
+        moderated(step=10, refuse_unreachable=True), Provider(*thinking, *said("vile")), plan=with_moderation(calls=4)
+    )
+    assert made.chunks[-1].finish_reason == "content_filter" and made.text == ""
+    assert opinions.asked[-1] == "vile"
 
 
 async def test_an_answer_is_shown_in_steps_that_were_asked_about(
