@@ -20,6 +20,7 @@ from simulator.catalogue import Model
 from simulator.embeddings import embeddings_body
 from simulator.errors import ApiError, ContextLength, UnknownModel
 from simulator.faults import Fault, FaultBoard
+from simulator.holds import Holds
 from simulator.moderations import moderations_body
 from simulator.openai_wire import OPENAI
 from simulator.options import Options, parse_options, split_name
@@ -63,6 +64,7 @@ class Simulator:
     def __init__(self) -> None:
         self.bill = Bill()
         self.board = FaultBoard()
+        self.holds = Holds()
         self.prompt_cache = PromptCache()
         self.option_rules: list[tuple[str, re.Pattern[str], str]] = []
         self.started = time.monotonic()
@@ -210,6 +212,7 @@ class Simulator:
             include_usage=asked.include_usage,
             fault=fault,
             entry=entry,
+            limit=self.holds.limit(entry.model, options.hold),
         )
         return plan, speed
 

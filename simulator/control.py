@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from itertools import islice
+from math import inf
 from typing import Any
 
 import orjson
@@ -52,6 +53,8 @@ class Control:
             web.get("/control/options", self.list_options),
             web.post("/control/options", self.post_options),
             web.delete("/control/options", self.clear_options),
+            web.post("/control/release", self.release),
+            web.delete("/control/release", self.hold_again),
             web.get("/control/bill", self.bill),
             web.get("/control/bill.jsonl", self.bill_lines),
             web.delete("/control/bill", self.clear_bill),
@@ -116,6 +119,25 @@ class Control:
         cleared = len(self._simulator.option_rules)
         self._simulator.option_rules.clear()
         return _json({"cleared": cleared})
+
+    async def release(self, request: web.Request) -> web.Response:
+        """Lets held answers of the models that match go on, up to `until` tokens or to their end."""
+        if request.content_type != _JSON:
+            return _not_json()
+        try:
+            body = parse_body(await request.read())
+            model, until = str(body.get("model", "*")), float(body.get("until", inf))
+            self._simulator.holds.release(model, until)
+        except ApiError as error:
+            return _refuse(error.message)
+        except re.error as error:
+            return _refuse(f"`model` is not a regular expression: {error}.", "model")
+        except (TypeError, ValueError):
+            return _refuse("`until` must be a number of tokens.", "until")
+        return _json({"model": model}, 201)
+
+    async def hold_again(self, request: web.Request) -> web.Response:
+        return _json({"cleared": self._simulator.holds.clear()})
 
     async def bill(self, request: web.Request) -> web.Response:
         """`{"calls": [...]}`, oldest first; `attempt_id` and `since` (Unix seconds) narrow it down."""

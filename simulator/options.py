@@ -28,6 +28,7 @@ class Options:
     chunk: int | None = None  # tokens per chunk
     reasoning: int | None = None  # exactly that many reasoning tokens
     cached: int | None = None  # prompt tokens reported as read from a cache
+    hold: int | None = None  # tokens after which it waits (see `simulator/holds.py`)
     fault: str | None = None  # KIND or KIND@PARAMETER
     retry_after: float | None = None  # Retry-After in seconds, with a status fault
     retry_date: float | None = None  # the same, sent as an HTTP date
@@ -64,6 +65,7 @@ _READERS: dict[str, Callable[[str], float | str]] = {
     "chunk": _bounded(int, 1, 10_000),
     "reasoning": _bounded(int, 0, _MAX_TOKENS),
     "cached": _bounded(int, 0, _MAX_TOKENS),
+    "hold": _bounded(int, 0, _MAX_TOKENS),
     "fault": str,
     "retry_after": _bounded(float, 0, 86_400),
     "retry_date": _bounded(float, 0, 86_400),

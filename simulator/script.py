@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 import orjson
@@ -13,6 +15,7 @@ from simulator.deltas import CONTENT, REASONING, Delta, interleaved
 from simulator.errors import ContextLength
 from simulator.faults import Fault
 from simulator.heads import head, retry_headers
+from simulator.holds import POLL_SECONDS
 from simulator.pacing import Head, Pause, Reset, Script, Silence
 from simulator.wire import Usage, Wire, Writing
 
@@ -36,6 +39,7 @@ class Plan:
     include_usage: bool
     fault: Fault | None
     entry: Entry
+    limit: Callable[[], float] | None = None  # how many tokens may be sent, where the answer is held
 
     @property
     def kind(self) -> str:
@@ -132,12 +136,22 @@ def _events(plan: Plan) -> Script:
                 return
             yield from _ending(plan, opening, "content_filter")
             return
+        if plan.limit is not None:
+            yield from _held(plan.limit, entry.tokens_sent + delta.tokens)
         yield opening + writing.before(delta) + plan.send(delta)
         opening = b""
+    if plan.limit is not None:
+        yield from _held(plan.limit, inf)
     if strike is not None and plan.kind not in ("content_filter", "malformed"):
         yield from _accident(plan)
         return
     yield from _ending(plan, opening, "content_filter" if plan.kind == "content_filter" else None)
+
+
+def _held(limit: Callable[[], float], tokens: float) -> Script:
+    """Wait until that many tokens may have been sent."""
+    while limit() < tokens:
+        yield Pause(POLL_SECONDS)
 
 
 def _accident(plan: Plan) -> Script:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, Dialog, Locator, Page, WebSocket, expect
 
+from tests.journeys.installation import Installation
 from tests.journeys.models import MODELS
 
 MESSAGE = "#message"
@@ -24,9 +25,10 @@ UNFRAMED = """prose => {
 class Chat:
     """One tab. `complaints` holds errors of its scripts and refusals of its policy, `sent` what its sockets sent."""
 
-    def __init__(self, page: Page, url: str) -> None:
+    def __init__(self, page: Page, url: str, installation: Installation) -> None:
         self.page = page
         self.url = url
+        self._installation = installation
         self.complaints: list[str] = []
         self.hosts: set[str] = set()
         self.sockets: list[WebSocket] = []
@@ -57,6 +59,10 @@ class Chat:
     def open(self, path: str = "/chat/") -> None:
         self.page.goto(self.url + path)
 
+    def rested(self) -> None:
+        """Wait until the page has painted what it has, and acted on how that looks."""
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
     @property
     def path(self) -> str:
         return urlsplit(self.page.url).path
@@ -80,7 +86,8 @@ class Chat:
         expect(catalogue).to_be_hidden()
 
     def ask(self, message: str) -> None:
-        """Type a question, press Enter, and wait until it is accepted."""
+        """Type a question, press Enter, and wait until it is accepted. Models that hold back their end do so anew."""
+        self._installation.hold_again()
         turns = self.page.locator(".turn[data-turn-id]:not([data-turn-id=''])").count()
         self.page.locator(MESSAGE).fill(message)
         self.page.locator(MESSAGE).press("Enter")
@@ -94,12 +101,20 @@ class Chat:
         return self.lane(slug).locator("[data-part=prose]")
 
     def streams(self, *slugs: str, words: int = 12) -> None:
-        """Wait until each of these lanes shows that many words and goes on."""
+        """Wait until each of these lanes shows that many words and is under way."""
         for slug in slugs:
             expect(self.prose(slug)).to_have_text(re.compile(rf"(\S+\s+){{{words}}}"))
             expect(self.lane(slug)).to_have_attribute("data-state", "streaming")
 
-    def finished(self, *slugs: str, within_seconds: float = 15.0) -> None:
+    def let_go(self, slug: str, until_tokens: int | None = None) -> None:
+        """Let an answer that holds back its end go on: to its end, or up to so many tokens."""
+        if slug in MODELS:
+            self._installation.release(MODELS[slug].upstream, until_tokens)
+
+    def finished(self, *slugs: str, within_seconds: float = 30.0) -> None:
+        """Let these answers come to their end, and wait for it."""
+        for slug in slugs:
+            self.let_go(slug)
         for slug in slugs:
             expect(self.lane(slug)).to_have_attribute("data-state", "done", timeout=within_seconds * 1000)
 

@@ -17,7 +17,7 @@ ARGUMENTS = (
 )
 DEFAULT_TIMEOUT_MS = 30_000  # how long is too long depends on the machine; what is promised is measured elsewhere
 
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=20_000)
 
 BrowserOf = Callable[..., BrowserContext]
 OpenTab = Callable[[BrowserContext], Chat]
@@ -69,7 +69,7 @@ def open_tab(installation: Installation) -> Iterator[OpenTab]:
     tabs: list[Chat] = []
 
     def make(context: BrowserContext) -> Chat:
-        tabs.append(Chat(context.new_page(), installation.url))
+        tabs.append(Chat(context.new_page(), installation.url, installation))
         return tabs[-1]
 
     yield make

@@ -6,6 +6,7 @@ JOURNEYS_TEMPLATE names it: migrating takes longer than all else.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -86,12 +87,21 @@ class Installation:
         pattern = upstream_model.replace("+", r"\+")
         self._control("/control/faults", {"model": pattern, "kind": kind, "times": 1})
 
+    def release(self, upstream_model: str, until: int | None = None) -> None:
+        """Let what holds back its end (see `simulator/holds.py`) go on: to its end, or up to so many tokens."""
+        body = {"model": re.escape(upstream_model)}
+        self._control("/control/release", body if until is None else {**body, "until": until})
+
+    def hold_again(self) -> None:
+        """Let nothing go on any more that holds back its end."""
+        self._control("/control/release", method="DELETE")
+
     def calls(self, upstream_model: str, since: float) -> list[dict[str, Any]]:
         """The simulator's bill for a model: its calls since a Unix time, oldest first."""
         calls = self._control(f"/control/bill?since={since}")["calls"]
         return [call for call in calls if call["model"] == upstream_model]
 
-    def call_that_ends(self, upstream_model: str, since: float, within_seconds: float = 5.0) -> dict[str, Any]:
+    def call_that_ends(self, upstream_model: str, since: float, within_seconds: float = 15.0) -> dict[str, Any]:
         """The one call of a model since then, once the simulator has seen its end."""
         deadline = time.monotonic() + within_seconds
         while True:
@@ -101,10 +111,11 @@ class Installation:
             assert time.monotonic() < deadline, f"no single ended call within {within_seconds:g} s: {calls}"
             time.sleep(0.05)
 
-    def _control(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _control(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
-        with urlopen(Request(self.stack.env["SIMULATOR_URL"] + path, data, headers), timeout=5) as response:
+        request = Request(self.stack.env["SIMULATOR_URL"] + path, data, headers, method=method)
+        with urlopen(request, timeout=20) as response:
             answer: dict[str, Any] = json.load(response)
         return answer
 

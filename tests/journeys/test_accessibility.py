@@ -142,7 +142,7 @@ def test_every_control_is_reached_by_tab_with_visible_focus(chat: Chat) -> None:
     page = chat.page
     page.reload()
     page.locator(MESSAGE).blur()
-    page.wait_for_timeout(200)  # a border may take its time to change
+    chat.rested()  # no border takes its time here: movement is reduced
     page.evaluate("() => (window.resting = getComputedStyle(document.getElementById('composer')).borderColor)")
     page.evaluate("() => document.querySelector('.skip').focus()")
     reached: list[dict[str, Any]] = []
@@ -169,7 +169,9 @@ def test_a_finished_answer_is_announced_once_and_not_by_the_word(chat: Chat) -> 
         }"""
     )
     chat.ask("What burns on the pier?")
-    chat.finished("brisk", "brook")
+    chat.finished("brisk")
+    expect(chat.page.locator("#announcer")).to_have_text("Answer from Brisk finished")
+    chat.finished("brook")
     expect(chat.page.locator("#announcer")).to_have_text("Answer from Brook finished")
     assert chat.page.evaluate("heard") == ["Answer from Brisk finished", "Answer from Brook finished"]
     live = chat.page.locator("[aria-live], [role=status], [role=alert], [role=log]")

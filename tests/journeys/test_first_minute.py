@@ -42,7 +42,7 @@ def test_from_signing_up_to_the_first_answer_and_out_again(browser_of: BrowserOf
     expect(page.locator(MESSAGE)).to_have_value(re.compile("harmonic series"))
     page.locator(MESSAGE).press("Enter")
     for slug in ("demo-swift", "demo-steady"):
-        chat.finished(slug, within_seconds=25)
+        chat.finished(slug)
     chat.shows_what_is_stored("demo-swift", "demo-steady")
     expect(page.locator(".turn math").first).to_be_visible()
     expect(chat.lane("demo-swift").locator(".foot-facts")).to_contain_text("simulated")

@@ -20,9 +20,9 @@ def test_a_killed_worker_is_replaced_and_the_answers_end_whole(chat: Chat, insta
     worker.kill(signal.SIGKILL)
     for slug in LANES:
         expect(chat.lane(slug).locator("[data-part=restart]")).to_have_text(
-            "The answer was lost on its way and begins again.", timeout=15_000
+            "The answer was lost on its way and begins again."
         )
-    chat.finished(*LANES, within_seconds=20)
+    chat.finished(*LANES)
     assert chat.is_marked
     assert worker.pid != killed
     expect(chat.page.get_by_text("begins again")).to_have_count(2)
@@ -39,7 +39,7 @@ def test_a_killed_web_process_is_replaced_and_the_page_goes_on(chat: Chat, insta
     web = installation.stack.processes["web-1"]
     killed = web.pid
     web.kill(signal.SIGKILL)
-    chat.finished(*LANES, within_seconds=25)
+    chat.finished(*LANES)
     assert web.pid != killed
     for slug, words in before.items():
         assert chat.words(slug).startswith(words)

@@ -1,5 +1,6 @@
 """A whole visit asks no other host for anything, and nothing on its pages is refused by their policy."""
 
+import time
 from uuid import uuid4
 
 from playwright.sync_api import Request, expect
@@ -54,6 +55,10 @@ def test_an_inline_script_would_be_refused_and_noticed(chat: Chat) -> None:
         "() => { document.head.append(Object.assign(new Image(), { src: 'http://127.0.0.2:9/x.png' })) }"
     )
     chat.page.wait_for_timeout(100)
+    deadline = time.monotonic() + 20
+    while len(chat.complaints) < 2:
+        assert time.monotonic() < deadline, chat.complaints
+        chat.page.wait_for_timeout(20)
     assert chat.page.evaluate("window.ran") is None
     assert len(chat.complaints) == 2
     assert all("Content Security Policy" in complaint for complaint in chat.complaints)

@@ -12,6 +12,12 @@ VIEW = """() => {
     const { scrollTop, scrollHeight, clientHeight } = document.getElementById("timeline");
     return { top: scrollTop, height: scrollHeight, gap: scrollHeight - clientHeight - scrollTop };
 }"""
+WATCH_FOR_REST = """() => {
+    const timeline = document.getElementById("timeline");
+    const before = timeline.scrollTop;
+    window.atRest = false;
+    timeline.addEventListener("scrollend", () => (atRest ||= timeline.scrollTop !== before));
+}"""
 NEAR_PX = 30  # a line may have arrived since the last frame
 
 
@@ -19,10 +25,25 @@ def view(chat: Chat) -> dict[str, Any]:
     return dict(chat.page.evaluate(VIEW))
 
 
-def grows(chat: Chat, by_px: int = 60) -> None:
-    chat.page.wait_for_function(
-        "least => document.getElementById('timeline').scrollHeight >= least", arg=view(chat)["height"] + by_px
-    )
+def grows(chat: Chat, until_tokens: int, by_px: int = 60) -> None:
+    """Let the answer go on, and wait until it is that much longer and the page has acted on it."""
+    least = view(chat)["height"] + by_px
+    chat.let_go("flood", until_tokens)
+    chat.page.wait_for_function("least => document.getElementById('timeline').scrollHeight >= least", arg=least)
+    chat.rested()
+
+
+def follows(chat: Chat) -> None:
+    """The newest words are in view. Between two frames they may be a little ahead, but never for long."""
+    chat.page.wait_for_function(f"near => ({VIEW})().gap <= near", arg=NEAR_PX)
+
+
+def turn_the_wheel(chat: Chat, by_px: int) -> None:
+    """Turn it, and wait until the view has come to rest: Chromium moves it there in steps of its own."""
+    chat.page.locator("#timeline").hover()
+    chat.page.evaluate(WATCH_FOR_REST)
+    chat.page.mouse.wheel(0, by_px)
+    chat.page.wait_for_function("() => atRest")
 
 
 def test_scrolling_up_unpins_at_once_and_an_end_never_moves_the_view(
@@ -34,30 +55,27 @@ def test_scrolling_up_unpins_at_once_and_an_end_never_moves_the_view(
     chat.ask("Tell me a lot")
     jump = chat.page.get_by_role("button", name="Jump to latest")
     chat.page.wait_for_function("() => document.getElementById('timeline').scrollTop > 200")
-    assert view(chat)["gap"] <= NEAR_PX
+    follows(chat)
     expect(jump).to_be_hidden()
 
-    chat.page.locator("#timeline").hover()
-    chat.page.mouse.wheel(0, -60)
+    turn_the_wheel(chat, -60)
     expect(jump).to_be_visible()
-    chat.page.wait_for_timeout(150)  # the wheel's own movement
     unpinned = view(chat)
-    grows(chat)
+    grows(chat, until_tokens=900)
     assert view(chat)["top"] == unpinned["top"]
 
     jump.click()
     expect(jump).to_be_hidden()
-    grows(chat)
-    assert view(chat)["gap"] <= NEAR_PX
+    grows(chat, until_tokens=1200)
+    follows(chat)
     assert chat.state("flood") == "streaming"
 
-    chat.page.locator("#timeline").hover()
-    chat.page.mouse.wheel(0, -200)
+    turn_the_wheel(chat, -200)
     expect(jump).to_be_visible()
-    chat.page.wait_for_timeout(150)
     left_at = view(chat)["top"]
     assert chat.state("flood") == "streaming"
     chat.finished("flood")
     chat.page.wait_for_timeout(300)
+    chat.rested()
     assert view(chat)["top"] == left_at
     expect(jump).to_be_visible()

@@ -43,7 +43,7 @@ def carry_a_passkey(context: BrowserContext, page: Page) -> None:
 
 def at_localhost(context: BrowserContext, installation: Installation) -> Chat:
     """Passkeys belong to a name; a bare address has none."""
-    return Chat(context.new_page(), f"http://localhost:{urlsplit(installation.url).port}")
+    return Chat(context.new_page(), f"http://localhost:{urlsplit(installation.url).port}", installation)
 
 
 def test_an_authenticator_app_is_set_up_and_asked_for(

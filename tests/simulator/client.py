@@ -133,14 +133,19 @@ class Client:
 
     async def bill(self, attempt: str) -> dict[str, Any]:
         """The one line of an attempt, once it is closed."""
-        for _ in range(100):
-            async with self.session.get(f"{self.url}/control/bill", params={"attempt_id": attempt}) as response:
-                calls = (await response.json())["calls"]
+        deadline = time.monotonic() + 10
+        while True:
+            calls = await self.lines(attempt)
             if len(calls) == 1 and calls[0]["ended_at"] is not None:
-                line: dict[str, Any] = calls[0]
-                return line
+                return calls[0]
+            assert time.monotonic() < deadline, f"no closed line for {attempt}: {calls}"
             await asyncio.sleep(0.01)
-        raise AssertionError(f"no closed line for {attempt}: {calls}")
+
+    async def lines(self, attempt: str) -> list[dict[str, Any]]:
+        """The lines of an attempt as they stand now."""
+        async with self.session.get(f"{self.url}/control/bill", params={"attempt_id": attempt}) as response:
+            found: list[dict[str, Any]] = (await response.json())["calls"]
+            return found
 
     async def health(self) -> dict[str, Any]:
         async with self.session.get(f"{self.url}/control/health") as response:

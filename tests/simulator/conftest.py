@@ -38,3 +38,4 @@ async def simulator(simulator_url: str) -> AsyncIterator[Client]:
         yield Client(session, simulator_url)
         await session.delete(f"{simulator_url}/control/faults")
         await session.delete(f"{simulator_url}/control/options")
+        await session.delete(f"{simulator_url}/control/release")
