@@ -33,8 +33,9 @@ export class Sidebar {
     this.timer = setTimeout(() => this.#load(), REFRESH_MS);
   }
 
+  /** A button that goes while it is pressed is never clicked. */
   get #isInUse() {
-    return this.list.querySelector(".chat-rename") !== null || this.menu.matches(":popover-open");
+    return this.list.querySelector(".chat-rename, :active") !== null || this.menu.matches(":popover-open");
   }
 
   async #load() {

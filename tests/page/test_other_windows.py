@@ -75,6 +75,20 @@ def test_a_hint_draws_the_turn_of_another_window_once(board: Board, reader: Prin
     expect(board.page.locator(".turn").nth(1).locator(".prose").first).to_have_text("Live here too.")
 
 
+def test_a_list_that_is_drawn_anew_leaves_a_pressed_button_in_its_place(board: Board, ask_elsewhere: Ask) -> None:
+    turn = ask_elsewhere("Explain switchboards")
+    board.open(f"/chat/{turn.conversation_id}/")
+    board.page.locator(".chat-row").hover()
+    board.page.get_by_role("button", name="Rename or delete").hover()
+    board.page.mouse.down()
+    board.tell({"type": "conversation.changed", "conversation_id": str(turn.conversation_id), "what": "finished"})
+    board.page.wait_for_timeout(400)  # more than the pause before the list is asked for
+    board.page.mouse.up()
+    expect(board.page.get_by_role("button", name="Rename", exact=True)).to_be_visible()
+    with board.page.expect_response("**/chat/list*"):  # what was put off comes now
+        board.page.keyboard.press("Escape")
+
+
 def test_a_chat_is_renamed_in_its_place(board: Board, ask_elsewhere: Ask) -> None:
     turn = ask_elsewhere("Explain switchboards")
     board.open(f"/chat/{turn.conversation_id}/")
