@@ -48,7 +48,7 @@ class Installation:
         self._folder.chmod(0o711)  # PostgreSQL may run as another account
         if template := os.environ.get(TEMPLATE):
             # `cp -a` keeps owners.
-            subprocess.run(["cp", "-a", f"{template}/.", str(self._folder)], check=True, timeout=60)
+            subprocess.run(["cp", "-a", f"{template}/.", str(self._folder)], check=True, timeout=300)
         self.stack = Stack(self._folder, durable=False, demo=True, beat=False)
         self._people: list[Person] = []
         self._people_made = 0
@@ -127,7 +127,7 @@ class Installation:
             env=self.stack.env,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,  # for what hangs: a busy machine takes long to make people
         )
         if done.returncode:
             raise RuntimeError(f"The journeys' models and people could not be made:\n{done.stderr}")
