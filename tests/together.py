@@ -18,6 +18,7 @@ GROUPS = (
     "tests/house/test_row_security.py",
     "tests/identity/",
     "tests/isolation/",
+    "tests/routing/wire/",
     "tests/tenants/scim/",
 )
 

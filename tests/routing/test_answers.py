@@ -1,5 +1,6 @@
 """Whole answers through the real adapter: what is sent upstream, what comes out, and exactly what it cost."""
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -7,6 +8,7 @@ import pytest
 
 from apps.routing.contracts import (
     AttemptState,
+    Prompt,
     ReasoningDelta,
     TextDelta,
     ToolCallCompleted,
@@ -113,6 +115,18 @@ async def test_the_request_says_what_is_ours_to_say_and_passes_on_the_rest() -> 
 def test_the_limit_has_the_name_the_provider_knows(base_url: str, name: str) -> None:
     body = orjson.loads(body_of(request(base_url, bound=77)))
     assert {key: value for key, value in body.items() if key.startswith("max")} == {name: 77}
+
+
+def test_marks_for_the_prompt_cache_of_others_are_left_out() -> None:
+    mark = {"cache_control": {"type": "ephemeral"}}
+    parts = [{"type": "text", "text": "Hi", **mark}, {"type": "text", "text": "?"}]
+    tool = {"type": "function", "function": {"name": "f"}}
+    prompt = Prompt([{"role": "user", "content": parts, **mark}], {"tools": [{**tool, **mark}]})
+    body = orjson.loads(body_of(replace(request("http://ollama:11434/v1"), prompt=prompt)))
+    assert body["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "text", "text": "?"}]}
+    ]
+    assert body["tools"] == [tool]
 
 
 async def test_without_a_key_no_credential_is_sent() -> None:

@@ -43,6 +43,16 @@ def test_deltas_of_text(delta: dict[str, Any], meaning: list[Delta]) -> None:
     assert progress.skipped_events == 0
 
 
+def test_likelihoods_stay_with_their_text() -> None:
+    tokens = [{"token": "Hi", "logprob": -0.1, "bytes": [72, 105], "top_logprobs": []}]
+    choice = {"index": 0, "delta": {"content": "Hi"}, "finish_reason": None, "logprobs": {"content": tokens}}
+    assert _read({"choices": [choice]})[0] == [TextDelta("Hi", tuple(tokens))]
+    assert _read({"choices": [{**choice, "logprobs": {"content": ["odd"]}}]})[0] == [TextDelta("Hi")]
+    assert _read({"choices": [{**choice, "finish_reason": "stop", "logprobs": {"content": tokens}}]})[0] == [
+        TextDelta("Hi", tuple(tokens))
+    ]
+
+
 def test_bytes_are_counted_not_characters() -> None:
     assert _read(_delta(content="é😀"))[1].received_bytes == 6
 

@@ -63,3 +63,10 @@ async def test_the_end_waits_for_no_frame() -> None:
     assert await asyncio.wait_for(frames.next(), 1) == [TextDelta("b")]
     assert await asyncio.wait_for(frames.next(), 1) is None
     assert await asyncio.wait_for(frames.next(), 1) is None
+
+
+async def test_joined_text_keeps_the_likelihoods_of_all_its_tokens() -> None:
+    one, other = {"token": "a"}, {"token": "b"}
+    frames = Frames()
+    frames.put([TextDelta("a", (one,)), TextDelta("b", (other,)), ReasoningDelta("c"), TextDelta("d")])
+    assert await frames.next() == [TextDelta("ab", (one, other)), ReasoningDelta("c"), TextDelta("d")]

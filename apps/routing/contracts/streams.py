@@ -1,8 +1,9 @@
 """What an answer brings, piece by piece, and the gate that every call to a provider passes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from apps.routing.contracts.caching import CacheHit
@@ -26,7 +27,10 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
+    """`logprobs`: what was likely for each of its tokens, in OpenAI's form, where that was asked for."""
+
     text: str
+    logprobs: tuple[Mapping[str, Any], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,8 @@ class ChunkReader:
         # The common event first: plain text and nothing else.
         if text and reason is None and len(delta) == 1 and text.__class__ is str:
             self._progress.received(text)
-            return (TextDelta(text),)
+            told = choice.get("logprobs")
+            return (TextDelta(text, _logprobs(told)) if told else TextDelta(text),)
         deltas: list[Delta] = []
         if isinstance(text, list):
             for part in text:
@@ -98,7 +99,7 @@ class ChunkReader:
         for shown in (text, delta.get("refusal")):
             if shown:
                 self._progress.received(shown)
-                deltas.append(TextDelta(shown))
+                deltas.append(TextDelta(shown, _logprobs(choice.get("logprobs"))))
         for fragment in delta.get("tool_calls") or ():
             deltas += self._tool_call(fragment)
         if reason:
@@ -142,6 +143,14 @@ class ChunkReader:
 def _word(reason: Any) -> str:
     """A reason of the provider's own, as it is stored and shown, where it is a word at all."""
     return reason if isinstance(reason, str) and _WORD.match(reason) else "other"
+
+
+def _logprobs(told: Any) -> tuple[dict[str, Any], ...] | None:
+    """Those of the text; None where there are none, or none that can be read."""
+    tokens = (told.get("content") or told.get("refusal")) if isinstance(told, dict) else None
+    if not isinstance(tokens, list) or not all(isinstance(one, dict) and "token" in one for one in tokens):
+        return None
+    return tuple(tokens)
 
 
 def _usage(told: dict[str, Any]) -> Usage:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from apps.routing.contracts import ReasoningDelta, TextDelta
 from apps.routing.providers.base import Delta
@@ -53,13 +54,19 @@ def _joined(deltas: Sequence[Delta]) -> list[Delta]:
     """Neighbours that are both text, or both thoughts, as one."""
     joined: list[Delta] = []
     texts: list[str] = []
+    logprobs: list[Mapping[str, Any]] = []
     for place, delta in enumerate(deltas):
         if not isinstance(delta, TextDelta | ReasoningDelta):
             joined.append(delta)
             continue
         texts.append(delta.text)
+        if isinstance(delta, TextDelta) and delta.logprobs:
+            logprobs += delta.logprobs
         following = deltas[place + 1] if place + 1 < len(deltas) else None
         if type(following) is not type(delta):
-            joined.append(type(delta)("".join(texts)))
+            whole = "".join(texts)
+            said = TextDelta(whole, tuple(logprobs) or None) if isinstance(delta, TextDelta) else ReasoningDelta(whole)
+            joined.append(said)
             texts.clear()
+            logprobs.clear()
     return joined

@@ -1,6 +1,7 @@
 """OpenAI's chat completions over HTTP: OpenAI itself, Ollama, vLLM, the simulator and many more."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -10,6 +11,7 @@ from apps.routing.providers import http_stream, refusals
 from apps.routing.providers.base import Delta, Progress, Request
 from apps.routing.providers.chat_chunks import ChunkReader
 
+_MARK = "cache_control"
 # What is ours to say, whatever parameters a caller passes through.
 _OURS = frozenset({"model", "messages", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"})
 
@@ -34,6 +36,8 @@ def key_headers(access: ProviderAccess) -> dict[str, str]:
 def body_of(request: Request) -> bytes:
     """The request's body. Usage is always asked for, and `max_tokens` is what was reserved."""
     passed_on = {name: value for name, value in request.prompt.parameters.items() if name not in _OURS}
+    if passed_on.get("tools"):
+        passed_on["tools"] = [_unmarked(tool) for tool in passed_on["tools"]]
     if request.prompt.prefilled:
         # As vLLM and SGLang want it said; whoever knows no such thing has no `prefill` in its model's profile.
         passed_on |= {"continue_final_message": True, "add_generation_prompt": False}
@@ -41,12 +45,23 @@ def body_of(request: Request) -> bytes:
         {
             **passed_on,
             "model": request.upstream_model,
-            "messages": list(request.prompt.messages),
+            "messages": [_unmarked(message) for message in request.prompt.messages],
             "stream": True,
             "stream_options": {"include_usage": True},
             _limit_name(request.access.base_url): request.output_tokens_bound,
         }
     )
+
+
+def _unmarked(held: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A message, part or tool without the mark for Anthropic's prompt cache, which OpenAI refuses; others cache by
+    themselves."""
+    if _MARK in held:
+        held = {name: value for name, value in held.items() if name != _MARK}
+    parts = held.get("content")
+    if isinstance(parts, list | tuple) and any(_MARK in part for part in parts):
+        return {**held, "content": [_unmarked(part) for part in parts]}
+    return held
 
 
 def _limit_name(base_url: str) -> str:
