@@ -16,8 +16,8 @@ from apps.tenants.policy import Action, require
 from apps.tenants.scope import tenant_scope
 
 NOT_MEASURED = (
-    "Nothing speaks for a semantic cache here yet. An operator installs its model (`make install-embedded`) and "
-    "measures it (`manage.py measure_cache --store`)."
+    "Nothing speaks for a semantic cache here yet. An operator installs its model (“make install-embedded”) and "
+    "measures it (“manage.py measure_cache --store”)."
 )
 
 
@@ -27,6 +27,14 @@ def rules_of(principal: Principal) -> CacheRules:
     with tenant_scope(principal.tenant_id):
         row = CacheSettings.objects.filter(tenant_id=principal.tenant_id).first()
     return cache_rules.as_set(row or CacheSettings())
+
+
+def least_threshold(principal: Principal) -> float | None:
+    """The least threshold that was measured to be good enough here; None where no measurement speaks for the cache."""
+    rules = rules_of(principal)
+    with tenant_scope(principal.tenant_id):
+        found = cache_rules.evidence_for(rules.embedding_model)
+    return None if found is None else found.threshold
 
 
 def change_rules(principal: Principal, **wanted: Any) -> CacheRules:

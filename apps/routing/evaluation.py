@@ -122,6 +122,16 @@ def cpt(curve: Sequence[float], goal: float) -> float:
     return next(index for index, recovered in enumerate(curve) if recovered >= goal - 1e-9) / steps
 
 
+def threshold_for(questions: Sequence[Graded], goal: float) -> tuple[float, float]:
+    """The highest threshold that recovers `goal` of the gap, and the share of the questions that it calls hard."""
+    gap = sum(one.strong - one.cheap for one in questions)
+    for score in sorted({one.score for one in questions}, reverse=True):
+        hard = [one for one in questions if one.score >= score]
+        if sum(one.strong - one.cheap for one in hard) >= goal * gap - 1e-9:
+            return score, len(hard) / len(questions)
+    raise ValueError("all questions together recover the whole gap")
+
+
 def _interval(value: float, resampled: list[float]) -> Interval:
     ordered = sorted(resampled) or [value]
     last = len(ordered) - 1

@@ -102,6 +102,7 @@ def test_the_second_chat_is_answered_for_nothing_and_says_so(alice: Principal, a
     assert "tokens in, 12 out" in told["Saved"]
     assert (told["Attempts"], answer.from_cache) == ("No provider was called", True)
     assert answer.why["candidates"][0]["outcome"] == "Not called: the cache had the answer"
+    assert answer.why["candidates"][0]["counted"] == "", "no policy chose it"
     shown = selectors.prompt(alice, second.id)
     assert (shown.sent, shown.is_as_sent) == (Sent.FROM_CACHE, None)
     assert selectors.prompt(alice, first.id).sent is Sent.AS_SHOWN

@@ -80,6 +80,7 @@ def test_the_page_shows_and_changes_the_rules(alice: Principal, client_of: Clien
     assert (rules.exact, rules.exact_ttl_seconds, rules.scope) == (True, 1_800, CacheScope.WORKSPACE)
     shown = client.get(PAGE).content.decode()
     assert 'name="exact" checked' in shown
+    assert "Not measured" in shown
     assert 'value="30"' in shown
     assert client.post(PAGE, {**form, "exact_ttl_minutes": 0}).status_code == 400
     unmeasured = client.post(PAGE, {**form, "semantic": "on"})

@@ -97,4 +97,8 @@ def test_names_that_do_not_exist(slug: str, tmp_path: Path) -> None:
 def test_a_table_of_comma_separated_values_is_read_too(slug: str, tmp_path: Path) -> None:
     path = tmp_path / "graded.csv"
     path.write_text("question,cheap,strong\n" + '"Hello\nyou",1,1\n' * 40 + f'"{HARD}",0,1\n' * 20)
-    assert "60 questions" in _run(path, slug)
+    told = _run(path, slug)
+    assert "60 questions" in told
+    # Only the hard ones gain, so their score is the threshold for every goal.
+    assert "recovers 50% with 33% of the questions" in told
+    assert "recovers 80% with 33% of the questions" in told

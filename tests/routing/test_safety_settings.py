@@ -98,7 +98,9 @@ def test_what_was_found_long_ago_is_forgotten(alice: Principal) -> None:
         assert SafetyVerdict.objects.filter(tenant_id=alice.tenant_id).count() == 2
 
 
-def test_what_was_found_is_counted_by_rule(alice: Principal, client_of: Callable[[Principal], Client]) -> None:
+def test_what_was_found_is_counted_by_rule(
+    alice: Principal, mallory: Principal, client_of: Callable[[Principal], Client]
+) -> None:
     found = Verdict(Direction.PROMPT, "pii", "pii.email", Action.FLAG, 60, 50, "It is an e-mail address.", 2)
     with tenant_scope(alice.tenant_id):
         for _ in range(3):
@@ -107,4 +109,8 @@ def test_what_was_found_is_counted_by_rule(alice: Principal, client_of: Callable
     (counted,) = told["counts"]
     assert (counted["rule"], counted["texts"], counted["passages"]) == ("pii.email", 3, 6)
     assert len(told["latest"]) == 3 and told["latest"][0]["score"] == 60
-    assert "pii.email" in client_of(alice).get(PAGE).content.decode()
+    page = client_of(alice).get(PAGE)
+    (row,) = page.context["found"]
+    assert (row["explanation"], row["where"], row["done"]) == ("It is an e-mail address", "Sent by people", "Noted")
+    assert "pii.email" in page.content.decode()
+    assert "no rule is on" in client_of(mallory).get(PAGE).content.decode()

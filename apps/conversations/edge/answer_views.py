@@ -174,7 +174,10 @@ def _why(row: AnswerRow) -> dict[str, Any]:
     """The route as sentences: who could have answered, who did, at what price, and what was tried."""
     attempts, excluded = row.route.get("attempts", []), row.route.get("excluded", [])
     told = [{"name": one["model"], **one, "price": _candidate_price(one)} for one in row.route.get("candidates", [])]
+    choice = row.route.get("choice")
+    ranked = {one["model"]: _counted(choice["kind"], one) for one in choice["ranking"]} if choice else {}
     for candidate in told:
+        candidate["counted"] = ranked.get(candidate.get("slug"), "")
         candidate["where"] = _where(candidate)
         tries = [one for one in attempts if _place(one) == _place(candidate)]
         candidate["outcome"] = "; ".join(_tried(one) for one in tries) or _not_tried(candidate, row.route)
@@ -194,7 +197,6 @@ def _why(row: AnswerRow) -> dict[str, Any]:
     if hit := row.route.get("cache"):
         facts += _served(hit)
     facts += [("Screened", screened_words(one)) for one in row.route.get("safety", [])]
-    choice = row.route.get("choice")
     if choice and (hard := choice.get("difficulty")):
         parts = ", ".join(f"{name} {points}" for name, points in hard["parts"].items())
         facts.append(("Difficulty", f"{hard['score']} of 100" + (f": {parts}" if parts else "")))
@@ -207,6 +209,26 @@ def _why(row: AnswerRow) -> dict[str, Any]:
         "facts": tuple(facts),
         "prompt_url": reverse("chat_prompt", args=[row.generation_id]) if shown else "",
     }
+
+
+def _counted(kind: str, one: dict[str, Any]) -> str:
+    """The figure by which a policy put a model in its place."""
+    figures = {
+        "cheapest": f"likely {_cost(one['likely_cost_nanousd'])}",
+        "fastest": _measured(one),
+        "weighted": f"weight {one['share']:g}" if one.get("share") is not None else "",
+        "auto": f"strength {one['strength']}" if one.get("strength") is not None else "strength unknown",
+        "leaderboard": f"rated {one['rating']:g}" if one.get("rating") is not None else "no votes yet",
+    }
+    told = [figures.get(kind, ""), "slower than wanted" if one.get("late") else ""]
+    return ", ".join(figure for figure in told if figure)
+
+
+def _measured(one: dict[str, Any]) -> str:
+    if one.get("first_token_ms") is None:
+        return "not measured yet"
+    pace = f", then {one['tokens_per_second']:.0f} tokens a second" if one.get("tokens_per_second") else ""
+    return f"first word after {_seconds(one['first_token_ms'])}{pace}"
 
 
 def prompt_view(row: PromptRow) -> dict[str, Any]:
@@ -284,7 +306,9 @@ def _tried(attempt: dict[str, Any]) -> str:
 
 
 def _candidate_price(candidate: dict[str, Any]) -> str:
-    return price(candidate.get("input_usd_per_mtok"), candidate.get("output_usd_per_mtok"))
+    """Its price in a column whose head says what the two figures are."""
+    into, out = candidate.get("input_usd_per_mtok"), candidate.get("output_usd_per_mtok")
+    return "no price" if into is None or out is None else f"${float(into):.2f} / ${float(out):.2f}"
 
 
 def price(input_usd: Any, output_usd: Any) -> str:

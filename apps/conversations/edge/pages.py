@@ -180,7 +180,7 @@ def _shell(
     kept = [slug for slug in chosen if slug in offered] or [card.slug for card in models[:1]]
     return _sidebar(request, principal) | {
         "current_id": conversation_id,
-        "models": [_offer(card) for card in models],
+        "models": [_offer(card) for card in sorted(models, key=lambda card: card.policy)],
         "longest_instructions": instructions.MAX_CHARACTERS,
         "chosen": kept,
         "lanes": (),
@@ -198,9 +198,9 @@ def _shell(
 def _offer(card: ModelCard) -> dict[str, Any]:
     free = card.input_usd_per_mtok == 0 and card.output_usd_per_mtok == 0
     cost = "free" if free else f"{price(card.input_usd_per_mtok, card.output_usd_per_mtok)} per million"
-    if card.policy:
-        cost = "chooses a model for each question"
     words = [f"{card.context_tokens // 1000}k context", cost]
+    if card.policy:
+        words = []
     return {
         "slug": card.slug,
         "name": card.name,
@@ -208,6 +208,7 @@ def _offer(card: ModelCard) -> dict[str, Any]:
         "description": card.description,
         "simulated": card.simulated,
         "free": free,
+        "policy": card.policy,
         "facts": " · ".join(words),
     }
 

@@ -30,7 +30,7 @@ class CachesForm(forms.Form):
         label="Whose answers are served", choices=CacheSettings.Scope.choices, help_text=SCOPE_WORDS
     )
     semantic = forms.BooleanField(label="Answer the same question in other words from the cache", required=False)
-    threshold = forms.FloatField(label="How alike two questions must be, up to 1", min_value=0.5, max_value=1)
+    threshold = forms.FloatField(label="How alike, up to 1", min_value=0.5, max_value=1)
     semantic_ttl_days = forms.IntegerField(label="Days an answer is kept", min_value=1, max_value=90)
     max_entries = forms.IntegerField(label="Answers kept at most", min_value=10, max_value=10_000)
 
@@ -67,5 +67,7 @@ def caches_page(request: HttpRequest, principal: Principal) -> HttpResponse:
                 show_problem(form, problem)
                 status = problem.status
     changes = allows(principal.role, Action.TENANT_CHANGE)
+    least = cache_settings.least_threshold(principal)
     context = {"principal": principal, "form": form, "rules": rules, "changes": changes}
+    context |= {"least": least, "least_words": "" if least is None else f"{least:.2f}"}
     return render(request, "routing/caches.html", context, status=status)

@@ -21,12 +21,18 @@ from apps.tenants.policy import opens
 
 DAYS = 30
 _CATEGORIES = {
-    Category.SECRET: ("Secrets", "Keys, tokens, private keys, passwords."),
-    Category.PII: ("Personal data", "E-mail addresses, telephone, card and bank numbers, insurance numbers."),
-    Category.ABUSE: ("Abuse", "Threats, and questions how to harm somebody."),
+    Category.SECRET: (
+        "Secrets",
+        "Keys, tokens and private keys score 85 and more, test keys 60, passwords by how random they look.",
+    ),
+    Category.PII: (
+        "Personal data",
+        "Cards score 90, bank and insurance numbers 80 to 90, e-mail addresses and telephone numbers 60.",
+    ),
+    Category.ABUSE: ("Abuse", "Threats, and questions how to harm somebody, score 70 to 95; a word alone 10 to 15."),
     Category.INJECTION: (
         "Orders to the model",
-        "Text that tells a model to drop its rules, or that people cannot see.",
+        "Text that tells a model to drop its rules, or that people cannot see, scores 55 to 95.",
     ),
 }
 _WAYS = {Direction.PROMPT: "what people send", Direction.ANSWER: "what models answer"}
@@ -36,6 +42,9 @@ _ACTIONS = [
     (Action.REDACT.value, "Replace it"),
     (Action.BLOCK.value, "Block"),
 ]
+_WHERE = {Direction.PROMPT.value: "Sent by people", Direction.ANSWER.value: "Answered by models"}
+_DONE = {Action.FLAG.value: "Noted", Action.REDACT.value: "Replaced", Action.BLOCK.value: "Blocked"}
+_MODERATED = [(value, str(words).capitalize()) for value, words in SafetyRules.Moderated.choices]
 _NUMBER = {"class": "input", "inputmode": "numeric"}
 
 
@@ -57,8 +66,8 @@ class SafetyForm(forms.Form):
     margin_characters = _count("Characters held back besides", safety_settings.MOST_MARGIN)
     redact_stored = forms.BooleanField(label="Keep questions with what is replaced in them", required=False)
     moderation_model = forms.ChoiceField(label="Moderation model", required=False)
-    moderation_prompt = _choice(SafetyRules.Moderated.choices)
-    moderation_answer = _choice(SafetyRules.Moderated.choices)
+    moderation_prompt = _choice(_MODERATED)
+    moderation_answer = _choice(_MODERATED)
     moderation_threshold = _threshold()
     moderation_step_characters = _count("Characters of an answer in the first step", safety_settings.MOST_STEP)
     refuse_unreachable = forms.BooleanField(label="Let nothing pass while it cannot be reached", required=False)
@@ -97,6 +106,7 @@ class SafetyForm(forms.Form):
                 "cells": [
                     {
                         "label": f"{name}, {_WAYS[direction]}",
+                        "way": _WAYS[direction],
                         "action": self[f"{direction}_{category}_action"],
                         "threshold": self[f"{direction}_{category}_threshold"],
                     }
@@ -109,6 +119,11 @@ class SafetyForm(forms.Form):
 
 def _cells() -> list[str]:
     return [f"{direction}_{category}" for direction in Direction for category in Category]
+
+
+def _screens(shown: Mapping[str, Any]) -> bool:
+    limits = (limit for direction in Direction for limit in shown[f"{direction}_limits"].values())
+    return bool(shown["moderation_model"]) or any(limit["action"] != Action.ALLOW for limit in limits)
 
 
 def _initial(shown: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,6 +155,16 @@ def safety_page(request: HttpRequest, principal: Principal) -> HttpResponse:
     else:
         form = SafetyForm(models, initial=_initial(safety_settings.shown(principal)))
     told = {rule.id: rule.explanation for rule in ALL_RULES}
-    found = [{**one, "explanation": told.get(one["rule"], "")} for one in safety_verdicts.counted(principal, DAYS)]
+    found = [
+        {
+            "rule": one["rule"],
+            "explanation": told.get(one["rule"], "").removesuffix("."),
+            "where": _WHERE[one["direction"]],
+            "done": _DONE.get(one["action"], one["action"]),
+            "texts": one["texts"],
+        }
+        for one in safety_verdicts.counted(principal, DAYS)
+    ]
     context = {"principal": principal, "form": form, "found": found, "days": DAYS, "has_models": bool(models)}
+    context["screens"] = _screens(safety_settings.shown(principal))
     return render(request, "routing/safety.html", context, status=status)

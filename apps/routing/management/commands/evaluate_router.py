@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from apps.problems import Problem
 from apps.routing import evidence
 from apps.routing.difficulty import difficulty
-from apps.routing.evaluation import Evaluation, Graded, Measured, evaluate
+from apps.routing.evaluation import CPT_GOALS, Evaluation, Graded, Measured, evaluate, threshold_for
 from apps.tenants.models import Tenant
 
 
@@ -39,10 +39,12 @@ class Command(BaseCommand):
             raise CommandError(f"There is no tenant “{options['tenant']}”.")
         try:
             policy = evidence.auto_policy(tenant.id, options["policy"])
-            result = evaluate(list(_graded(options["file"])), policy.hard_from, seed=options["seed"])
+            questions = list(_graded(options["file"]))
+            result = evaluate(questions, policy.hard_from, seed=options["seed"])
         except Problem as problem:
             raise CommandError(problem.detail) from problem
         self.stdout.write(_table(result, policy.hard_from))
+        self.stdout.write(_advice(questions))
         if not options["store"]:
             return
         if not result.beats_chance:
@@ -94,6 +96,13 @@ def _table(result: Evaluation, hard_from: int) -> str:
         f"{result.recovered:.0%} of the gap is recovered.",
     ]
     return "\n".join(lines)
+
+
+def _advice(questions: list[Graded]) -> str:
+    """Which thresholds would reach what."""
+    found = [(goal, *threshold_for(questions, goal)) for goal in CPT_GOALS]
+    told = "; ".join(f"{score:g} recovers {goal:.0%} with {share:.0%} of the questions" for goal, score, share in found)
+    return f"Of these questions a threshold of {told}. The policy's is its “hard_from”."
 
 
 def _rows(result: Evaluation) -> list[tuple[str, Measured]]:
