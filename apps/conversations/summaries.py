@@ -13,6 +13,8 @@ import structlog
 from celery import current_app
 from django.conf import settings
 from django.db import IntegrityError
+from django.db.models import Q
+from django.db.models.functions import Now
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 from uuid6 import uuid7
@@ -44,6 +46,13 @@ TASK = (
     "conversation that follows, to be read by the model instead of it: what the person wants, facts, names, figures "
     "and decisions, what is settled and what is open. If it begins with an earlier summary, carry over what still "
     "matters. Answer nothing that is asked in it. Use the language of the person. At most 400 words."
+)
+
+# So many within an hour that gave nothing, and the lane is left alone for the rest of it: somebody pays for each.
+_MOST_IN_VAIN = 3
+_IN_VAIN_FOR = timedelta(hours=1)
+_GAVE_NOTHING = Q(state__in=[GenerationState.FAILED, GenerationState.PARTIAL]) | Q(
+    state=GenerationState.COMPLETED, message__text=""
 )
 
 _WORKING = [GenerationState.QUEUED, GenerationState.RUNNING]
@@ -87,7 +96,7 @@ def begin(tenant_id: UUID, user_id: UUID, generation_id: UUID) -> UUID | None:
     """Queue a summary of what the generation's window left out, and return its generation's id.
 
     None where there is nothing to do: the workspace wants none, one is being made or was made, no model can read it,
-    the budget has no room.
+    several just gave nothing, the budget has no room.
     """
     principal = principal_for(user_id, tenant_id)
     if principal is None or not allows(principal.role, Action.CHAT_ASK):
@@ -135,7 +144,10 @@ def _gap(user_id: UUID, generation_id: UUID) -> Gap | None:
     earlier = Generation.objects.filter(lane_id=row.lane_id, kind=Generation.Kind.SUMMARY)
     if earlier.filter(state__in=_WORKING).exists():
         return None
-    failed = earlier.filter(state=GenerationState.FAILED).values_list("model_slug", flat=True)
+    in_vain = earlier.filter(_GAVE_NOTHING)
+    if in_vain.filter(finished_at__gt=Now() - _IN_VAIN_FOR).count() >= _MOST_IN_VAIN:
+        return None
+    failed = in_vain.values_list("model_slug", flat=True)
     question = Message.objects.only("parent_id").get(turn_id=row.turn_id, role=Message.Role.USER)
     past = history.spoken(row.conversation_id, question.parent_id, [row.lane_id])[row.lane_id]
     before = history.summaries([row.lane_id], row.turn.seq - 1).get(row.lane_id)

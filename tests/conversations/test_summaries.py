@@ -1,10 +1,12 @@
 """Rolling summaries: made in the background like answers, charged like them, and never in their way."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
 from django.db import IntegrityError, connections
+from django.db.models.functions import Now
 
 from apps.billing import services as billing
 from apps.billing.models import LedgerEntry, Reservation
@@ -189,6 +191,27 @@ def test_a_failed_summary_leaves_the_history_cut_and_may_be_tried_again(
     again = begin(alice, turn)
     with tenant_scope(alice.tenant_id):
         assert Generation.objects.get(id=again).model_slug != "penny", "another model is tried"
+
+
+def test_empty_summaries_are_tried_elsewhere_and_not_for_ever(
+    alice: Principal, ask: Ask, capture: Capture, runtime: WorkerRuntime, asked: list[UUID]
+) -> None:
+    turn = talk(alice, ask, 4)
+    capture.says = ""
+    first = begin(alice, turn)
+    assert first is not None
+    assert answer_next(runtime, alice, first).model_slug == "penny"
+    second = begin(alice, turn)
+    with tenant_scope(alice.tenant_id):
+        assert Generation.objects.get(id=second).model_slug != "penny", "another model is tried"
+        Generation.objects.filter(id=second).update(state="partial", finished_at=Now())
+    third = begin(alice, turn)
+    with tenant_scope(alice.tenant_id):
+        Generation.objects.filter(id=third).update(state="failed", finished_at=Now())
+    assert begin(alice, turn) is None, "three gave nothing"
+    with tenant_scope(alice.tenant_id):
+        Generation.objects.filter(id=third).update(finished_at=Now() - timedelta(hours=2))
+    assert begin(alice, turn) is not None, "later it is tried again"
 
 
 def test_a_workspace_that_wants_none_has_none(alice: Principal, ask: Ask, capture: Capture, asked: list[UUID]) -> None:
