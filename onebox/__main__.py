@@ -171,7 +171,7 @@ class _Session:
             facts = json.loads(demo.read_text())
             rows += [
                 ("Sign in", f"{facts['email']}   {facts['password']}"),
-                ("Administrator", f"{facts['admin_email']}   {facts['admin_password']}"),
+                ("Administrator", f"{facts['admin_email']}   {facts['admin_password']}   at {url}/admin/"),
                 ("API key", facts["api_key"]),
             ]
             rows += [("Left out", told) for told in facts.get("left_out", [])]

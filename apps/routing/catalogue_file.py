@@ -225,18 +225,15 @@ def _price(one: Section) -> tuple[NewPrice, Facts | None]:
     for key in ("input", "output"):
         if key not in given:
             amounts.fault(key, "is missing")
+    into, out = _amount(amounts, "input"), _amount(amounts, "output")
     price = NewPrice(
-        input_nanousd_per_mtok=_amount(amounts, "input") or 0,
-        output_nanousd_per_mtok=_amount(amounts, "output") or 0,
+        input_nanousd_per_mtok=into or 0,
+        output_nanousd_per_mtok=out or 0,
         cached_input_nanousd_per_mtok=_amount(amounts, "cached_input"),
         cache_write_nanousd_per_mtok=_amount(amounts, "cache_write"),
         reasoning_nanousd_per_mtok=_amount(amounts, "reasoning"),
     )
-    if (
-        "input" in amounts
-        and "output" in amounts
-        and not (price.input_nanousd_per_mtok or price.output_nanousd_per_mtok)
-    ):
+    if into == 0 and out == 0:
         one.fault("price", "is zero; say “free: true” instead where it costs nothing")
     return price, None
 

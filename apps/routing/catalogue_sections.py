@@ -63,7 +63,7 @@ class Section:
         self.faults, self.place = faults, place
         self._values: dict[str, Any] = {}
         if not isinstance(value, dict):
-            faults.add(place, "must be a mapping of names to values")
+            faults.add(place or "The file", "must be a mapping of names to values")
             return
         name = value.get("slug")
         if place and isinstance(name, str):

@@ -268,7 +268,11 @@ def test_refusals_name_the_place(alice: Principal, tmp_path: Path, old: str, new
 def test_everything_that_is_wrong_is_told_at_once(alice: Principal, tmp_path: Path) -> None:
     wrong = CATALOGUE.replace("tools: true", "tools: 1").replace("kind: cheapest", "kind: best")
     assert len(_refused(alice, tmp_path, wrong).splitlines()) == 2
-    assert _refused(alice, tmp_path, "- 1\n") == "must be a mapping of names to values"
+    amounts = '{input: 1.25, cached_input: "0.125", cache_write: 1.5, output: 10, reasoning: 12}'
+    wrong = CATALOGUE.replace(amounts, "{input: -1, output: much}", 1)
+    told = _refused(alice, tmp_path, wrong).splitlines()
+    assert len(told) == 2, "what cannot be read is not zero as well"
+    assert _refused(alice, tmp_path, "- 1\n") == "The file: must be a mapping of names to values"
 
 
 def test_a_file_or_tenant_that_is_not_there(tmp_path: Path) -> None:

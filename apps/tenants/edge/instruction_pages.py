@@ -37,6 +37,7 @@ class AnswersForm(InstructionsForm):
         max_digits=13,
         decimal_places=9,
         required=False,
+        error_messages={"min_value": "Type more than nothing, or leave it empty."},
     )
     max_first_token_ms = forms.IntegerField(
         label="First word within, ms", min_value=1, max_value=LONGEST_FIRST_TOKEN_MS, required=False

@@ -33,7 +33,8 @@ class Command(BaseCommand):
         try:
             text = sys.stdin.read() if options["file"] == "-" else Path(options["file"]).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"{options['file']} cannot be read: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise CommandError(f"{options['file']} cannot be read: {reason}.") from error
         dry_run: bool = options["dry_run"]
         try:
             loaded = services.load_catalogue(
