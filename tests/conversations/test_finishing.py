@@ -24,6 +24,7 @@ from apps.routing.contracts import (
     Restarted,
     TextDelta,
     ToolCallCompleted,
+    ToolCallStarted,
     Usage,
 )
 from apps.streaming.errors import LogOverflow
@@ -125,3 +126,13 @@ def test_what_the_log_refuses_is_not_kept_either(chunk: Chunk) -> None:
     with pytest.raises(LogOverflow):
         _append(chunk, answer, handle)
     assert (answer.whole_text, answer.reasoning, answer.tool_calls) == ("shown", [], [])
+
+
+def test_a_tool_call_with_nul_in_it_can_be_stored(setting: Setting) -> None:
+    handle = LogHandle(setting.claimed.generation_id, 1, LogLimits(9_999, 999, 999, 60), lambda handle: None)
+    handle.start({})
+    answer = Answer(state=GenerationState.COMPLETED, finish_reason="tool_calls")
+    _append(ToolCallStarted("a\x00", "send\x00"), answer, handle)
+    _append(ToolCallCompleted("a\x00", "send\x00", '{"to": "\x00"}'), answer, handle)
+    setting.finish(answer)
+    assert answer.tool_calls == [{"call_id": "a", "name": "send", "arguments": '{"to": ""}'}]

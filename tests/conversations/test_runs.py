@@ -1,9 +1,9 @@
 """Runs on a worker's loop: interrupted at once, taken away at their end, begun late."""
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import OperationalError
@@ -17,8 +17,10 @@ from apps.conversations.generation.pipeline import Run
 from apps.conversations.generation.prompt import load
 from apps.conversations.generation.runtime import WorkerRuntime, give_back
 from apps.conversations.models import Message
+from apps.routing.contracts import Chunk, Finished, Plan, TextDelta, Usage
 from apps.tenants.contracts import Principal
 from apps.tenants.scope import tenant_scope
+from tests.conversations.answering import ended, launch_next
 from tests.conversations.conftest import SLOTS, Ask
 from tests.product import eventually
 
@@ -150,3 +152,16 @@ def test_a_stopped_answer_of_a_leaving_worker_keeps_its_text(
     with tenant_scope(alice.tenant_id):
         assert Message.objects.get(id=answer.message_id).status == "cancelled"
         assert Reservation.objects.get(id=claimed.generation_id).state == "settled"
+
+
+def test_an_answer_that_the_database_refuses_ends_as_a_failed_one(
+    runtime: WorkerRuntime, alice: Principal, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nonsense(plan: Plan, *_: object) -> AsyncGenerator[Chunk, None]:
+        yield TextDelta("Some text.")
+        yield Finished("x" * 1_000, Usage(1, 1), uuid4(), plan.candidates[0])
+
+    monkeypatch.setattr(pipeline.routing, "stream", nonsense)
+    ask(alice, "What is a lease?", "slow")
+    row = ended(alice, launch_next(runtime))
+    assert (row.state, row.error_code, row.finish_reason) == ("failed", "internal_error", None)
