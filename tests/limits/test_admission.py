@@ -144,9 +144,9 @@ def test_a_call_that_is_over_cannot_be_admitted_again(limits: Limits, tenant: st
 
 def test_leases_expire_by_themselves_and_say_so(limits: Limits, tenant: str, records: Records) -> None:
     what = [ScopeLimits(TENANT, parallel_calls=1, budget_day_nanousd=5)]
-    limits.admit_warm(tenant, what, calls("a", amount=5), lease_seconds=0.05, load=records.load)
+    limits.admit_warm(tenant, what, calls("a", amount=5), lease_seconds=0.3, load=records.load)
     assert isinstance(_ask(limits, tenant, records, what, "b", amount=5), Refused)
-    time.sleep(0.06)
+    time.sleep(0.31)
     admitted = _ask(limits, tenant, records, what, "b", amount=5)
     # Nobody knows what the lost call has cost, hence the hint to recount.
     assert isinstance(admitted, Admitted) and admitted.dirty
@@ -157,13 +157,13 @@ def test_leases_expire_by_themselves_and_say_so(limits: Limits, tenant: str, rec
 
 def test_renewed_leases_stay_and_lost_ones_are_named(limits: Limits, tenant: str, records: Records) -> None:
     what = [ScopeLimits(TENANT, parallel_calls=1)]
-    limits.admit(tenant, what, calls("a"), lease_seconds=0.1)
+    limits.admit(tenant, what, calls("a"), lease_seconds=0.5)
     for _ in range(3):
-        time.sleep(0.05)
-        assert limits.renew(tenant, ["a", "gone"], lease_seconds=0.1) == ("gone",)
+        time.sleep(0.2)
+        assert limits.renew(tenant, ["a", "gone"], lease_seconds=0.5) == ("gone",)
     assert isinstance(_ask(limits, tenant, records, what, "b"), Refused)
-    time.sleep(0.11)
-    assert limits.renew(tenant, ["a"], lease_seconds=0.1) == ("a",)
+    time.sleep(0.51)
+    assert limits.renew(tenant, ["a"], lease_seconds=0.5) == ("a",)
 
 
 def test_a_release_gives_back_lease_and_money_but_not_the_request(

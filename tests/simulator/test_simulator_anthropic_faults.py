@@ -16,7 +16,7 @@ def anthropic(simulator: Client) -> AnthropicClient:
 
 
 async def meet(
-    anthropic: AnthropicClient, model: str, *, within_seconds: float = 0.3
+    anthropic: AnthropicClient, model: str, *, within_seconds: float = 0.6
 ) -> tuple[Reading, dict[str, object]]:
     attempt = str(uuid4())
     reading = await anthropic.stream(f"{model}+{FAST}", attempt=attempt, within_seconds=within_seconds)

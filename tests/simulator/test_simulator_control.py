@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import uuid4
 
 import pytest
 
@@ -29,9 +30,9 @@ async def test_a_rule_is_for_the_models_that_match_wholly(simulator: Client) -> 
 
 
 async def test_primary_down_for_a_while_and_back(simulator: Client) -> None:
-    await simulator.fault(model="*", kind="503", retry_after=1, until_seconds=0.2)
+    await simulator.fault(model="*", kind="503", retry_after=1, until_seconds=0.6)
     assert await statuses(simulator, "bench", 2) == [503, 503]
-    await asyncio.sleep(0.22)
+    await asyncio.sleep(0.62)
     assert await statuses(simulator, "bench", 2) == [200, 200]
 
 
@@ -94,10 +95,15 @@ async def test_options_from_name_header_and_control_in_that_order(simulator: Cli
 
 async def test_health_counts_open_streams(simulator: Client) -> None:
     before = await simulator.health()
-    reading = asyncio.create_task(simulator.stream("bench+tokens=10+tps=40"))
-    await asyncio.sleep(0.1)
+    attempt = str(uuid4())
+    reading = asyncio.create_task(simulator.stream("bench+tokens=10+tps=0+ttft=0+hold=5", attempt=attempt))
+    async with asyncio.timeout(5):
+        while not (lines := await simulator.lines(attempt)) or lines[0]["tokens_sent"] < 5:
+            await asyncio.sleep(0.01)
     during = await simulator.health()
+    await simulator.post("/control/release", {})
     await reading
+    await simulator.bill(attempt)
     after = await simulator.health()
     assert during["active_streams"] == before["active_streams"] + 1
     assert after["active_streams"] == before["active_streams"]

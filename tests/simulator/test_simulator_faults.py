@@ -15,7 +15,7 @@ from tests.simulator.client import ASK, FAST, Client, Reading
 CHAT = "/v1/chat/completions"
 
 
-async def meet(simulator: Client, model: str, *, within_seconds: float = 0.3) -> tuple[Reading, dict[str, object]]:
+async def meet(simulator: Client, model: str, *, within_seconds: float = 0.6) -> tuple[Reading, dict[str, object]]:
     """One stream and its line in the bill."""
     attempt = str(uuid4())
     reading = await simulator.stream(
