@@ -159,7 +159,7 @@ def safety_page(request: HttpRequest, principal: Principal) -> HttpResponse:
         {
             "rule": one["rule"],
             "explanation": told.get(one["rule"], "").removesuffix("."),
-            "where": _WHERE[one["direction"]],
+            "where": _WHERE.get(one["direction"], one["direction"]),
             "done": _DONE.get(one["action"], one["action"]),
             "texts": one["texts"],
         }
