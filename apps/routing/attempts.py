@@ -22,6 +22,7 @@ from apps.routing.contracts import (
     Candidate,
     Chunk,
     Deadlines,
+    Excluded,
     Finished,
     Gate,
     Plan,
@@ -104,8 +105,7 @@ async def stream(
             told.broke_off(attempt.attempt_id)
             continue
         gate.ended(attempt.end(AttemptState.WON))
-        reason = attempt.progress.finish_reason or "stop"
-        yield Finished(reason, attempt.usage(), attempt.attempt_id, candidate, search.passed_over, told.parts)
+        yield attempt.finished(search.passed_over, told.parts)
         return
 
 
@@ -172,6 +172,19 @@ class _Attempt:
             return replace(told, output_tokens=max(told.output_tokens, likely_output), estimated=True)
         likely_input = min(tokens.likely_input(self._prompt_bytes), candidate.input_tokens_bound)
         return Usage(likely_input, likely_output, estimated=True)
+
+    def finished(self, passed_over: tuple[Excluded, ...], parts: tuple[UUID, ...]) -> Finished:
+        """The last chunk of the answer that it gave."""
+        progress = self.progress
+        return Finished(
+            progress.finish_reason or "stop",
+            self.usage(),
+            self.attempt_id,
+            self._candidate,
+            passed_over,
+            parts,
+            stop_sequence=progress.stop_sequence,
+        )
 
     def end(self, state: AttemptState, error_code: str | None = None) -> AttemptEnd:
         """How it ended, said once in the log too."""

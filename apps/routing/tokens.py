@@ -4,8 +4,8 @@ The bound. Every tokenizer in use for chat (byte-level BPE, SentencePiece with b
 of UTF-8 with each token, so a text never has more tokens than bytes. What a provider's chat template adds around
 each message (`<|im_start|>user` ... `<|im_end|>`, at most a dozen tokens) is covered by the JSON around it
 (`{"role":"user","content":""}` has 28 bytes), and what it puts before all of them by a fixed allowance. So the size of
-the messages as JSON, plus that allowance, is never below what a provider counts for text. Pictures given by address
-are outside of it.
+the messages as JSON, plus that allowance, is never below what a provider counts for text. Pictures are outside of it:
+each has a fixed allowance, whatever its bytes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,8 @@ from apps.routing.contracts import Usage
 
 # A template's own preamble, such as a default system prompt or today's date.
 TEMPLATE_TOKENS = 256
+# What the models in use count for one picture at most, give or take: its size in pixels is not known here.
+PICTURE_TOKENS = 4_096
 # English prose has about four bytes per token, other text fewer.
 _BYTES_PER_TOKEN = 4
 # What an answer has, where only a guess is needed to compare models by.
@@ -26,8 +28,20 @@ _BYTES_PER_RECEIVED_TOKEN = 3
 
 
 def prompt_bytes(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> int:
-    """Bytes of messages and tools as JSON: what `Call.prompt_bytes` wants."""
-    return len(orjson.dumps(messages)) + (len(orjson.dumps(tools)) if tools else 0)
+    """Bytes of messages and tools as JSON, and an allowance for each picture: what `Call.prompt_bytes` wants."""
+    size = len(orjson.dumps(messages)) + (len(orjson.dumps(tools)) if tools else 0)
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, list):
+            size += sum(PICTURE_TOKENS - _inline_bytes(part) for part in content if part.get("type") == "image_url")
+    return size
+
+
+def _inline_bytes(part: Mapping[str, Any]) -> int:
+    """Bytes of a picture that is in its own address."""
+    held = part.get("image_url")
+    url = str(held.get("url") if isinstance(held, Mapping) else held)
+    return len(url) if url.startswith("data:") else 0
 
 
 def input_bound(prompt_bytes: int, context_tokens: int) -> int:

@@ -117,12 +117,33 @@ def test_the_limit_has_the_name_the_provider_knows(base_url: str, name: str) -> 
     assert {key: value for key, value in body.items() if key.startswith("max")} == {name: 77}
 
 
-def test_marks_for_the_prompt_cache_of_others_are_left_out() -> None:
+def _sent(*messages: dict[str, Any], **parameters: Any) -> dict[str, Any]:
+    prompt = Prompt(messages, parameters)
+    body: dict[str, Any] = orjson.loads(body_of(replace(request("http://ollama:11434/v1"), prompt=prompt)))
+    return body
+
+
+def test_pictures_that_a_tool_gave_are_shown_by_the_user() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "https://a.org/b.png"}}
+    result = {"role": "tool", "tool_call_id": "1", "content": [{"type": "text", "text": "Done"}, picture]}
+    other = {"role": "tool", "tool_call_id": "2", "content": [picture], "is_error": True}
+    question = {"role": "user", "content": "And?"}
+    shown = [
+        {**result, "content": [{"type": "text", "text": "Done"}]},
+        {"role": "tool", "tool_call_id": "2", "content": "(See the picture.)"},
+        {"role": "user", "content": [picture, picture]},
+    ]
+    assert _sent(result, other, question)["messages"] == [*shown, question]
+    assert _sent(result, other)["messages"] == shown
+
+
+def test_what_is_anthropics_own_is_left_out() -> None:
     mark = {"cache_control": {"type": "ephemeral"}}
     parts = [{"type": "text", "text": "Hi", **mark}, {"type": "text", "text": "?"}]
     tool = {"type": "function", "function": {"name": "f"}}
-    prompt = Prompt([{"role": "user", "content": parts, **mark}], {"tools": [{**tool, **mark}]})
-    body = orjson.loads(body_of(replace(request("http://ollama:11434/v1"), prompt=prompt)))
+    own = {"thinking": {"type": "enabled", "budget_tokens": 2_000}, "top_k": 3}
+    body = _sent({"role": "user", "content": parts, **mark}, tools=[{**tool, **mark}], top_p=0.5, **own)
+    assert body.keys() == {"messages", "tools", "top_p", "model", "stream", "stream_options", "max_tokens"}
     assert body["messages"] == [
         {"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "text", "text": "?"}]}
     ]

@@ -52,6 +52,52 @@ def test_no_more_parts_are_marked_than_are_allowed() -> None:
     assert "cache_control" not in orjson.dumps(body["messages"][-1]).decode()
 
 
+def test_who_marks_what_is_to_be_cached_gets_no_other_marks() -> None:
+    mark = {"cache_control": EPHEMERAL}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    talk = [ASK, {"role": "assistant", "content": "So."}]
+    picture = {"type": "image_url", "image_url": {"url": "https://a.org/b.png"}, **mark}
+    body = _body(
+        {"role": "system", "content": "Be brief."}, *talk, {"role": "user", "content": [picture]}, tools=[tool]
+    )
+    assert orjson.dumps(body).count(b"cache_control") == 1
+    assert body["messages"][-1]["content"][0]["cache_control"] == EPHEMERAL
+    by_tool = _body(*talk, ASK, tools=[{**tool, **mark}, tool])
+    assert [("cache_control" in one) for one in by_tool["tools"]] == [True, False]
+    assert orjson.dumps(by_tool).count(b"cache_control") == 1
+    of_message = _body(*talk, {**ASK, **mark})
+    assert of_message["messages"][-1]["content"] == [_text("Why?", marked=True)]
+
+
+def test_a_result_of_a_tool_can_be_marked_and_its_parts_cannot() -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    asked = {"role": "assistant", "content": None, "tool_calls": [call]}
+    result = {"role": "tool", "tool_call_id": "a", "content": [_text("No", marked=True)], "is_error": True}
+    told = _body(ASK, asked, result)["messages"][-1]["content"]
+    assert told == [
+        {
+            "type": "tool_result",
+            "tool_use_id": "a",
+            "is_error": True,
+            "content": [_text("No")],
+            "cache_control": EPHEMERAL,
+        }
+    ]
+
+
+def test_an_older_model_that_was_just_answered_by_a_tool_is_not_told_to_think() -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    talk = [ASK, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "a", "content": "No"}]
+    assert "thinking" not in _body(*talk, reasoning_effort="low")
+    assert "thinking" in _body(*talk, ASK, reasoning_effort="low", model="claude-sonnet-5")
+
+
+def test_a_callers_budget_goes_before_that_of_an_effort() -> None:
+    budget = {"type": "enabled", "budget_tokens": 1_500}
+    assert _body(reasoning_effort="high", thinking=budget)["thinking"] == budget
+    assert "thinking" not in _body(reasoning_effort="high", thinking=budget, bound=1_500), "no room for the answer"
+
+
 def test_the_history_before_the_newest_question_is_marked_and_the_question_is_not() -> None:
     body = _body(ASK, {"role": "assistant", "content": "So."}, {"role": "user", "content": "And?"})
     assert body["messages"] == [

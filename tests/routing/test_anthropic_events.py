@@ -110,6 +110,13 @@ def _begin(**usage: Any) -> dict[str, Any]:
     return {"type": "message_start", "message": {"usage": usage}}
 
 
+def test_the_text_that_ended_an_answer() -> None:
+    event = {"type": "message_delta", "delta": {"stop_reason": "stop_sequence", "stop_sequence": "END"}}
+    _, progress = _read(event)
+    assert (progress.finish_reason, progress.stop_sequence) == ("stop", "END")
+    assert _read(_end("end_turn"))[1].stop_sequence is None
+
+
 def test_usage_adds_the_parts_of_the_input_and_takes_the_last_word_on_the_output() -> None:
     begin = _begin(input_tokens=10, cache_creation_input_tokens=200, cache_read_input_tokens=3_000, output_tokens=2)
     _, progress = _read(begin, TEXT)

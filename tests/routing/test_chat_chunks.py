@@ -53,6 +53,12 @@ def test_likelihoods_stay_with_their_text() -> None:
     ]
 
 
+@pytest.mark.parametrize(("told", "kept"), [("END", "END"), (128_009, None), (None, None)])
+def test_the_text_that_ended_an_answer(told: Any, kept: str | None) -> None:
+    ending = {"index": 0, "delta": {}, "finish_reason": "stop", "stop_reason": told}
+    assert _read({"choices": [ending]})[1].stop_sequence == kept
+
+
 def test_bytes_are_counted_not_characters() -> None:
     assert _read(_delta(content="é😀"))[1].received_bytes == 6
 

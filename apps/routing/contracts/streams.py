@@ -64,7 +64,8 @@ class Finished:
 
     `passed_over`: candidates that were not asked because their breakers were open or their pools full. `parts`: earlier
     attempts whose text the answer begins with. `cache`: no attempt was made, an earlier answer was served; `attempt_id`
-    and `candidate` are that one's, and nothing was used.
+    and `candidate` are that one's, and nothing was used. `stop_sequence`: the text that ended the answer, where one did
+    and the provider told which.
     """
 
     finish_reason: str
@@ -74,6 +75,7 @@ class Finished:
     passed_over: tuple[Excluded, ...] = ()
     parts: tuple[UUID, ...] = ()
     cache: CacheHit | None = None
+    stop_sequence: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,17 +58,22 @@ def body_of(request: Request) -> tuple[bytes, str | None]:
             choice = {"type": "tool", "name": name}
     elif (parameters.get("response_format") or {}).get("type") == "json_object":
         talk.system.append(text_block(_JSON_RULE))
+    # Four marks are allowed: who says what is to be cached gets no others from us.
+    marks_by_caller = talk.is_marked or any("cache_control" in tool for tool in tools)
     if tools:
-        body["tools"] = [*tools[:-1], marked(tools[-1])]
+        body["tools"] = tools if marks_by_caller else [*tools[:-1], marked(tools[-1])]
         if choice:
             body["tool_choice"] = choice
+    # Told to think, older models want back the thoughts that led to their calls, and those are not kept.
     forced = (choice or {}).get("type") in _FORCED
-    thinks = not forced and not talk.begins_answer and _think(body, parameters, model, request.output_tokens_bound)
+    may_think = not forced and not talk.begins_answer and (model.adaptive or not talk.ends_with_results)
+    thinks = may_think and _think(body, parameters, model, request.output_tokens_bound)
     if model.samples and not thinks:
         body |= _sampling(parameters)
     if stops := _stops(parameters):
         body["stop_sequences"] = stops
-    talk.mark()
+    if not marks_by_caller:
+        talk.mark()
     if talk.system:
         body["system"] = talk.system
     body["messages"] = talk.turns
@@ -76,7 +81,7 @@ def body_of(request: Request) -> tuple[bytes, str | None]:
 
 
 def _think(body: dict[str, Any], parameters: Mapping[str, Any], model: Traits, bound_tokens: int) -> bool:
-    """Ask for thoughts where an effort is named; whether it was."""
+    """Ask for thoughts where an effort is named; whether it was. A caller's own budget goes before the effort's."""
     effort = parameters.get("reasoning_effort")
     if effort not in _EFFORTS:
         return False
@@ -84,7 +89,8 @@ def _think(body: dict[str, Any], parameters: Mapping[str, Any], model: Traits, b
         body["thinking"] = {"type": "adaptive", "display": "summarized"}
         body["output_config"] = {**body.get("output_config", {}), "effort": _EFFORTS[effort]}
         return True
-    budget_tokens = max(_MIN_THINKING_TOKENS, int(bound_tokens * _THINKING_SHARES[effort]))
+    asked_tokens = (parameters.get("thinking") or {}).get("budget_tokens")
+    budget_tokens = asked_tokens or max(_MIN_THINKING_TOKENS, int(bound_tokens * _THINKING_SHARES[effort]))
     if budget_tokens >= bound_tokens:
         return False
     body["thinking"] = {"type": "enabled", "budget_tokens": budget_tokens}
@@ -93,11 +99,12 @@ def _think(body: dict[str, Any], parameters: Mapping[str, Any], model: Traits, b
 
 def _sampling(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """One of temperature and top_p: newer models refuse both together."""
-    temperature, top_p = parameters.get("temperature"), parameters.get("top_p")
+    temperature, top_p, top_k = (parameters.get(name) for name in ("temperature", "top_p", "top_k"))
+    most_likely = {} if top_k is None else {"top_k": top_k}
     if temperature is not None:
         # OpenAI's go up to 2.
-        return {"temperature": min(temperature, 1.0)}
-    return {} if top_p is None else {"top_p": top_p}
+        return {"temperature": min(temperature, 1.0), **most_likely}
+    return most_likely if top_p is None else {"top_p": top_p, **most_likely}
 
 
 def _stops(parameters: Mapping[str, Any]) -> list[str]:
@@ -113,7 +120,8 @@ def _tools(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         function = tool.get("function") or {}
         named = {"name": function.get("name"), "description": function.get("description")}
         schema = {"type": "object", "properties": {}, **(function.get("parameters") or {})}
-        tools.append({key: value for key, value in named.items() if value} | {"input_schema": schema})
+        mark = {"cache_control": tool["cache_control"]} if "cache_control" in tool else {}
+        tools.append({key: value for key, value in named.items() if value} | {"input_schema": schema} | mark)
     return tools
 
 

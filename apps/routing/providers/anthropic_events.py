@@ -127,9 +127,12 @@ class EventReader:
         self._usage(told)
         if told and told.get("output_tokens") is not None:
             self._progress.usage_is_final = True
-        reason = (event.get("delta") or {}).get("stop_reason")
+        delta = event.get("delta") or {}
+        reason = delta.get("stop_reason")
         if not reason:
             return _NOTHING
+        if isinstance(stop := delta.get("stop_sequence"), str):
+            self._progress.stop_sequence = stop
         finish_reason = _FINISH_REASONS.get(str(reason), "stop")
         if finish_reason == "tool_calls" and self._text_tool is not None:
             finish_reason = "stop"

@@ -10,7 +10,8 @@ import orjson
 from apps.routing.errors import ProviderRejected
 
 Block = dict[str, Any]
-_MARK = {"cache_control": {"type": "ephemeral"}}
+_MARKED = "cache_control"
+_MARK = {_MARKED: {"type": "ephemeral"}}
 _DATA_URL = re.compile(r"data:([^;,]+)(?:;[^;,]+)*;base64,", re.ASCII)
 _NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 # A conversation has to open with the user; where its beginning was left out it does not.
@@ -28,6 +29,11 @@ class Conversation:
     def begins_answer(self) -> bool:
         return bool(self.turns) and self.turns[-1]["role"] == "assistant"
 
+    @property
+    def ends_with_results(self) -> bool:
+        """Whether tools that the model called have just answered."""
+        return bool(self.turns) and any(block["type"] == "tool_result" for block in self.turns[-1]["content"])
+
     def add(self, role: str, blocks: Sequence[Block]) -> None:
         """Neighbours of one role become one turn: a turn without content is none."""
         if not blocks:
@@ -36,6 +42,13 @@ class Conversation:
             self.turns[-1]["content"] += blocks
         else:
             self.turns.append({"role": role, "content": list(blocks)})
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the caller said what is to be cached."""
+        return any(_MARKED in block for block in self.system) or any(
+            _MARKED in block for turn in self.turns for block in turn["content"]
+        )
 
     def mark(self) -> None:
         """Mark what the next call will begin with too: the system prompt, and all before the user's newest turn.
@@ -58,14 +71,14 @@ def conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
     for message in messages:
         role, content = message.get("role"), message.get("content")
         if role in ("system", "developer"):
-            read.system += _texts(content)
+            read.system += _mark_of(message, _texts(content))
         elif role == "assistant":
-            read.add("assistant", [*_texts(content), *map(_tool_use, message.get("tool_calls") or ())])
+            blocks = [*_texts(content), *map(_tool_use, message.get("tool_calls") or ())]
+            read.add("assistant", _mark_of(message, blocks))
         elif role in ("tool", "function"):
-            result = {"type": "tool_result", "tool_use_id": _tool_id(message.get("tool_call_id"))}
-            read.add("user", [{**result, "content": _parts(content)} if content else result])
+            read.add("user", _mark_of(message, [_tool_result(message, content)]))
         else:
-            read.add("user", _parts(content))
+            read.add("user", _mark_of(message, _parts(content)))
     if read.begins_answer:
         _trim(read.turns)
     if not read.turns or read.turns[0]["role"] != "user":
@@ -82,12 +95,31 @@ def text_block(text: str) -> Block:
     return {"type": "text", "text": text}
 
 
+def _mark_of(held: Mapping[str, Any], blocks: list[Block]) -> list[Block]:
+    """The blocks with the mark of what they are made from, which is that of its end."""
+    if blocks and _MARKED in held:
+        blocks[-1] = marked(blocks[-1])
+    return blocks
+
+
+def _tool_result(message: Mapping[str, Any], content: Any) -> Block:
+    result: Block = {"type": "tool_result", "tool_use_id": _tool_id(message.get("tool_call_id"))}
+    if message.get("is_error"):
+        result["is_error"] = True
+    parts = _parts(content)
+    if any(_MARKED in part for part in parts):
+        # Parts of a result cannot be marked, the result can.
+        result |= _MARK
+        parts = [{key: value for key, value in part.items() if key != _MARKED} for part in parts]
+    return {**result, "content": parts} if parts else result
+
+
 def _trim(turns: list[dict[str, Any]]) -> None:
     """The beginning of an answer must not end in white space, nor be nothing else."""
     content = turns[-1]["content"]
     while content and content[-1]["type"] == "text":
         if text := content[-1]["text"].rstrip():
-            content[-1] = text_block(text)
+            content[-1] = {**content[-1], "text": text}
             return
         content.pop()
     if not content:
@@ -98,8 +130,12 @@ def _texts(content: Any) -> list[Block]:
     """The text of a message as blocks; empty ones are refused upstream, so they are left out."""
     if isinstance(content, str):
         return [text_block(content)] if content.strip() else []
-    texts = [str(part.get("text") or part.get("refusal") or "") for part in content or () if isinstance(part, Mapping)]
-    return [text_block(text) for text in texts if text.strip()]
+    blocks: list[Block] = []
+    for part in content or ():
+        text = str(part.get("text") or part.get("refusal") or "") if isinstance(part, Mapping) else ""
+        if text.strip():
+            blocks += _mark_of(part, [text_block(text)])
+    return blocks
 
 
 def _parts(content: Any) -> list[Block]:
@@ -113,9 +149,10 @@ def _parts(content: Any) -> list[Block]:
             blocks += _texts([part])
         elif kind == "image_url":
             held = part.get("image_url")
-            blocks.append(_source("image", str(held.get("url") if isinstance(held, Mapping) else held)))
+            url = str(held.get("url") if isinstance(held, Mapping) else held)
+            blocks += _mark_of(part, [_source("image", url)])
         elif kind == "file" and (part.get("file") or {}).get("file_data"):
-            blocks.append(_source("document", str(part["file"]["file_data"])))
+            blocks += _mark_of(part, [_source("document", str(part["file"]["file_data"]))])
         else:
             raise ProviderRejected(f"The model cannot read a part of the kind “{str(kind)[:40]}”. Leave it out.")
     return blocks

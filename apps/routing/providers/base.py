@@ -41,7 +41,8 @@ class Progress:
 
     `sent`: the provider may have seen the request; `refused`: it answered with an error instead of a stream.
     `deltas` and `received_bytes` count text, reasoning and tool-call arguments. `usage` is the provider's last word,
-    and `usage_is_final` says whether it covers everything received. `skipped_events` could not be read.
+    and `usage_is_final` says whether it covers everything received. `skipped_events` could not be read. `stop_sequence`
+    is the text that ended the answer.
     """
 
     sent: bool = False
@@ -53,6 +54,7 @@ class Progress:
     usage_is_final: bool = False
     finish_reason: str | None = None
     skipped_events: int = 0
+    stop_sequence: str | None = None
 
     def received(self, text: str) -> None:
         """Take note of a delta. Raises where `text` is no text, before anything is counted."""

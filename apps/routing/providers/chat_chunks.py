@@ -104,6 +104,9 @@ class ChunkReader:
             deltas += self._tool_call(fragment)
         if reason:
             self._progress.finish_reason = _FINISH_REASONS.get(reason, _word(reason))
+            # vLLM tells which text ended the answer; where a token did, it tells a number.
+            if isinstance(stop := choice.get("stop_reason"), str):
+                self._progress.stop_sequence = stop
             deltas += [ToolCallCompleted(call.call_id, call.name, "".join(call.arguments)) for call in self._calls]
             self._calls.clear()
         return deltas

@@ -28,7 +28,19 @@ _ENVIRONMENT = {
     "LITELLM_MODE": "PRODUCTION",
     "HF_HUB_OFFLINE": "1",
 }
-_OURS = frozenset({"model", "messages", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens", "user"})
+_OURS = frozenset(
+    {
+        "max_completion_tokens",
+        "max_tokens",
+        "messages",
+        "model",
+        "n",
+        "stream",
+        "stream_options",
+        "thinking",
+        "user",
+    }
+)
 # What they write may hold prompts and addresses; what went wrong is told by the errors it raises.
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "httpx", "httpcore")
 _GEMINI = "litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini"
@@ -167,7 +179,10 @@ def _arguments(request: Request) -> dict[str, Any]:
     return {
         **passed_on,
         "model": request.upstream_model,
-        "messages": [dict(message) for message in request.prompt.messages],
+        "messages": [
+            {name: value for name, value in message.items() if name != "is_error"}
+            for message in request.prompt.messages
+        ],
         "api_base": None if known else access.base_url,
         "api_key": access.key,
         "stream": True,

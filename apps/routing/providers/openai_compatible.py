@@ -1,6 +1,6 @@
 """OpenAI's chat completions over HTTP: OpenAI itself, Ollama, vLLM, the simulator and many more."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,9 +11,22 @@ from apps.routing.providers import http_stream, refusals
 from apps.routing.providers.base import Delta, Progress, Request
 from apps.routing.providers.chat_chunks import ChunkReader
 
-_MARK = "cache_control"
-# What is ours to say, whatever parameters a caller passes through.
-_OURS = frozenset({"model", "messages", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"})
+# What Anthropic has a word for, and OpenAI refuses. Prompts are cached without being asked for.
+_FOREIGN = frozenset({"cache_control", "is_error"})
+# What is ours to say, whatever parameters a caller passes through; and what is Anthropic's own.
+_OURS = frozenset(
+    {
+        "max_completion_tokens",
+        "max_tokens",
+        "messages",
+        "model",
+        "n",
+        "stream",
+        "stream_options",
+        "thinking",
+        "top_k",
+    }
+)
 
 
 class OpenAICompatible:
@@ -37,7 +50,7 @@ def body_of(request: Request) -> bytes:
     """The request's body. Usage is always asked for, and `max_tokens` is what was reserved."""
     passed_on = {name: value for name, value in request.prompt.parameters.items() if name not in _OURS}
     if passed_on.get("tools"):
-        passed_on["tools"] = [_unmarked(tool) for tool in passed_on["tools"]]
+        passed_on["tools"] = [_translated(tool) for tool in passed_on["tools"]]
     if request.prompt.prefilled:
         # As vLLM and SGLang want it said; whoever knows no such thing has no `prefill` in its model's profile.
         passed_on |= {"continue_final_message": True, "add_generation_prompt": False}
@@ -45,7 +58,7 @@ def body_of(request: Request) -> bytes:
         {
             **passed_on,
             "model": request.upstream_model,
-            "messages": [_unmarked(message) for message in request.prompt.messages],
+            "messages": _messages(request.prompt.messages),
             "stream": True,
             "stream_options": {"include_usage": True},
             _limit_name(request.access.base_url): request.output_tokens_bound,
@@ -53,14 +66,33 @@ def body_of(request: Request) -> bytes:
     )
 
 
-def _unmarked(held: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A message, part or tool without the mark for Anthropic's prompt cache, which OpenAI refuses; others cache by
-    themselves."""
-    if _MARK in held:
-        held = {name: value for name, value in held.items() if name != _MARK}
+def _messages(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The messages without what is Anthropic's own. Pictures that a tool gave are shown by the user: a result can only
+    be text."""
+    told: list[Mapping[str, Any]] = []
+    pictures: list[Mapping[str, Any]] = []
+    for message in messages:
+        is_result = message.get("role") == "tool"
+        if pictures and not is_result:
+            told.append({"role": "user", "content": pictures})
+            pictures = []
+        message = _translated(message)
+        parts = message.get("content")
+        if is_result and isinstance(parts, list) and any(part["type"] != "text" for part in parts):
+            pictures += [part for part in parts if part["type"] != "text"]
+            texts = [part for part in parts if part["type"] == "text"]
+            message = {**message, "content": texts or "(See the picture.)"}
+        told.append(message)
+    return [*told, {"role": "user", "content": pictures}] if pictures else told
+
+
+def _translated(held: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A message, part or tool without what is Anthropic's own."""
+    if not _FOREIGN.isdisjoint(held):
+        held = {name: value for name, value in held.items() if name not in _FOREIGN}
     parts = held.get("content")
-    if isinstance(parts, list | tuple) and any(_MARK in part for part in parts):
-        return {**held, "content": [_unmarked(part) for part in parts]}
+    if isinstance(parts, list | tuple) and any(not _FOREIGN.isdisjoint(part) for part in parts):
+        return {**held, "content": [_translated(part) for part in parts]}
     return held
 
 

@@ -1,24 +1,22 @@
 """What a caller of a stateless door wants, whatever dialect it was said in."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from apps.routing.contracts import Needs, Prompt
+from apps.routing.tokens import prompt_bytes
 from apps.routing.wire.errors import WireError
-
-# What one picture is counted for at most by the models in use, whatever its bytes; its size is not known here.
-PICTURE_TOKENS = 4_096
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One checked request. `n` answers are `n` calls.
 
-    `prompt_bytes` is what `contracts.Call` wants: messages, tools and schema as JSON, with a fixed allowance for each
-    picture in the place of its bytes. `details` is what only the dialect's own writer needs to know.
+    `prompt_bytes` is what `contracts.Call` wants, with the schema of the answer in it. `details` is what only the
+    dialect's own writer needs to know.
     """
 
     model: str
@@ -34,17 +32,16 @@ class Asked:
 
 @dataclass(slots=True)
 class Seen:
-    """What reading the messages brought to light. `picture_bytes` are inside of them."""
+    """What reading the messages brought to light."""
 
     pictures: int = 0
-    picture_bytes: int = 0
+    marks: int = 0
 
 
-def bytes_of(messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], seen: Seen) -> int:
+def bytes_of(messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]) -> int:
     """What `Asked.prompt_bytes` says. Raises `WireError` for what is no JSON that could be passed on."""
-    parts: Iterable[Any] = (messages, parameters.get("tools"), parameters.get("response_format"))
+    schema = parameters.get("response_format")
     try:
-        size = sum(len(orjson.dumps(part)) for part in parts if part)
+        return prompt_bytes(messages, parameters.get("tools") or ()) + (len(orjson.dumps(schema)) if schema else 0)
     except TypeError as error:
         raise WireError(None, "The request holds text that is not valid Unicode, or a number out of range.") from error
-    return size - seen.picture_bytes + seen.pictures * PICTURE_TOKENS

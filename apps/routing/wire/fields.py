@@ -199,22 +199,19 @@ def an_object_of_json(value: Any, path: str) -> Mapping[str, Any]:
     return cast(Mapping[str, Any], plain(an_object(value, path), path))
 
 
-def picture_url(value: Any, path: str) -> int:
-    """Check a picture's address; the bytes of it that are the picture itself. The provider fetches it, we never do."""
-    return _url(value, path, _DATA_IMAGE, "a picture", "https:// or data:image/...;base64,")
+def picture_url(value: Any, path: str) -> str:
+    """A picture's address. The provider fetches it, we never do."""
+    if isinstance(value, str) and (_DATA_IMAGE.match(value) or _is_address(value)):
+        return value
+    raise WireError(path, "Send a picture as https:// or data:image/...;base64,")
 
 
-def file_data(value: Any, path: str) -> int:
-    """Check a file given as a data URL; its bytes."""
-    if not isinstance(value, str) or not (inline := _DATA_FILE.match(value)):
+def _is_address(value: str) -> bool:
+    return len(value) <= _MAX_URL_CHARACTERS and _ADDRESS.fullmatch(value) is not None
+
+
+def file_data(value: Any, path: str) -> str:
+    """A file given as a data URL."""
+    if not isinstance(value, str) or not _DATA_FILE.match(value):
         raise WireError(path, "Send the file as data:...;base64,")
-    return len(value) - inline.end()
-
-
-def _url(value: Any, path: str, data: re.Pattern[str], what: str, form: str) -> int:
-    if isinstance(value, str):
-        if inline := data.match(value):
-            return len(value) - inline.end()
-        if len(value) <= _MAX_URL_CHARACTERS and _ADDRESS.fullmatch(value):
-            return 0
-    raise WireError(path, f"Send {what} as {form}")
+    return value

@@ -90,7 +90,7 @@ def read(body: Mapping[str, Any]) -> Asked:
         stream=stream,
         n=fields.whole(body, "n", 1, MAX_CHOICES) or 1,
         include_usage=_include_usage(body, stream),
-        prompt_bytes=bytes_of(messages, parameters, seen),
+        prompt_bytes=bytes_of(messages, parameters),
     )
 
 

@@ -156,10 +156,10 @@ def _picture(part: Mapping[str, Any], path: str, seen: Seen) -> dict[str, Any]:
     where = at(path, "image_url")
     held = fields.an_object(part.get("image_url"), where)
     fields.known(held, {"url", "detail"}, where)
-    seen.picture_bytes += fields.picture_url(held.get("url"), at(where, "url"))
     seen.pictures += 1
+    url = fields.picture_url(held.get("url"), at(where, "url"))
     detail = fields.one_of(held, "detail", _DETAILS, where)
-    return {"url": held["url"], **({"detail": detail} if detail else {})}
+    return {"url": url, **({"detail": detail} if detail else {})}
 
 
 def _file(part: Mapping[str, Any], path: str) -> dict[str, Any]:
@@ -167,7 +167,6 @@ def _file(part: Mapping[str, Any], path: str) -> dict[str, Any]:
     where = at(path, "file")
     held = fields.an_object(part.get("file"), where)
     fields.known(held, {"file_data", "filename"}, where)
-    fields.file_data(held.get("file_data"), at(where, "file_data"))
     name = held.get("filename")
     named = {} if name is None else {"filename": fields.an_id(name, at(where, "filename"))}
-    return {"file_data": held["file_data"], **named}
+    return {"file_data": fields.file_data(held.get("file_data"), at(where, "file_data")), **named}

@@ -43,3 +43,19 @@ def openai_chat(usage: Usage) -> dict[str, Any]:
             "rejected_prediction_tokens": 0,
         },
     }
+
+
+def anthropic(usage: Usage) -> dict[str, Any]:
+    """Parts that do not overlap: what was read from the cache or written to it is not in `input_tokens`."""
+    return {**anthropic_end(usage), "service_tier": "standard"}
+
+
+def anthropic_end(usage: Usage) -> dict[str, Any]:
+    """The counts as they stand in the event of a message's end."""
+    return {
+        "input_tokens": max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens),
+        "cache_creation_input_tokens": usage.cache_write_tokens,
+        "cache_read_input_tokens": usage.cached_tokens,
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
+    }

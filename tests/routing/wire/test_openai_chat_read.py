@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 
 from apps.routing.contracts import Needs
-from apps.routing.tokens import prompt_bytes
+from apps.routing.tokens import PICTURE_TOKENS, prompt_bytes
 from apps.routing.wire import fields, openai_chat
-from apps.routing.wire.asked import PICTURE_TOKENS
 from apps.routing.wire.fields import NOT_FOR_CALLERS
 from tests.routing.wire.bodies import ANY_JSON, PICTURE, reads_or_refuses, refusal, with_something_odd
 
