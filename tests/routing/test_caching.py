@@ -167,6 +167,12 @@ def test_prompts_with_more_than_text_are_never_looked_up(messages: list[dict[str
     assert key.context_key(tenant, None, plan, Prompt(messages), embedder="e", signature="s") is None
 
 
+def test_prompts_that_ask_for_likelihoods_are_never_looked_up() -> None:
+    plan, tenant, probable = Plan("m", "M", 1, ()), uuid4(), Prompt([HELLO], {"logprobs": True})
+    assert key.exact_key(tenant, None, plan, probable) is None
+    assert key.context_key(tenant, None, plan, probable, embedder="e", signature="s") is None
+
+
 _CUT = event('{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}')
 _FILTERED = event('{"choices":[{"index":0,"delta":{},"finish_reason":"content_filter"}]}')
 _TOOL = event(

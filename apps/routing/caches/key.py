@@ -53,8 +53,9 @@ def last_question(prompt: Prompt) -> str:
 
 
 def _is_text(prompt: Prompt) -> bool:
-    """Pictures, files and tool calls stand as parts or further fields: such prompts are not looked up."""
-    return bool(prompt.messages) and all(
+    """Pictures, files and tool calls stand as parts or further fields: such prompts are not looked up. Nor are those
+    that ask how likely each token was, which is not kept."""
+    return bool(prompt.messages and not prompt.parameters.get("logprobs")) and all(
         isinstance(message.get("content"), str) and not message.get("tool_calls") for message in prompt.messages
     )
 

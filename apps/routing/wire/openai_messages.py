@@ -74,9 +74,10 @@ def _assistant(message: Mapping[str, Any], path: str, open_calls: set[str], seen
     if not read.get("tool_calls"):
         read.pop("tool_calls", None)
     refusal = message.get("refusal")
-    if refusal is not None:
-        read["refusal"] = fields.a_text(refusal, at(path, "refusal"))
-    if message.get("content") is None and ("tool_calls" in read or refusal is not None):
+    if message.get("content") is None and refusal is not None:
+        # What a model said instead of an answer is what it said: rules that screen texts look into the content alone.
+        read["content"] = fields.a_text(refusal, at(path, "refusal"))
+    elif message.get("content") is None and "tool_calls" in read:
         read["content"] = None
     else:
         read |= _said(message, path, seen, pictures=False)
@@ -141,7 +142,7 @@ def _part(value: Any, path: str, seen: Seen, pictures: bool) -> Mapping[str, Any
         return {"type": "text", "text": fields.a_text(part.get("text"), at(path, "text")), **mark(part, path)}
     if kind == "refusal":
         fields.known(part, {"type", "refusal"}, path)
-        return {"type": "refusal", "refusal": fields.a_text(part.get("refusal"), at(path, "refusal"))}
+        return {"type": "text", "text": fields.a_text(part.get("refusal"), at(path, "refusal"))}
     if kind == "image_url" and pictures:
         fields.known(part, {"type", "image_url", "cache_control"}, path)
         return {"type": "image_url", "image_url": _picture(part, path, seen), **mark(part, path)}

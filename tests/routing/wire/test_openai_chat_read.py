@@ -101,6 +101,20 @@ def test_an_answer_of_ours_can_be_sent_back() -> None:
     assert asked.prompt.messages[1] == {"role": "assistant", "content": "Well."}
 
 
+@pytest.mark.parametrize(
+    ("message", "content"),
+    [
+        ({"content": None, "refusal": "No."}, "No."),
+        ({"content": [{"type": "refusal", "refusal": "No."}]}, [{"type": "text", "text": "No."}]),
+        ({"content": "Well.", "refusal": None}, "Well."),
+    ],
+)
+def test_a_refusal_is_what_the_model_said(message: dict[str, Any], content: Any) -> None:
+    """Where the safety rules of a workspace look for texts."""
+    (read,) = openai_chat.read({**ASK, "messages": [{"role": "assistant", **message}]}).prompt.messages
+    assert read == {"role": "assistant", "content": content}
+
+
 def test_the_mark_of_a_prompt_cache_is_always_that_of_the_short_time() -> None:
     message = {"role": "user", "content": "Hi", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
     (read,) = openai_chat.read({**ASK, "messages": [message]}).prompt.messages
