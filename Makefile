@@ -9,13 +9,15 @@ PIP := $(PY) -m pip install --require-hashes --no-deps --no-input --disable-pip-
 # What was installed last, to install again only when the list changes.
 INSTALLED := $(VENV)/requirements.installed
 INSTALLED_DEV := $(VENV)/requirements-dev.installed
+# What only `make bench-gateway` installs, into a folder of its own.
+PEERS := benchmarks/gateway/peers
 INSTALLED_EMBEDDED := $(VENV)/requirements-embedded.installed
 RECENT_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help run dev test verify chaos bench-chat bench-plan bench-cache lock format install install-dev install-embedded
+.PHONY: help run dev test verify chaos bench-chat bench-gateway bench-plan bench-cache lock format install install-dev install-embedded
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: install ## everything on this machine: http://127.0.0.1:8000 (another port: PORT=8001 make run)
 	@exec $(PY) -m onebox run
@@ -38,6 +40,9 @@ chaos: install-dev ## the fault drills (one: DRILL=4; other instants: SEED=7)
 bench-chat: install-dev ## measure chats from the door to the last token
 	@exec $(PY) -m benchmarks.chat
 
+bench-gateway: install-dev ## measure the gateway beside LiteLLM's and Portkey's (figures as JSON: JSON=path; less: ARGS=--short)
+	@exec $(PY) -m benchmarks.gateway $(if $(JSON),--json "$(JSON)") $(ARGS)
+
 bench-plan: install-dev ## measure the CPU of choosing where a call goes
 	@exec $(PY) -m benchmarks.plan
 
@@ -48,6 +53,9 @@ lock: install-dev ## compile requirements*.in into requirements*.txt, with hashe
 	$(VENV)/bin/uv pip compile requirements.in -o requirements.txt --generate-hashes --no-header --python-version 3.11
 	$(VENV)/bin/uv pip compile requirements-dev.in -o requirements-dev.txt --generate-hashes --no-header --python-version 3.11
 	$(VENV)/bin/uv pip compile requirements-embedded.in -o requirements-embedded.txt --no-deps --generate-hashes --no-header --python-version 3.11
+	for name in litellm profiler; do \
+	  $(VENV)/bin/uv pip compile $(PEERS)/$$name.in -o $(PEERS)/$$name.txt --generate-hashes --no-header --python-version 3.11 || exit 1; \
+	done
 
 format: install-dev ## format and repair what can be repaired
 	$(VENV)/bin/ruff format .

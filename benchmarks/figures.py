@@ -65,11 +65,11 @@ class Part:
         for one in self.figures:
             bound = "≥" if one.more_is_better else "≤"
             aim = "" if one.aim is None else f"{bound} {one.aim:g} {one.unit}"
-            lines.append(f"| {one.name} | {_number(one.value)} {one.unit} | {aim} | {one.verdict} |")
+            lines.append(f"| {one.name} | {number(one.value)} {one.unit} | {aim} | {one.verdict} |")
         return "\n".join(lines) + "\n"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

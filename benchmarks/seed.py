@@ -12,6 +12,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatproject.settings")
 
 EMAIL = "bench@example.com"
 MANY = 10_000_000
+MUCH = 10**15  # nano-dollars
 
 
 def main() -> None:
@@ -20,6 +21,7 @@ def main() -> None:
     parser.add_argument("simulator")
     parser.add_argument("offers", nargs="+", metavar="SLUG=UPSTREAM")
     parser.add_argument("--adapter", default="openai_compatible")
+    parser.add_argument("--limits", action="store_true", help="set every kind of limit, each too high to be met")
     given = parser.parse_args()
     django.setup()
     from apps.accounts import selectors as accounts
@@ -42,7 +44,15 @@ def main() -> None:
     principal = tenants_selectors.principal_for(user_id) if user_id is not None else None
     if principal is None:
         raise SystemExit("the benchmark's own person cannot sign in")
-    billing.set_quota(tenant_id=principal.tenant_id, parallel_calls=MANY, requests_per_minute=MANY)
+    money = {"budget_day_nanousd": MUCH, "budget_month_nanousd": MUCH} if given.limits else {}
+    for user_id in (None, principal.user_id) if given.limits else (None,):
+        billing.set_quota(
+            tenant_id=principal.tenant_id,
+            user_id=user_id,
+            parallel_calls=MANY,
+            requests_per_minute=MANY,
+            **money,
+        )
     key = tenants.create_api_key(principal, "Bench").secret
     print(json.dumps({"key": key, "tenant_id": str(principal.tenant_id), "user_id": str(principal.user_id)}))
 

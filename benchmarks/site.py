@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,14 +76,19 @@ def open_site(
     webs: int = 1,
     web_server: str = "uvicorn",
     adapter: str = "openai_compatible",
+    provider_url: str = "",
+    limits: bool = False,
 ) -> Iterator[Site]:
-    """Start the Stack (durable, as people run it) on this folder, seed it, and stop it afterwards."""
-    env = {"WORKER_SLOTS": "4000", "LOG_LEVEL": "INFO"}
+    """Start the Stack (durable, as people run it) on this folder, seed it, and stop it afterwards.
+
+    `provider_url` takes the simulator's place. With `limits`, every kind of limit is set, each too high to be met.
+    """
+    env = {"WORKER_SLOTS": "4000", "LOG_LEVEL": "INFO"} | ({"SIMULATOR_URL": provider_url} if provider_url else {})
     stack = Stack(folder, webs=webs, beat=False, web_server=web_server, env=env, restart=False)
-    offered = list(map("=".join, models.items()))
+    arguments = [*map("=".join, models.items()), f"--adapter={adapter}", *(["--limits"] if limits else [])]
     with stack:
         seeding = subprocess.run(
-            [sys.executable, "-m", "benchmarks.seed", stack.env["SIMULATOR_URL"], *offered, f"--adapter={adapter}"],
+            [sys.executable, "-m", "benchmarks.seed", stack.env["SIMULATOR_URL"], *arguments],
             env=stack.env | {"LOG_LEVEL": "ERROR"},
             cwd=ROOT,
             check=True,
@@ -95,9 +100,15 @@ def open_site(
         yield Site(stack, json.loads(seeding.stdout.splitlines()[-1])["key"], models)
 
 
+def alone(site: Site, name: str) -> AbstractContextManager[str]:
+    """The same as `apart`, for a process of the site."""
+    return apart(site.stack.processes[name].pid, name)
+
+
 @contextmanager
-def alone(site: Site, name: str) -> Iterator[str]:
-    """Keep one process alone on the first core, and everything else, this program too, on the others.
+def apart(pid: int | None, name: str) -> Iterator[str]:
+    """Keep one process alone on the first core, and everything else, this program too, on the others. Without a
+    process the first core stays idle.
 
     Yields the placement in words. With a single core, or where cores cannot be chosen, nothing is pinned.
     """
@@ -107,8 +118,9 @@ def alone(site: Site, name: str) -> Iterator[str]:
         yield f"Nothing is pinned: one core only, which {name} shares with everything."
         return
     rest = set(others)
-    meter.pin(os.getpid(), rest)  # the Stack's processes are below this one
-    meter.pin(site.stack.processes[name].pid, {first})
+    meter.pin(os.getpid(), rest)  # what this program started is below it
+    if pid is not None:
+        meter.pin(pid, {first})
     try:
         yield f"{name} alone on one core; simulator, databases and clients share {len(others)} other(s)."
     finally:

@@ -1,0 +1,1 @@
+"""The gateway beside what people would use instead: the same calls, the same upstream, the same load generator."""
