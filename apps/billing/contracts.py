@@ -8,10 +8,30 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class CallCost:
-    """One call that asks to be admitted, with the most it can cost (the dearest affordable candidate)."""
+    """One call that asks to be admitted, with the most it can cost (the dearest affordable candidate).
+
+    `tokens` is the most it can use, in and out. `model` is what was asked for: it names the ledger line of a call whose
+    process died.
+    """
 
     call_id: UUID
     amount_nanousd: int
+    tokens: int = 0
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left of one limit that applies. `kind` as in `limits.contracts.LimitKind`; `whose` is the level's name.
+
+    `reset_seconds`: until the limit is whole again, if nothing else is asked.
+    """
+
+    kind: str
+    whose: str
+    limit: int
+    remaining: int
+    reset_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +44,8 @@ class Admission:
     api_key_id: UUID | None
     amount_nanousd: int
     admitted_at: datetime
+    tokens: int = 0
+    allowances: tuple[Allowance, ...] = ()
 
 
 class LineKind(StrEnum):

@@ -4,7 +4,8 @@ PostgreSQL is the truth (reservations, ledger). Redis holds projections that adm
 missing one is rebuilt from the truth before anything is admitted.
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import cast
@@ -12,7 +13,7 @@ from uuid import UUID
 
 from django.db import connections
 
-from apps.billing import counters
+from apps.billing import counters, draining, ledger, open_calls, snapshots
 from apps.billing.contracts import Admission, BudgetLeft, CallCost, LedgerLine, LineKind
 from apps.billing.models import LedgerEntry, Quota, Reservation
 from apps.tenants.contracts import Principal
@@ -36,6 +37,7 @@ def admit(principal: Principal, calls: Sequence[CallCost]) -> tuple[Admission, .
             api_key_id=principal.api_key_id,
             amount_nanousd=call.amount_nanousd,
             admitted_at=now,
+            tokens=call.tokens,
         )
         for call in calls
     )
@@ -77,30 +79,8 @@ def append_lines(
     using: str = "default",
 ) -> None:
     """Append ledger lines. Demands a transaction; a line whose attempt is already there is left as it is."""
-    LedgerEntry.objects.using(using).bulk_create(
-        (
-            LedgerEntry(
-                tenant_id=tenant_id,
-                user_id=user_id,
-                api_key_id=api_key_id,
-                call_id=call_id,
-                attempt_id=line.attempt_id,
-                kind=line.kind.value,
-                provider=line.provider,
-                model=line.model,
-                price_id=line.price_id,
-                input_tokens=line.input_tokens,
-                cached_tokens=line.cached_tokens,
-                cache_write_tokens=line.cache_write_tokens,
-                output_tokens=line.output_tokens,
-                reasoning_tokens=line.reasoning_tokens,
-                amount_nanousd=line.amount_nanousd,
-                estimated=line.estimated,
-            )
-            for line in lines
-        ),
-        ignore_conflicts=True,
-    )
+    entries = ledger.rows(tenant_id=tenant_id, user_id=user_id, api_key_id=api_key_id, call_id=call_id, lines=lines)
+    LedgerEntry.objects.using(using).bulk_create(entries, ignore_conflicts=True)
 
 
 def settle_reservations(call_ids: Sequence[UUID], using: str = "engine") -> None:
@@ -115,13 +95,15 @@ def settle_reservations(call_ids: Sequence[UUID], using: str = "engine") -> None
         )
 
 
-def settle_counters(tenant_id: UUID, user_id: UUID, call_ids: Sequence[UUID], cost_nanousd: int) -> None:
+def settle_counters(
+    tenant_id: UUID, user_id: UUID, call_ids: Sequence[UUID], cost_nanousd: int, tokens: int = 0
+) -> None:
     """Move a final call from reserved to spent in Redis, after the ledger's commit.
 
     Best effort: the ledger is the truth, and counters that cannot be told are rebuilt from it.
     """
     for call_id in call_ids:
-        counters.settle(tenant_id, user_id, call_id, cost_nanousd)
+        counters.settle(tenant_id, user_id, call_id, cost_nanousd, tokens=tokens)
 
 
 def repeat_settlements() -> int:
@@ -135,16 +117,18 @@ def repeat_settlements() -> int:
         .filter(state=Reservation.State.SETTLED, settled_at__gte=since)
         .values_list("id", "tenant_id", "user_id", "settled_at")
     )
-    costs: dict[UUID, int] = {}
+    costs: dict[UUID, tuple[int, int]] = {}
     lines = LedgerEntry.objects.using("engine").filter(
         kind=LineKind.CHARGE.value,
         call_id__in=[row[0] for row in settled],
         created_at__gte=since - SETTLEMENTS_REPEATED_FOR,
     )
-    for call_id, amount in lines.values_list("call_id", "amount_nanousd"):
-        costs[call_id] = costs.get(call_id, 0) + amount
+    for call_id, amount, *tokens in lines.values_list("call_id", "amount_nanousd", "input_tokens", "output_tokens"):
+        money, used = costs.get(call_id, (0, 0))
+        costs[call_id] = (money + amount, used + sum(tokens))
     for call_id, tenant_id, user_id, settled_at in settled:
-        counters.settle(tenant_id, user_id, call_id, costs.get(call_id, 0), settled_at)
+        money, used = costs.get(call_id, (0, 0))
+        counters.settle(tenant_id, user_id, call_id, money, settled_at, used)
     return len(settled)
 
 
@@ -169,6 +153,57 @@ def set_quota(
         },
     )
     limits_changed(tenant_id)
+
+
+async def open_call(
+    principal: Principal, calls: Sequence[CallCost], *, epoch: int | None = None
+) -> tuple[Admission, ...]:
+    """Admit stateless calls, all or none, in one round trip to Redis; each must end in `close_call`.
+
+    `epoch`: what `epoch_of` said before the caller read its own view of the tenant (keys, models); None where it keeps
+    none. Raises `RateLimited`, `TokensRateLimited`, `TooManyParallel`, `OverTokenQuota`, `OverBudget` (nothing
+    consumed), `SnapshotStale` (drop what you know of this tenant, resolve and plan again, ask once more) or
+    `AdmissionUnavailable`. The call is held until `close_call`, as long as this event loop runs.
+    """
+    return await open_calls.here().open(principal, calls, epoch)
+
+
+async def close_call(admission: Admission, lines: Sequence[LedgerLine], state: str) -> None:
+    """The call is over: count what it cost and hand its ledger lines in. Without lines, give back what it held.
+
+    Returns after one round trip to Redis, or two failed ones; the lines are then told again until they are taken, and
+    kept until they are in the ledger. Closing twice, or being cancelled here, loses and doubles nothing.
+    """
+    await open_calls.here().close(admission, lines, state)
+
+
+async def stop_calls(seconds: float = 3.0) -> None:
+    """When this event loop is about to end: tell what was not told yet, for so long."""
+    await open_calls.here().stop(seconds)
+
+
+def epoch_of(tenant_id: UUID) -> int:
+    """The last change of the tenant's keys, limits and models that this process knows of. Take it before reading."""
+    snapshot = snapshots.known(tenant_id)
+    return 0 if snapshot is None else snapshot.epoch
+
+
+def when_stale(tell: Callable[[UUID], None]) -> None:
+    """Call `tell(tenant_id)`, from any thread, whenever what is known of a tenant turns out to be older than a change.
+
+    Views of tenants that are kept in memory are dropped there. See `open_call`.
+    """
+    snapshots.when_stale(tell)
+
+
+def drain_settlements() -> int:
+    """Write into the ledger what stateless calls have settled; returns how many."""
+    return draining.drain_settlements()
+
+
+async def drain_forever(stopping: threading.Event) -> None:
+    """A worker's duty: `drain_settlements`, several times a second."""
+    await draining.drain_forever(stopping)
 
 
 def limits_changed(tenant_id: UUID) -> None:

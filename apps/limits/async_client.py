@@ -1,23 +1,18 @@
 """The client for event loops: the methods of `client.Limits`, awaited. One object per loop."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
-
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from apps.limits import protocol
 from apps.limits import rebuild as rebuilding
 from apps.limits.contracts import (
     Call,
     Cold,
+    Collected,
     Counter,
     Decision,
     OpenCall,
@@ -26,9 +21,12 @@ from apps.limits.contracts import (
     Scope,
     ScopeLimits,
     Settled,
+    Tended,
     Wanted,
+    word,
 )
-from apps.limits.errors import LimitsUnavailable, Rebuilding
+from apps.limits.errors import Rebuilding
+from apps.limits.pipeline import Pipeline
 
 Loader = Callable[[Wanted], Awaitable[Projection]]
 
@@ -36,34 +34,19 @@ Loader = Callable[[Wanted], Awaitable[Projection]]
 class AsyncLimits:
     """Admission over one Redis server.
 
-    The client library's own retries are off: each script runs at most once per method call. Repeating a method is
-    safe all the same, since admission and settlement remember the call id.
+    Commands of calls that run at the same time travel together, over one connection. Each script runs at most once per
+    method call. Repeating a method is safe all the same, since admission and settlement remember the call id.
     """
 
-    def __init__(self, url: str, *, prefix: str = "", timeout_seconds: float = 2.0, max_connections: int = 32) -> None:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=max_connections,
-            timeout=timeout_seconds,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._redis = Redis.from_pool(pool)
+    def __init__(self, url: str, *, prefix: str = "", timeout_seconds: float = 1.0) -> None:
+        self._pipeline = Pipeline(url, timeout_seconds=timeout_seconds)
         self._prefix = prefix
 
     async def aclose(self) -> None:
-        await self._redis.aclose()
+        await self._pipeline.aclose()
 
     async def _run(self, command: protocol.Command) -> Any:
-        count, arguments = len(command.keys), (*command.keys, *command.args)
-        try:
-            try:
-                return await self._redis.evalsha(command.script.sha, count, *arguments)
-            except NoScriptError:
-                return await self._redis.eval(command.script.text, count, *arguments)
-        except (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError) as error:
-            raise LimitsUnavailable("the limits cannot be checked: Redis does not answer") from error
+        return await self._pipeline.run(command)
 
     async def admit(
         self,
@@ -137,9 +120,19 @@ class AsyncLimits:
         self, tenant_id: str | UUID, call_ids: Iterable[str | UUID], *, lease_seconds: float
     ) -> tuple[str, ...]:
         """Lengthen the leases; returns the calls that hold nothing any more (`register` those still running)."""
-        return protocol.parse_call_ids(
-            await self._run(protocol.renew(self._prefix, tenant_id, call_ids, lease_seconds))
-        )
+        return (await self.tend(tenant_id, call_ids, (), lease_seconds=lease_seconds)).lost
+
+    async def tend(
+        self,
+        tenant_id: str | UUID,
+        call_ids: Iterable[str | UUID],
+        settled_ids: Iterable[str | UUID],
+        *,
+        lease_seconds: float,
+    ) -> Tended:
+        """`renew`, and ask about calls that were settled with records, until these are drained."""
+        command = protocol.renew(self._prefix, tenant_id, call_ids, lease_seconds, settled_ids)
+        return protocol.parse_tended(await self._run(command))
 
     async def register(
         self, tenant_id: str | UUID, calls: Iterable[OpenCall], *, lease_seconds: float
@@ -153,6 +146,11 @@ class AsyncLimits:
         """Give back what calls hold that will never cost anything; returns those that held something."""
         return protocol.parse_call_ids(await self._run(protocol.release(self._prefix, tenant_id, call_ids)))
 
+    async def abandon(self, tenant_id: str | UUID, call_ids: Iterable[str | UUID]) -> tuple[str, ...]:
+        """Give up calls whose end will never be told; their notes go into the stream. Returns those that were open."""
+        command = protocol.release(self._prefix, tenant_id, call_ids, abandoned=True)
+        return protocol.parse_call_ids(await self._run(command))
+
     async def settle(
         self,
         tenant_id: str | UUID,
@@ -161,13 +159,39 @@ class AsyncLimits:
         amount_nanousd: int,
         *,
         at: datetime | None = None,
+        tokens: int = 0,
+        records: Sequence[str] = (),
     ) -> Settled:
         """The call is over and has cost `amount_nanousd`, counted in the day and month of `at` (None: now).
 
-        Its cost must be in the records that `load` reads before. Repeating within an hour adds nothing.
+        Without `records`, its cost must be in what `load` reads before; repeating within an hour adds nothing. With
+        them, they go into the tenant's settlement stream, for `settlements`; repeating adds nothing for two minutes
+        after the last `tend` that named the call.
         """
-        command = protocol.settle(self._prefix, tenant_id, scopes, call_id, amount_nanousd, at)
+        command = protocol.settle(self._prefix, tenant_id, scopes, call_id, amount_nanousd, at, tokens, records)
         return protocol.parse_settled(await self._run(command))
+
+    async def settlements(
+        self, tenant_id: str | UUID, *, grace_seconds: float, after: str = "0-0", count: int = 500
+    ) -> Collected:
+        """The tenant's settlements after that id, oldest first.
+
+        Calls whose lease ended `grace_seconds` ago or earlier are abandoned first: nobody will tell how they ended.
+        """
+        command = protocol.collect(self._prefix, tenant_id, grace_seconds, after, count)
+        return protocol.parse_collected(await self._run(command))
+
+    async def drained(self, tenant_id: str | UUID, up_to_id: str) -> None:
+        """All settlements up to this id are written down where `load` reads: forget them."""
+        await self._run(protocol.drained(self._prefix, tenant_id, up_to_id))
+
+    async def mark_busy(self, tenant_ids: Iterable[str | UUID]) -> None:
+        """Say that these tenants' streams have to be read: before a noted call of theirs, and while one is open."""
+        parts: list[str] = []
+        for tenant_id in tenant_ids:
+            parts += [str(int(time.time())), word(tenant_id)]
+        if parts:
+            await self._pipeline.send("ZADD", protocol.busy_key(self._prefix), *parts)
 
     async def peek(self, tenant_id: str | UUID, limits: Sequence[ScopeLimits]) -> Overview | Cold:
         """What is left of each limit."""

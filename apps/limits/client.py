@@ -1,9 +1,9 @@
 """The blocking client, for threads. One object per process; its pool is shared by all threads."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from redis import BlockingConnectionPool, Redis
@@ -18,6 +18,7 @@ from apps.limits import rebuild as rebuilding
 from apps.limits.contracts import (
     Call,
     Cold,
+    Collected,
     Counter,
     Decision,
     OpenCall,
@@ -26,6 +27,7 @@ from apps.limits.contracts import (
     Scope,
     ScopeLimits,
     Settled,
+    Tended,
     Wanted,
 )
 from apps.limits.errors import LimitsUnavailable, Rebuilding
@@ -135,7 +137,19 @@ class Limits:
 
     def renew(self, tenant_id: str | UUID, call_ids: Iterable[str | UUID], *, lease_seconds: float) -> tuple[str, ...]:
         """Lengthen the leases; returns the calls that hold nothing any more (`register` those still running)."""
-        return protocol.parse_call_ids(self._run(protocol.renew(self._prefix, tenant_id, call_ids, lease_seconds)))
+        return self.tend(tenant_id, call_ids, (), lease_seconds=lease_seconds).lost
+
+    def tend(
+        self,
+        tenant_id: str | UUID,
+        call_ids: Iterable[str | UUID],
+        settled_ids: Iterable[str | UUID],
+        *,
+        lease_seconds: float,
+    ) -> Tended:
+        """`renew`, and ask about calls that were settled with records, until these are drained."""
+        command = protocol.renew(self._prefix, tenant_id, call_ids, lease_seconds, settled_ids)
+        return protocol.parse_tended(self._run(command))
 
     def register(self, tenant_id: str | UUID, calls: Iterable[OpenCall], *, lease_seconds: float) -> tuple[str, ...]:
         """Hold calls that were admitted before a loss, whatever the limits say; returns those that were not held."""
@@ -145,6 +159,11 @@ class Limits:
         """Give back what calls hold that will never cost anything; returns those that held something."""
         return protocol.parse_call_ids(self._run(protocol.release(self._prefix, tenant_id, call_ids)))
 
+    def abandon(self, tenant_id: str | UUID, call_ids: Iterable[str | UUID]) -> tuple[str, ...]:
+        """Give up calls whose end will never be told; their notes go into the stream. Returns those that were open."""
+        command = protocol.release(self._prefix, tenant_id, call_ids, abandoned=True)
+        return protocol.parse_call_ids(self._run(command))
+
     def settle(
         self,
         tenant_id: str | UUID,
@@ -153,13 +172,44 @@ class Limits:
         amount_nanousd: int,
         *,
         at: datetime | None = None,
+        tokens: int = 0,
+        records: Sequence[str] = (),
     ) -> Settled:
         """The call is over and has cost `amount_nanousd`, counted in the day and month of `at` (None: now).
 
-        Its cost must be in the records that `load` reads before. Repeating within an hour adds nothing.
+        Without `records`, its cost must be in what `load` reads before; repeating within an hour adds nothing. With
+        them, they go into the tenant's settlement stream, for `settlements`; repeating adds nothing for two minutes
+        after the last `tend` that named the call.
         """
-        command = protocol.settle(self._prefix, tenant_id, scopes, call_id, amount_nanousd, at)
+        command = protocol.settle(self._prefix, tenant_id, scopes, call_id, amount_nanousd, at, tokens, records)
         return protocol.parse_settled(self._run(command))
+
+    def settlements(
+        self, tenant_id: str | UUID, *, grace_seconds: float, after: str = "0-0", count: int = 500
+    ) -> Collected:
+        """The tenant's settlements after that id, oldest first.
+
+        Calls whose lease ended `grace_seconds` ago or earlier are abandoned first: nobody will tell how they ended.
+        """
+        command = protocol.collect(self._prefix, tenant_id, grace_seconds, after, count)
+        return protocol.parse_collected(self._run(command))
+
+    def drained(self, tenant_id: str | UUID, up_to_id: str) -> None:
+        """All settlements up to this id are written down where `load` reads: forget them."""
+        self._run(protocol.drained(self._prefix, tenant_id, up_to_id))
+
+    def busy(self) -> Mapping[str, str]:
+        """Tenants that may have settlements or noted calls, with a mark for `mark_idle`: when it was said last, in
+        seconds since 1970."""
+        try:
+            rows = self._redis.zrange(protocol.busy_key(self._prefix), 0, -1, withscores=True)
+        except (RedisConnectionError, RedisTimeoutError) as error:
+            raise LimitsUnavailable("the settlements cannot be read: Redis does not answer") from error
+        return {tenant.decode(): f"{score:.0f}" for tenant, score in cast(list[tuple[bytes, float]], rows)}
+
+    def mark_idle(self, tenant_id: str, seen: str) -> None:
+        """Nothing of this tenant is left to read, unless somebody marked it as busy since it was `seen`."""
+        self._run(protocol.mark_idle(self._prefix, tenant_id, seen))
 
     def peek(self, tenant_id: str | UUID, limits: Sequence[ScopeLimits]) -> Overview | Cold:
         """What is left of each limit."""

@@ -15,6 +15,7 @@ from apps.limits.errors import OutOfRange
 
 MAX_NANOUSD = 9_000_000_000_000_000
 MAX_COUNT = 1_000_000_000
+MAX_NOTE_BYTES = 1024
 MAX_LEASE_SECONDS = 6 * 86_400.0
 
 _WORD = re.compile(r"[A-Za-z0-9_.:-]{1,80}", re.ASCII)
@@ -35,6 +36,18 @@ def amount(nanousd: int) -> int:
     return nanousd
 
 
+def tokens(count: int) -> int:
+    """The tokens of one call, checked to be countable."""
+    if not 0 <= count <= MAX_COUNT:
+        raise OutOfRange(f"the tokens of a call lie between 0 and {MAX_COUNT}")
+    return count
+
+
+def _noted(note: str) -> None:
+    if len(note) > MAX_NOTE_BYTES or (not note.isascii() and len(note.encode()) > MAX_NOTE_BYTES):
+        raise OutOfRange(f"a note has at most {MAX_NOTE_BYTES} bytes")
+
+
 class Level(StrEnum):
     """Where in the chain a limit stands."""
 
@@ -49,6 +62,9 @@ class LimitKind(StrEnum):
     PARALLEL_CALLS = "parallel_calls"
     BUDGET_DAY = "budget_day"
     BUDGET_MONTH = "budget_month"
+    TOKENS_PER_MINUTE = "tokens_per_minute"
+    TOKENS_PER_DAY = "tokens_per_day"
+    TOKENS_PER_MONTH = "tokens_per_month"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -79,11 +95,17 @@ class ScopeLimits:
     parallel_calls: int | None = None
     budget_day_nanousd: int | None = None
     budget_month_nanousd: int | None = None
+    tokens_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    tokens_per_month: int | None = None
 
     def __post_init__(self) -> None:
-        for count in (self.requests_per_minute, self.parallel_calls):
+        for count in (self.requests_per_minute, self.parallel_calls, self.tokens_per_minute):
             if count is not None and not 0 <= count <= MAX_COUNT:
                 raise OutOfRange(f"limits lie between 0 and {MAX_COUNT}")
+        for most in (self.tokens_per_day, self.tokens_per_month):
+            if most is not None and not 0 <= most <= MAX_NANOUSD:
+                raise OutOfRange(f"limits lie between 0 and {MAX_NANOUSD}")
         for budget in (self.budget_day_nanousd, self.budget_month_nanousd):
             if budget is not None:
                 amount(budget)
@@ -91,14 +113,22 @@ class ScopeLimits:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call that asks for leave, with the most it can cost."""
+    """One call that asks for leave, with the most it can cost and the most tokens it can use.
+
+    `note` is kept as long as the call is open. Where nobody ever says how the call ended, it is what is left of it: see
+    `Settlement`. Its caller's words, up to 1 KiB; a call without one leaves nothing.
+    """
 
     call_id: str
     amount_nanousd: int
+    tokens: int = 0
+    note: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "call_id", word(self.call_id))
         amount(self.amount_nanousd)
+        tokens(self.tokens)
+        _noted(self.note)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -129,7 +159,10 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """One limit and what is left of it. Money: `used` is spent, `reserved` is held by open calls. Never below zero."""
+    """One limit and what is left of it, never below zero.
+
+    Of money, and of tokens per day or month, `used` is spent and `reserved` is held by open calls.
+    """
 
     scope: Scope
     kind: LimitKind
@@ -156,7 +189,7 @@ class Refused:
     """No call of the set may run, and nothing was consumed. Of several reasons: the one that lasts longest.
 
     `retry_after_seconds` is None where waiting alone never helps (the set asks for more than the whole limit).
-    `remaining` and `limit` are in the unit of `kind`: requests, calls or nano-dollars.
+    `remaining` and `limit` are in the unit of `kind`: requests, calls, tokens or nano-dollars.
     """
 
     kind: LimitKind
@@ -183,10 +216,45 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """`repeated`: settled before, nothing was added. `dirty`: no reservation was held; call `rebuild` soon."""
+    """`repeated`: settled before, nothing was added. `dirty`: no reservation was held; call `rebuild` soon.
+
+    The call's records lie in the tenant's stream at `stream_id` or before.
+    """
 
     repeated: bool
     dirty: bool
+    stream_id: str = "0-0"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """One entry of a tenant's settlement stream: a record of `settle`, or (`abandoned`) the note of a call whose end
+    nobody told, with what that call held."""
+
+    id: str
+    record: str
+    abandoned: bool = False
+    call_id: str = ""
+    amount_nanousd: int = 0
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A part of the stream. `waiting`: calls of the tenant that are open, or whose caller is still waited for."""
+
+    settlements: tuple[Settlement, ...]
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tended:
+    """`lost` calls hold nothing any more (`register` those still running); the settlements of `forgotten` ones are gone
+    (settle them again). What lies in the stream at `drained_id` or before is written down elsewhere."""
+
+    lost: tuple[str, ...]
+    forgotten: tuple[str, ...]
+    drained_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,10 +273,14 @@ class OpenCall:
     call_id: str
     amount_nanousd: int
     scopes: tuple[Scope, ...]
+    tokens: int = 0
+    note: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "call_id", word(self.call_id))
         amount(self.amount_nanousd)
+        tokens(self.tokens)
+        _noted(self.note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,10 +291,12 @@ class SettledCall:
     amount_nanousd: int
     scopes: tuple[Scope, ...]
     at: datetime
+    tokens: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "call_id", word(self.call_id))
         amount(self.amount_nanousd)
+        tokens(self.tokens)
         if self.at.tzinfo is None:
             raise OutOfRange("`at` needs a time zone")
 
@@ -239,15 +313,18 @@ class Wanted:
 class Projection:
     """What the caller's records say, read from one snapshot taken after the rebuild asked for it.
 
-    `spent` has an entry for every counter wanted, zeros included. `settled_calls` are those of the last minutes: they
-    tell settlements that the snapshot holds from those that overtook it. `open_calls` and `recent_requests` (calls
-    admitted in the last 60 s, by scope) are read only where the whole tenant is wanted.
+    `spent` has an entry for every counter wanted, zeros included; `spent_tokens` one for each that is not zero.
+    `settled_calls` are those of the last minutes: they tell settlements that the snapshot holds from those that
+    overtook it. `open_calls`, `recent_requests` (calls admitted in the last 60 s, by scope) and `recent_tokens` (used
+    or held by these) are read only where the whole tenant is wanted.
     """
 
     spent: Mapping[Counter, int]
+    spent_tokens: Mapping[Counter, int] = field(default_factory=dict)
     settled_calls: tuple[SettledCall, ...] = ()
     open_calls: tuple[OpenCall, ...] = ()
     recent_requests: Mapping[Scope, int] = field(default_factory=dict)
+    recent_tokens: Mapping[Scope, int] = field(default_factory=dict)
 
 
 Decision = Admitted | Refused | Cold | Stale

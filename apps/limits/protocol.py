@@ -18,6 +18,7 @@ from apps.limits.contracts import (
     Allowance,
     Call,
     Cold,
+    Collected,
     Counter,
     Decision,
     LimitKind,
@@ -28,14 +29,17 @@ from apps.limits.contracts import (
     Scope,
     ScopeLimits,
     Settled,
+    Settlement,
     Stale,
+    Tended,
     Wanted,
     amount,
+    tokens,
     word,
 )
 from apps.limits.errors import AlreadySettled, OutOfRange
 
-_KEY_ENDINGS = ("", ":open", ":calls", ":settled", ":rebuild", ":late", ":dirty")
+_KEY_ENDINGS = ("", ":open", ":calls", ":settled", ":rebuild", ":late", ":dirty", ":settlements", ":lapsed")
 _FOLDER = Path(__file__).parent / "scripts"
 
 
@@ -61,6 +65,9 @@ RENEW = Script.read("renew")
 REGISTER = Script.read("register")
 PEEK = Script.read("peek")
 BUMP_EPOCH = Script.read("bump_epoch")
+COLLECT = Script.read("collect")
+DRAINED = Script.read("drained")
+MARK_IDLE = Script.read("mark_idle")
 BEGIN_REBUILD = Script.read("begin_rebuild")
 INSTALL = Script.read("install")
 ABANDON_REBUILD = Script.read("abandon_rebuild")
@@ -96,13 +103,19 @@ def _limits(limits: Sequence[ScopeLimits]) -> list[object]:
         raise OutOfRange("each scope may be given once")
     args: list[object] = [len(limits)]
     for each in limits:
-        values = (
-            each.requests_per_minute,
-            each.parallel_calls,
-            each.budget_day_nanousd,
-            each.budget_month_nanousd,
-        )
-        args += [each.scope, *("" if value is None else value for value in values)]
+        pairs: list[object] = []
+        for kind, limit in (
+            (LimitKind.REQUESTS_PER_MINUTE, each.requests_per_minute),
+            (LimitKind.PARALLEL_CALLS, each.parallel_calls),
+            (LimitKind.BUDGET_DAY, each.budget_day_nanousd),
+            (LimitKind.BUDGET_MONTH, each.budget_month_nanousd),
+            (LimitKind.TOKENS_PER_MINUTE, each.tokens_per_minute),
+            (LimitKind.TOKENS_PER_DAY, each.tokens_per_day),
+            (LimitKind.TOKENS_PER_MONTH, each.tokens_per_month),
+        ):
+            if limit is not None:
+                pairs += [kind, limit]
+        args += [each.scope, len(pairs) // 2, *pairs]
     return args
 
 
@@ -123,9 +136,10 @@ def admit(
     if len({call.call_id for call in calls}) != len(calls) or not calls:
         raise OutOfRange("a set of calls needs at least one call, each named once")
     amount(sum(call.amount_nanousd for call in calls))
+    tokens(sum(call.tokens for call in calls))
     args: list[object] = ["" if epoch is None else epoch, _lease_ms(lease_seconds), *_limits(limits), len(calls)]
     for call in calls:
-        args += [call.call_id, call.amount_nanousd]
+        args += [call.call_id, call.amount_nanousd, call.tokens, call.note]
     return _command(ADMIT, prefix, tenant_id, args)
 
 
@@ -159,23 +173,58 @@ def settle(
     call_id: str | UUID,
     amount_nanousd: int,
     at: datetime | None,
+    used_tokens: int = 0,
+    records: Sequence[str] = (),
 ) -> Command:
     day, month = ("", "") if at is None else _periods(at)
-    args = [word(call_id), amount(amount_nanousd), day, month, *_listed(scopes)]
-    return _command(SETTLE, prefix, tenant_id, args)
+    args = [word(call_id), amount(amount_nanousd), tokens(used_tokens), day, month]
+    return _command(SETTLE, prefix, tenant_id, [*args, *_listed(scopes), *_listed(records)])
 
 
 def parse_settled(reply: Any) -> Settled:
-    _, repeated, dirty = _texts(reply)
-    return Settled(repeated=repeated == "1", dirty=dirty == "1")
+    _, repeated, dirty, stream_id = _texts(reply)
+    return Settled(repeated=repeated == "1", dirty=dirty == "1", stream_id=stream_id)
 
 
-def release(prefix: str, tenant_id: str | UUID, call_ids: Iterable[str | UUID]) -> Command:
-    return _command(RELEASE, prefix, tenant_id, _listed(map(word, call_ids)))
+def release(prefix: str, tenant_id: str | UUID, call_ids: Iterable[str | UUID], *, abandoned: bool = False) -> Command:
+    return _command(RELEASE, prefix, tenant_id, [int(abandoned), *_listed(map(word, call_ids))])
 
 
-def renew(prefix: str, tenant_id: str | UUID, call_ids: Iterable[str | UUID], lease_seconds: float) -> Command:
-    return _command(RENEW, prefix, tenant_id, [_lease_ms(lease_seconds), *_listed(map(word, call_ids))])
+def renew(
+    prefix: str,
+    tenant_id: str | UUID,
+    call_ids: Iterable[str | UUID],
+    lease_seconds: float,
+    settled_ids: Iterable[str | UUID] = (),
+) -> Command:
+    args = [_lease_ms(lease_seconds), *_listed(map(word, call_ids)), *_listed(map(word, settled_ids))]
+    return _command(RENEW, prefix, tenant_id, args)
+
+
+def parse_tended(reply: Any) -> Tended:
+    drained_id, lost, *calls = _texts(reply)
+    return Tended(tuple(calls[: int(lost)]), tuple(calls[int(lost) :]), drained_id)
+
+
+def collect(prefix: str, tenant_id: str | UUID, grace_seconds: float, after: str, count: int) -> Command:
+    return _command(COLLECT, prefix, tenant_id, [round(grace_seconds * 1000), after, count])
+
+
+def parse_collected(reply: Any) -> Collected:
+    waiting, entries = reply
+    return Collected(tuple(_settlement(*entry) for entry in entries), int(waiting))
+
+
+def _settlement(id: bytes, parts: Sequence[bytes]) -> Settlement:
+    texts = _texts(parts)
+    told = dict(zip(texts[::2], texts[1::2], strict=True))
+    if "r" in told:
+        return Settlement(id.decode(), told["r"])
+    return Settlement(id.decode(), told["a"], True, told["c"], int(told["m"]), int(told["k"]))
+
+
+def drained(prefix: str, tenant_id: str | UUID, up_to_id: str) -> Command:
+    return _command(DRAINED, prefix, tenant_id, [up_to_id])
 
 
 def register(prefix: str, tenant_id: str | UUID, calls: Iterable[OpenCall], lease_seconds: float) -> Command:
@@ -186,7 +235,7 @@ def _open_calls(calls: Iterable[OpenCall]) -> list[object]:
     items = list(calls)
     args: list[object] = [len(items)]
     for call in items:
-        args += [call.call_id, call.amount_nanousd, *_listed(call.scopes)]
+        args += [call.call_id, call.amount_nanousd, call.tokens, call.note, *_listed(call.scopes)]
     return args
 
 
@@ -251,21 +300,32 @@ def install(
         args += [scope, version]
     args.append(len(projection.settled_calls))
     for call in projection.settled_calls:
-        args += [call.call_id, call.amount_nanousd, *_periods(call.at), *_listed(call.scopes)]
+        args += [call.call_id, call.amount_nanousd, call.tokens, *_periods(call.at), *_listed(call.scopes)]
     args.append(len(projection.spent))
     for counter, spent in projection.spent.items():
-        args += [counter, amount(spent)]
+        args += [counter, amount(spent), amount(projection.spent_tokens.get(counter, 0))]
     args.append("1" if begun.wanted.whole else "0")
     if begun.wanted.whole:
-        args += [*_open_calls(projection.open_calls), len(projection.recent_requests)]
-        for scope_of, count in projection.recent_requests.items():
-            args += [scope_of, count]
+        requests, recent_tokens = projection.recent_requests, projection.recent_tokens
+        recent = sorted({*requests, *recent_tokens})
+        args += [*_open_calls(projection.open_calls), len(recent)]
+        for scope_of in recent:
+            args += [scope_of, requests.get(scope_of, 0), recent_tokens.get(scope_of, 0)]
     return _command(INSTALL, prefix, tenant_id, args)
 
 
 def parse_installed(reply: Any) -> bool:
     """False: the lock was lost (it ran out, or Redis forgot it), nothing was written."""
     return _texts(reply) == ["INSTALLED"]
+
+
+def busy_key(prefix: str) -> str:
+    """Where the tenants are named whose streams somebody must read (sorted set)."""
+    return f"{prefix}limits:busy"
+
+
+def mark_idle(prefix: str, tenant_id: str, seen: str) -> Command:
+    return Command(MARK_IDLE, (busy_key(prefix),), (word(tenant_id), seen))
 
 
 def abandon_rebuild(prefix: str, tenant_id: str | UUID, token: str) -> Command:

@@ -69,7 +69,10 @@ CACHE_SAVED_USD = Counter(
 )
 
 _STATES: Final = frozenset({"completed", "partial", "failed", "cancelled"})
-_LIMITS: Final = frozenset({"requests_per_minute", "parallel_calls", "budget_day", "budget_month"})
+_LIMITS: Final = frozenset(
+    {"requests_per_minute", "parallel_calls", "budget_day", "budget_month"}
+    | {"tokens_per_minute", "tokens_per_day", "tokens_per_month"}
+)
 _DECISIONS: Final = frozenset({"admitted", "refused", "cold", "stale", "unavailable"})
 _APPENDS: Final = frozenset({"appended", "skipped", "fenced", "gap", "nolog", "failed"})
 _CACHES: Final = frozenset({"exact", "semantic"})

@@ -13,7 +13,7 @@ from django.conf import settings
 from apps.accounts import failed_tries
 from apps.accounts.contracts import MAX_PASSWORD
 from apps.accounts.passwords import PASSWORD_MIN
-from apps.billing import counters
+from apps.billing import snapshots
 from apps.conversations import requests, services
 from apps.conversations.edge import websocket
 from apps.routing import repeating
@@ -71,8 +71,8 @@ def test_limits() -> None:
     told = {name: re.match(r"\d+", cells[0]) for name, cells in table("Limits").items()}
     numbers = {name: int(found[0]) for name, found in told.items() if found}
     assert numbers == {
-        "requests per minute and tenant": counters.DEFAULT_REQUESTS_PER_MINUTE,
-        "calls at once per tenant": counters.DEFAULT_PARALLEL_CALLS,
+        "requests per minute and tenant": snapshots.DEFAULT_REQUESTS_PER_MINUTE,
+        "calls at once per tenant": snapshots.DEFAULT_PARALLEL_CALLS,
         "lanes per question": requests.MAX_LANES,
         "length of one answer": DEFAULTS["answer_max_bytes"],
         "time of one answer": int(DEFAULTS["generation_deadline_seconds"]),

@@ -12,7 +12,8 @@ expire_leases(now)
 local whole = redis.call('HEXISTS', STATE, 'warm') == 0
 local asked = take_list()
 for _, counter in ipairs(asked) do
-  if redis.call('HEXISTS', STATE, 's:' .. counter) == 0 then want(counter) end
+  local known = redis.call('HMGET', STATE, 's:' .. counter, 'k:' .. counter)
+  if not known[1] or not known[2] then want(counter) end
 end
 local needed = whole or #wanted > 0
 local dirty = redis.call('HGETALL', DIRTY)

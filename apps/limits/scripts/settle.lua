@@ -1,20 +1,34 @@
--- ARGV: call, amount, day and month or '' each, scopes.
+-- ARGV: call, amount, tokens, day and month or '' each, scopes, records. Replies with whether it was settled before,
+-- whether the counters are in doubt, and an id of the stream that its records lie at or before.
 local now = clock_ms()
-local call, amount, day, month = take(), take(), take(), take()
-local scopes = take_list()
+local call, amount, tokens, day, month = take(), take(), take(), take(), take()
+local scopes, records = take_list(), take_list()
 expire_leases(now)
-if redis.call('ZSCORE', SETTLED, call) then return {'SETTLED', '1', '0'} end
+if redis.call('ZSCORE', SETTLED, call) then
+  local last = redis.call('XREVRANGE', SETTLEMENTS, '+', '-', 'COUNT', 1)[1]
+  return {'SETTLED', '1', '0', last and last[1] or redis.call('HGET', STATE, 'drained') or '0-0'}
+end
 if day == '' then
   local period = periods(now)
   day, month = period.day, period.month
 end
 local held = drop(call)
-remember_settled(call, now)
-spend(amount, day, month, scopes)
+if held then
+  scopes = held.scopes
+  give_back_tokens(scopes, tonumber(held.tokens) - tonumber(tokens), now)
+end
+remember_settled(call, now, #records > 0 and RECORDED_KEEP_MS or SETTLED_KEEP_MS)
+spend(amount, tokens, day, month, scopes)
+local at = '0-0'
+if #records > 0 then
+  redis.call('HDEL', LAPSED, call)
+  for _, record in ipairs(records) do at = redis.call('XADD', SETTLEMENTS, '*', 'r', record) end
+end
 -- A rebuild under way may or may not have read this cost; it decides when it installs.
 if redis.call('EXISTS', REBUILD) == 1 then
-  redis.call('HSET', LATE, call, amount .. ' ' .. day .. ' ' .. month .. ' ' .. table.concat(scopes, ' '))
+  local parts = {amount, tokens, day, month, unpack(scopes)}
+  redis.call('HSET', LATE, call, table.concat(parts, ' '))
   redis.call('PEXPIRE', LATE, SETTLED_KEEP_MS)
 end
 if not held then mark_dirty(scopes) end
-return {'SETTLED', '0', held and '0' or '1'}
+return {'SETTLED', '0', held and '0' or '1', at}

@@ -1,0 +1,382 @@
+"""Stateless calls of one event loop, from admission to the ledger. On their way nothing touches PostgreSQL.
+
+What a call settled is kept in memory until the ledger has it, so that a lost Redis loses nothing while this process
+lives; and what Redis holds of a call tells the ledger about it if this process dies. One of both always knows.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import ParamSpec, TypeVar
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+import structlog
+from django.conf import settings
+
+from apps.billing import settlement, snapshots
+from apps.billing.contracts import Admission, CallCost, LedgerLine
+from apps.billing.counters import STALE_TRIES
+from apps.billing.errors import AdmissionUnavailable, SnapshotStale
+from apps.billing.ledger import charged_nanousd, used_tokens
+from apps.billing.projection import load
+from apps.billing.refusals import allowances, refusal
+from apps.billing.snapshots import TenantLimits
+from apps.limits.async_client import AsyncLimits
+from apps.limits.contracts import Admitted, Call, Decision, OpenCall, Projection, Refused, Scope, Stale, Wanted
+from apps.limits.errors import LimitsError
+from apps.observability import metrics
+from apps.tenants.contracts import Principal
+from apps.tenants.scope import DATABASE_AWAY, database_step
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LEASE_SECONDS = 20.0
+RENEW_SECONDS = 5.0
+_TICK_SECONDS = 0.5
+# A tenant is named to the drainers this often while it has calls here; they forget it after a minute of silence.
+_BUSY_SECONDS = 5.0
+_CLOSE_TRIES = 2
+# Copies for the case that Redis is lost. Beyond this the stream alone holds them.
+_MOST_COPIES = 50_000
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Settling:
+    """A call that has ended, until it is known to be in the ledger."""
+
+    call_id: str
+    tenant_id: UUID
+    scopes: tuple[Scope, ...]
+    amount_nanousd: int
+    tokens: int
+    record: str
+    at: datetime
+    stream_id: tuple[int, int] = (0, 0)
+
+
+@dataclass(slots=True)
+class _Tenant:
+    """What this loop knows of one tenant's calls, by call id."""
+
+    open: dict[str, OpenCall] = field(default_factory=dict)
+    untold: dict[str, _Settling] = field(default_factory=dict)
+    undrained: dict[str, _Settling] = field(default_factory=dict)
+    unwanted: set[str] = field(default_factory=set)
+    said_busy_at: float = -1e9
+    tended_at: float = -1e9
+    asking: int = 0
+    repairing: bool = False
+
+    @property
+    def idle(self) -> bool:
+        return not (self.asking or self.open or self.untold or self.undrained or self.unwanted or self.repairing)
+
+
+class OpenCalls:
+    """One object per event loop; see `services.open_call` and `services.close_call`."""
+
+    def __init__(self, limits: AsyncLimits) -> None:
+        self._limits = limits
+        self._tenants: dict[UUID, _Tenant] = {}
+        self._copies = 0
+        self._tending: asyncio.Task[None] | None = None
+        self._repairs: set[asyncio.Task[None]] = set()
+
+    async def open(self, principal: Principal, calls: Sequence[CallCost], epoch: int | None) -> tuple[Admission, ...]:
+        now = datetime.now(UTC)
+        admissions = [
+            Admission(
+                call_id=call.call_id,
+                tenant_id=principal.tenant_id,
+                user_id=principal.user_id,
+                api_key_id=principal.api_key_id,
+                amount_nanousd=call.amount_nanousd,
+                admitted_at=now,
+                tokens=call.tokens,
+            )
+            for call in calls
+        ]
+        asked = [
+            Call(str(one.call_id), one.amount_nanousd, one.tokens, settlement.note(one, call.model))
+            for one, call in zip(admissions, calls, strict=True)
+        ]
+        tenant = self._tenant(principal.tenant_id)
+        tenant.asking += 1
+        try:
+            decision, snapshot = await self._decide(principal, asked, epoch, tenant)
+            scopes = tuple(limit.scope for limit in snapshot.of(principal.user_id))
+            for call in asked:
+                tenant.open[call.call_id] = OpenCall(call.call_id, call.amount_nanousd, scopes, call.tokens, call.note)
+        finally:
+            tenant.asking -= 1
+        if decision.dirty:
+            self._repair(principal.tenant_id, tenant)
+        left = allowances(decision.allowances)
+        return tuple(replace(one, allowances=left) for one in admissions)
+
+    async def _decide(
+        self, principal: Principal, asked: Sequence[Call], epoch: int | None, tenant: _Tenant
+    ) -> tuple[Admitted, TenantLimits]:
+        tenant_id = principal.tenant_id
+        snapshot = await _snapshot(tenant_id)
+        for _ in range(STALE_TRIES):
+            seen = snapshot.epoch if epoch is None else min(epoch, snapshot.epoch)
+            decision = await self._ask(tenant_id, snapshot, principal.user_id, asked, seen, tenant)
+            if isinstance(decision, Stale):
+                metrics.admission("stale")
+                snapshot = await _database(snapshots.reload, tenant_id, decision.epoch)
+                if snapshots.somebody_is_told():
+                    raise SnapshotStale("Keys or limits have just changed. Try again.", retry_after_seconds=1)
+                epoch = None
+            elif isinstance(decision, Refused):
+                metrics.admission_refused(decision.kind)
+                raise refusal(decision)
+            elif isinstance(decision, Admitted):
+                metrics.admission("admitted")
+                return decision, snapshot
+        raise AdmissionUnavailable("Limits are changing right now. Try again in a moment.", retry_after_seconds=1)
+
+    async def _ask(
+        self,
+        tenant_id: UUID,
+        snapshot: TenantLimits,
+        user_id: UUID,
+        asked: Sequence[Call],
+        epoch: int,
+        tenant: _Tenant,
+    ) -> Decision:
+        async def read(wanted: Wanted) -> Projection:
+            return await _database(load, tenant_id, wanted)
+
+        try:
+            if time.monotonic() - tenant.said_busy_at > _BUSY_SECONDS:
+                # Before the call exists, so that whoever finds it open finds its tenant named.
+                await self._say_busy([tenant_id])
+            return await self._limits.admit_warm(
+                tenant_id, snapshot.of(user_id), asked, lease_seconds=LEASE_SECONDS, load=read, epoch=epoch
+            )
+        except LimitsError as error:
+            tenant.unwanted.update(call.call_id for call in asked)  # it may have been admitted all the same
+            self._doubt()
+            metrics.admission("unavailable")
+            raise AdmissionUnavailable(
+                "Limits cannot be checked right now. Try again in a moment.", retry_after_seconds=1
+            ) from error
+        except asyncio.CancelledError:
+            tenant.unwanted.update(call.call_id for call in asked)
+            raise
+
+    async def close(self, admission: Admission, lines: Sequence[LedgerLine], state: str) -> None:
+        tenant = self._tenant(admission.tenant_id)
+        held = tenant.open.pop(str(admission.call_id), None)
+        if held is None:
+            return
+        if not lines:
+            try:
+                await self._limits.release(admission.tenant_id, [held.call_id])
+            except BaseException as error:
+                tenant.unwanted.add(held.call_id)
+                if not isinstance(error, LimitsError):
+                    raise
+            return
+        now = datetime.now(UTC)
+        settling = _Settling(
+            call_id=held.call_id,
+            tenant_id=admission.tenant_id,
+            scopes=held.scopes,
+            amount_nanousd=charged_nanousd(lines),
+            tokens=used_tokens(lines),
+            record=settlement.record(admission, tuple(lines), state, now),
+            at=now,
+        )
+        tenant.untold[held.call_id] = settling
+        for _ in range(_CLOSE_TRIES):
+            if await self._tell(tenant, settling):
+                return
+
+    async def _tell(self, tenant: _Tenant, one: _Settling) -> bool:
+        try:
+            told = await self._limits.settle(
+                one.tenant_id,
+                one.scopes,
+                one.call_id,
+                one.amount_nanousd,
+                at=one.at,
+                tokens=one.tokens,
+                records=(one.record,),
+            )
+        except LimitsError:
+            self._doubt()
+            return False
+        tenant.untold.pop(one.call_id, None)
+        one.stream_id = _position(told.stream_id)
+        if one.call_id not in tenant.undrained:
+            if self._copies < _MOST_COPIES:
+                tenant.undrained[one.call_id] = one
+                self._copies += 1
+            else:
+                log.warning("settlement.not_copied", call_id=one.call_id)
+        if told.dirty:
+            self._repair(one.tenant_id, tenant)
+        return True
+
+    async def tend(self) -> None:
+        """Say and ask what is due: leases, settlements that were not taken, and whether the rest is in the ledger."""
+        now = time.monotonic()
+        busy = [
+            tenant_id
+            for tenant_id, tenant in self._tenants.items()
+            if not tenant.idle and now - tenant.said_busy_at > _BUSY_SECONDS
+        ]
+        if busy:
+            await self._say_busy(busy)
+        for tenant_id, tenant in list(self._tenants.items()):
+            if tenant.unwanted:
+                unwanted = set(tenant.unwanted)
+                await self._limits.release(tenant_id, unwanted)
+                tenant.unwanted -= unwanted
+            if tenant.untold:
+                await asyncio.gather(*(self._tell(tenant, one) for one in list(tenant.untold.values())))
+            if now - tenant.tended_at > RENEW_SECONDS:
+                await self._renew(tenant_id, tenant)
+            if tenant.idle and now - tenant.said_busy_at > _BUSY_SECONDS and self._tenants.get(tenant_id) is tenant:
+                del self._tenants[tenant_id]
+
+    async def _renew(self, tenant_id: UUID, tenant: _Tenant) -> None:
+        held = [*tenant.open, *tenant.untold]
+        kept = list(tenant.undrained)
+        tended = await self._limits.tend(tenant_id, held, kept, lease_seconds=LEASE_SECONDS)
+        tenant.tended_at = time.monotonic()
+        forgotten = set(tended.forgotten)
+        up_to = _position(tended.drained_id)
+        for call_id in kept:
+            one = tenant.undrained.get(call_id)
+            if one is not None and call_id not in forgotten and one.stream_id <= up_to:
+                del tenant.undrained[call_id]
+                self._copies -= 1
+        lost = [tenant.open[call_id] for call_id in tended.lost if call_id in tenant.open]
+        if lost:
+            log.warning("calls.registered_again", tenant_id=str(tenant_id), count=len(lost))
+            await self._limits.register(tenant_id, lost, lease_seconds=LEASE_SECONDS)
+        again = [tenant.undrained[call_id] for call_id in tended.forgotten if call_id in tenant.undrained]
+        if again:
+            log.warning("settlements.told_again", tenant_id=str(tenant_id), count=len(again))
+            await asyncio.gather(*(self._tell(tenant, one) for one in again))
+
+    async def stop(self, seconds: float) -> None:
+        """Tell what was not told, for so long at most, and close."""
+        tending, self._tending = self._tending, None
+        if tending is not None:
+            tending.cancel()
+        until = time.monotonic() + seconds
+        while any(tenant.untold or tenant.unwanted for tenant in self._tenants.values()):
+            try:
+                await asyncio.wait_for(self.tend(), max(0.01, until - time.monotonic()))
+            except (LimitsError, TimeoutError):
+                await asyncio.sleep(0.05)
+            if time.monotonic() > until:
+                log.error("settlements.left", count=sum(len(one.untold) for one in self._tenants.values()))
+                break
+        await self._limits.aclose()
+
+    async def _tend_forever(self) -> None:
+        while True:
+            try:
+                await self.tend()
+            except LimitsError:
+                self._doubt()
+            except Exception:
+                log.exception("calls.untended")
+            await asyncio.sleep(_TICK_SECONDS)
+
+    def _doubt(self) -> None:
+        """Redis was away: whatever it holds may be lost, so ask about all of it as soon as it is back."""
+        for tenant in self._tenants.values():
+            tenant.tended_at = -1e9
+            tenant.said_busy_at = -1e9
+
+    async def _say_busy(self, tenant_ids: list[UUID]) -> None:
+        await self._limits.mark_busy(tenant_ids)
+        for tenant_id in tenant_ids:
+            if (tenant := self._tenants.get(tenant_id)) is not None:
+                tenant.said_busy_at = time.monotonic()
+
+    def _tenant(self, tenant_id: UUID) -> _Tenant:
+        if self._tending is None:
+            self._tending = asyncio.create_task(self._tend_forever())
+        tenant = self._tenants.get(tenant_id)
+        if tenant is None:
+            tenant = self._tenants[tenant_id] = _Tenant()
+        return tenant
+
+    def _repair(self, tenant_id: UUID, tenant: _Tenant) -> None:
+        """Recount what is in doubt, beside the calls."""
+
+        async def read(wanted: Wanted) -> Projection:
+            return await _database(load, tenant_id, wanted)
+
+        async def repair() -> None:
+            try:
+                await self._limits.rebuild(tenant_id, read, lease_seconds=LEASE_SECONDS)
+            except (LimitsError, AdmissionUnavailable):
+                pass  # the next admission finds them in doubt again
+            finally:
+                tenant.repairing = False
+
+        if not tenant.repairing:
+            tenant.repairing = True
+            task = asyncio.create_task(repair())
+            self._repairs.add(task)
+            task.add_done_callback(self._repairs.discard)
+
+
+_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, OpenCalls] = WeakKeyDictionary()
+
+
+def here() -> OpenCalls:
+    """The calls of the running event loop."""
+    loop = asyncio.get_running_loop()
+    calls = _by_loop.get(loop)
+    if calls is None:
+        calls = _by_loop[loop] = OpenCalls(AsyncLimits(settings.REDIS_URL, prefix=settings.REDIS_PREFIX))
+    return calls
+
+
+def _position(stream_id: str) -> tuple[int, int]:
+    ms, _, sequence = stream_id.partition("-")
+    return int(ms), int(sequence)
+
+
+async def _database(step: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    try:
+        return await database_step(step, *args, **kwargs)
+    except DATABASE_AWAY as error:
+        raise AdmissionUnavailable("Limits cannot be read right now.", retry_after_seconds=1) from error
+
+
+_refreshing: set[asyncio.Task[TenantLimits]] = set()
+
+
+async def _snapshot(tenant_id: UUID) -> TenantLimits:
+    """The tenant's limits in memory. Old ones are good for this call, and read again beside it."""
+    known = snapshots.known(tenant_id)
+    if known is None:
+        return await _database(snapshots.get, tenant_id)
+    if known.old:
+        known.read_at = time.monotonic()  # one reader is enough
+        task = asyncio.create_task(_database(snapshots.load, tenant_id, known.epoch))
+        _refreshing.add(task)
+        task.add_done_callback(_refreshed)
+    return known
+
+
+def _refreshed(task: asyncio.Task[TenantLimits]) -> None:
+    _refreshing.discard(task)
+    if not task.cancelled() and task.exception() is not None:
+        log.warning("limits.not_refreshed", error=type(task.exception()).__name__)

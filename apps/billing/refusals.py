@@ -1,0 +1,96 @@
+"""Refusals and allowances of the admission script in the house's words."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from apps.billing.contracts import Allowance
+from apps.billing.errors import (
+    LimitReached,
+    OverBudget,
+    OverTokenQuota,
+    RateLimited,
+    TokensRateLimited,
+    TooManyParallel,
+)
+from apps.limits import contracts as limits
+from apps.limits.contracts import Level, LimitKind, Refused
+
+_WHOSE = {
+    Level.TENANT: "your organisation",
+    Level.TEAM: "your team",
+    Level.USER: "you",
+    Level.KEY: "this key",
+}
+
+
+def allowances(rows: Iterable[limits.Allowance]) -> tuple[Allowance, ...]:
+    """What is left of each limit, for those who ask."""
+    return tuple(
+        Allowance(
+            kind=row.kind.value,
+            whose=row.scope.level.value,
+            limit=row.limit,
+            remaining=row.remaining,
+            reset_seconds=reset_seconds(row.kind, row.limit, row.remaining),
+        )
+        for row in rows
+    )
+
+
+def reset_seconds(kind: LimitKind, limit: int, remaining: int) -> float:
+    """Until the limit is whole again. Parallel calls end when they end: 0."""
+    match kind:
+        case LimitKind.REQUESTS_PER_MINUTE | LimitKind.TOKENS_PER_MINUTE:
+            return 60.0 * (limit - remaining) / limit if limit else 60.0
+        case LimitKind.PARALLEL_CALLS:
+            return 0.0
+        case _:
+            now = datetime.now(UTC)
+            midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+            if kind in (LimitKind.BUDGET_DAY, LimitKind.TOKENS_PER_DAY):
+                end = midnight + timedelta(days=1)
+            else:
+                end = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
+            return (end - now).total_seconds()
+
+
+def refusal(refused: Refused) -> LimitReached:
+    """The error that says which limit said no, and what to do."""
+    whose = _WHOSE[refused.scope.level]
+    kind, detail = _told(refused, whose)
+    return kind(
+        detail,
+        kind=refused.kind.value,
+        limit=refused.limit,
+        remaining=refused.remaining,
+        reset_seconds=reset_seconds(refused.kind, refused.limit, refused.remaining),
+        retry_after_seconds=refused.retry_after_seconds,
+    )
+
+
+def _told(refused: Refused, whose: str) -> tuple[type[LimitReached], str]:
+    match refused.kind:
+        case LimitKind.REQUESTS_PER_MINUTE:
+            return RateLimited, (
+                f"The limit for {whose} is {refused.limit} requests per minute. Wait a moment and try again."
+            )
+        case LimitKind.TOKENS_PER_MINUTE:
+            return TokensRateLimited, (
+                f"The limit for {whose} is {refused.limit} tokens per minute, and this could use more than are left. "
+                "Wait a moment, or ask for a shorter answer."
+            )
+        case LimitKind.PARALLEL_CALLS:
+            return TooManyParallel, (
+                f"The limit for {whose} is {refused.limit} answers at once. Wait for one, or ask fewer models."
+            )
+        case LimitKind.TOKENS_PER_DAY | LimitKind.TOKENS_PER_MONTH:
+            period = "today" if refused.kind is LimitKind.TOKENS_PER_DAY else "this month"
+            return OverTokenQuota, (
+                f"This could use more tokens than {whose} may still use {period}: {refused.remaining} of "
+                f"{refused.limit} are left. Ask for a shorter answer, or ask an administrator for more."
+            )
+        case _:
+            return OverBudget, (
+                f"This could cost more than the budget for {whose} has left. Ask fewer or cheaper models, "
+                "or ask an administrator for more."
+            )

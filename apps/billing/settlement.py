@@ -1,0 +1,92 @@
+"""What a stateless call leaves behind, as text: the record of its settlement, and the note of an open one."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+
+from apps.billing.contracts import Admission, LedgerLine, LineKind
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The ledger lines of one call, and whose they are. `at` is when it ended (UTC)."""
+
+    call_id: UUID
+    tenant_id: UUID
+    user_id: UUID
+    api_key_id: UUID | None
+    at: datetime
+    lines: tuple[LedgerLine, ...]
+
+
+def record(admission: Admission, lines: tuple[LedgerLine, ...], state: str, at: datetime) -> str:
+    """The record of a call that ended, as compact JSON."""
+    told = [
+        [
+            str(line.attempt_id), line.kind, line.provider, line.model, _text(line.price_id), line.input_tokens,
+            line.cached_tokens, line.cache_write_tokens, line.output_tokens, line.reasoning_tokens, line.amount_nanousd, line.estimated,
+        ]
+        for line in lines
+    ]  # fmt: skip
+    return orjson.dumps({**_whose(admission), "at": at, "state": state, "lines": told}).decode()
+
+
+def note(admission: Admission, model: str) -> str:
+    """What must be known of a call whose process dies."""
+    return orjson.dumps({**_whose(admission), "at": admission.admitted_at, "model": model[:120]}).decode()
+
+
+def _whose(admission: Admission) -> dict[str, str | None]:
+    return {
+        "call": str(admission.call_id),
+        "tenant": str(admission.tenant_id),
+        "user": str(admission.user_id),
+        "key": _text(admission.api_key_id),
+    }
+
+
+def _text(id: UUID | None) -> str | None:
+    return None if id is None else str(id)
+
+
+def read(text: str) -> Record:
+    """The record that `record` wrote. Raises `ValueError` or `KeyError` where it is something else."""
+    told = orjson.loads(text)
+    lines = tuple(
+        LedgerLine(UUID(attempt), LineKind(kind), provider, model, None if price is None else UUID(price), *counts)
+        for attempt, kind, provider, model, price, *counts in told["lines"]
+    )
+    return _record(told, lines)
+
+
+def read_abandoned(text: str, amount_nanousd: int, tokens: int) -> Record:
+    """The record that stands for a call of which there is only a note, and what it held.
+
+    Nobody saw what it used. Its process is gone, and the installation bears what it may have cost at most.
+    """
+    told = orjson.loads(text)
+    line = LedgerLine(
+        UUID(told["call"]),
+        LineKind.ABSORBED,
+        "unknown",
+        told["model"],
+        None,
+        input_tokens=tokens,
+        amount_nanousd=amount_nanousd,
+        estimated=True,
+    )
+    return _record(told, (line,))
+
+
+def _record(told: dict[str, str], lines: tuple[LedgerLine, ...]) -> Record:
+    key = told["key"]
+    return Record(
+        call_id=UUID(told["call"]),
+        tenant_id=UUID(told["tenant"]),
+        user_id=UUID(told["user"]),
+        api_key_id=None if key is None else UUID(key),
+        at=datetime.fromisoformat(told["at"]),
+        lines=lines,
+    )

@@ -1,0 +1,159 @@
+"""One connection for all commands of an event loop: what is asked in one turn of the loop leaves in one write.
+
+Each caller gets its own reply or error. The commands are not a transaction: others may run between them.
+"""
+
+import asyncio
+import math
+from collections import deque
+from typing import Any, NamedTuple
+
+import hiredis
+from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from apps.limits.errors import LimitsUnavailable
+from apps.limits.protocol import Command
+
+
+class _Asked(NamedTuple):
+    reply: asyncio.Future[Any]
+    asked_at: float
+
+
+class Pipeline:
+    """Commands over one Redis server. What has no reply after `timeout_seconds` ends the connection.
+
+    A connection that ends fails every command that waits on it with `LimitsUnavailable`, whether or not it has run. The
+    next command opens another one.
+    """
+
+    def __init__(self, url: str, *, timeout_seconds: float) -> None:
+        self._pool = ConnectionPool.from_url(
+            url,
+            protocol=2,
+            socket_timeout=None,
+            socket_connect_timeout=timeout_seconds,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._timeout_seconds = timeout_seconds
+        self._link: _Link | None = None
+
+    async def aclose(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
+
+    async def run(self, command: Command) -> Any:
+        """Run the script once and return its reply. Raises `LimitsUnavailable`."""
+        arguments = (str(len(command.keys)), *command.keys, *command.args)
+        try:
+            return await self.send("EVALSHA", command.script.sha, *arguments)
+        except NoScriptError:
+            return await self.send("EVAL", command.script.text, *arguments)
+
+    async def send(self, *parts: str) -> Any:
+        """Send one command with this turn's others and return its reply. Raises `LimitsUnavailable`."""
+        link = self._link
+        if link is None or link.ended:
+            connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+            link = self._link = _Link(connection, self._timeout_seconds)
+        try:
+            return await link.ask(hiredis.pack_command(parts))  # type: ignore[arg-type]
+        except (OutOfMemoryError, ReadOnlyError) as error:
+            raise LimitsUnavailable("the limits cannot be checked: Redis takes no writes") from error
+
+
+class _Link:
+    """One connection, from its opening to its end."""
+
+    def __init__(self, connection: AbstractConnection, timeout_seconds: float) -> None:
+        self._connection = connection
+        self._timeout_seconds = timeout_seconds
+        self._loop = asyncio.get_running_loop()
+        self._outgoing: list[bytes] = []
+        self._asked: deque[_Asked] = deque()
+        self._wake = asyncio.Event()
+        self._watch: asyncio.TimerHandle | None = None
+        self._serving = self._loop.create_task(self._serve())
+        self.ended = False
+
+    def ask(self, packed: bytes) -> asyncio.Future[Any]:
+        reply: asyncio.Future[Any] = self._loop.create_future()
+        now = self._loop.time()
+        self._outgoing.append(packed)
+        self._asked.append(_Asked(reply, now))
+        self._wake.set()
+        if self._watch is None:
+            self._watch = self._loop.call_at(now + self._timeout_seconds, self._check_deadline)
+        return reply
+
+    async def close(self) -> None:
+        self._end(None)
+        await asyncio.wait([self._serving])
+
+    async def _serve(self) -> None:
+        """Connect, then write what is asked and hand out what is answered, until something breaks."""
+        reading: asyncio.Task[None] | None = None
+        try:
+            await self._connection.connect()  # type: ignore[no-untyped-call]
+            reading = asyncio.create_task(self._read())
+            reading.add_done_callback(lambda _: self._wake.set())
+            while not reading.done():
+                if self._outgoing:
+                    packed, self._outgoing = b"".join(self._outgoing), []
+                    await self._connection.send_packed_command([packed], check_health=False)
+                else:
+                    self._wake.clear()
+                    await self._wake.wait()
+            self._end(reading.exception())
+        except (RedisError, OSError) as error:
+            self._end(error)
+        finally:
+            self.ended = True
+            if reading is not None:
+                reading.cancel()
+            await self._connection.disconnect(nowait=True)
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                reply = await self._connection.read_response(timeout=math.inf, disconnect_on_error=False)
+            except ResponseError as error:
+                reply = error
+            asked = self._asked.popleft().reply
+            if not asked.done():
+                if isinstance(reply, Exception):
+                    asked.set_exception(reply)
+                else:
+                    asked.set_result(reply)
+
+    def _check_deadline(self) -> None:
+        self._watch = None
+        if not self._asked:
+            return
+        until = self._asked[0].asked_at + self._timeout_seconds
+        if until > self._loop.time():
+            self._watch = self._loop.call_at(until, self._check_deadline)
+        else:
+            self._end(RedisTimeoutError("no reply in time"))
+
+    def _end(self, error: BaseException | None) -> None:
+        """Fail what waits. Nothing is asked here any more."""
+        if self.ended:
+            return
+        self.ended = True
+        if self._watch is not None:
+            self._watch.cancel()
+        for asked in self._asked:
+            if not asked.reply.done():
+                unavailable = LimitsUnavailable("the limits cannot be checked: Redis does not answer")
+                unavailable.__cause__ = error
+                asked.reply.set_exception(unavailable)
+        self._asked.clear()
+        if asyncio.current_task() is not self._serving:
+            self._serving.cancel()
