@@ -25,8 +25,9 @@ def record(admission: Admission, lines: tuple[LedgerLine, ...], state: str, at: 
     """The record of a call that ended, as compact JSON."""
     told = [
         [
-            str(line.attempt_id), line.kind, line.provider, line.model, _text(line.price_id), line.input_tokens,
-            line.cached_tokens, line.cache_write_tokens, line.output_tokens, line.reasoning_tokens, line.amount_nanousd, line.estimated,
+            str(line.attempt_id), line.kind, line.provider, line.model, _text(line.price_id),
+            line.input_tokens, line.cached_tokens, line.cache_write_tokens, line.output_tokens,
+            line.reasoning_tokens, line.amount_nanousd, line.estimated,
         ]
         for line in lines
     ]  # fmt: skip
