@@ -6,10 +6,9 @@ lives; and what Redis holds of a call tells the ledger about it if this process 
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import ParamSpec, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -21,18 +20,23 @@ from apps.billing.contracts import Admission, CallCost, LedgerLine
 from apps.billing.counters import STALE_TRIES
 from apps.billing.errors import AdmissionUnavailable, SnapshotStale
 from apps.billing.ledger import charged_nanousd, used_tokens
-from apps.billing.projection import load
+from apps.billing.reading import Reading
 from apps.billing.refusals import allowances, refusal
 from apps.billing.snapshots import TenantLimits
 from apps.limits.async_client import AsyncLimits
-from apps.limits.contracts import Admitted, Call, Decision, OpenCall, Projection, Refused, Scope, Stale, Wanted
-from apps.limits.errors import LimitsError
+from apps.limits.contracts import (
+    Admitted,
+    Call,
+    Cold,
+    Decision,
+    OpenCall,
+    Refused,
+    Scope,
+    Stale,
+)
+from apps.limits.errors import LimitsError, LimitsUnavailable, Rebuilding
 from apps.observability import metrics
 from apps.tenants.contracts import Principal
-from apps.tenants.scope import DATABASE_AWAY, database_step
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 LEASE_SECONDS = 20.0
 RENEW_SECONDS = 5.0
@@ -40,6 +44,7 @@ _TICK_SECONDS = 0.5
 # A tenant is named to the drainers this often while it has calls here; they forget it after a minute of silence.
 _BUSY_SECONDS = 5.0
 _CLOSE_TRIES = 2
+_COLD_TRIES = 5
 # Copies for the case that Redis is lost. Beyond this the stream alone holds them.
 _MOST_COPIES = 50_000
 
@@ -87,6 +92,7 @@ class OpenCalls:
         self._copies = 0
         self._tending: asyncio.Task[None] | None = None
         self._repairs: set[asyncio.Task[None]] = set()
+        self._reading = Reading(limits, lease_seconds=LEASE_SECONDS)
 
     async def open(self, principal: Principal, calls: Sequence[CallCost], epoch: int | None) -> tuple[Admission, ...]:
         now = datetime.now(UTC)
@@ -124,13 +130,13 @@ class OpenCalls:
         self, principal: Principal, asked: Sequence[Call], epoch: int | None, tenant: _Tenant
     ) -> tuple[Admitted, TenantLimits]:
         tenant_id = principal.tenant_id
-        snapshot = await _snapshot(tenant_id)
+        snapshot = await self._reading.snapshot(tenant_id)
         for _ in range(STALE_TRIES):
             seen = snapshot.epoch if epoch is None else min(epoch, snapshot.epoch)
             decision = await self._ask(tenant_id, snapshot, principal.user_id, asked, seen, tenant)
             if isinstance(decision, Stale):
                 metrics.admission("stale")
-                snapshot = await _database(snapshots.reload, tenant_id, decision.epoch)
+                snapshot = await self._reading.reload(tenant_id, decision.epoch)
                 if snapshots.somebody_is_told():
                     raise SnapshotStale("Keys or limits have just changed. Try again.", retry_after_seconds=1)
                 epoch = None
@@ -151,19 +157,22 @@ class OpenCalls:
         epoch: int,
         tenant: _Tenant,
     ) -> Decision:
-        async def read(wanted: Wanted) -> Projection:
-            return await _database(load, tenant_id, wanted)
-
         try:
             if time.monotonic() - tenant.said_busy_at > _BUSY_SECONDS:
                 # Before the call exists, so that whoever finds it open finds its tenant named.
                 await self._say_busy([tenant_id])
-            return await self._limits.admit_warm(
-                tenant_id, snapshot.of(user_id), asked, lease_seconds=LEASE_SECONDS, load=read, epoch=epoch
-            )
+            for _ in range(_COLD_TRIES):
+                decision = await self._limits.admit(
+                    tenant_id, snapshot.of(user_id), asked, lease_seconds=LEASE_SECONDS, epoch=epoch
+                )
+                if not isinstance(decision, Cold):
+                    return decision
+                await self._reading.rebuild(tenant_id, decision.missing)
+            raise Rebuilding("the limits of this tenant were lost again and again")
         except LimitsError as error:
-            tenant.unwanted.update(call.call_id for call in asked)  # it may have been admitted all the same
-            self._doubt()
+            if isinstance(error, LimitsUnavailable):
+                tenant.unwanted.update(call.call_id for call in asked)  # it may have been admitted all the same
+                self._doubt()
             metrics.admission("unavailable")
             raise AdmissionUnavailable(
                 "Limits cannot be checked right now. Try again in a moment.", retry_after_seconds=1
@@ -318,12 +327,9 @@ class OpenCalls:
     def _repair(self, tenant_id: UUID, tenant: _Tenant) -> None:
         """Recount what is in doubt, beside the calls."""
 
-        async def read(wanted: Wanted) -> Projection:
-            return await _database(load, tenant_id, wanted)
-
         async def repair() -> None:
             try:
-                await self._limits.rebuild(tenant_id, read, lease_seconds=LEASE_SECONDS)
+                await self._reading.rebuild(tenant_id, ())
             except (LimitsError, AdmissionUnavailable):
                 pass  # the next admission finds them in doubt again
             finally:
@@ -351,32 +357,3 @@ def here() -> OpenCalls:
 def _position(stream_id: str) -> tuple[int, int]:
     ms, _, sequence = stream_id.partition("-")
     return int(ms), int(sequence)
-
-
-async def _database(step: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    try:
-        return await database_step(step, *args, **kwargs)
-    except DATABASE_AWAY as error:
-        raise AdmissionUnavailable("Limits cannot be read right now.", retry_after_seconds=1) from error
-
-
-_refreshing: set[asyncio.Task[TenantLimits]] = set()
-
-
-async def _snapshot(tenant_id: UUID) -> TenantLimits:
-    """The tenant's limits in memory. Old ones are good for this call, and read again beside it."""
-    known = snapshots.known(tenant_id)
-    if known is None:
-        return await _database(snapshots.get, tenant_id)
-    if known.old:
-        known.read_at = time.monotonic()  # one reader is enough
-        task = asyncio.create_task(_database(snapshots.load, tenant_id, known.epoch))
-        _refreshing.add(task)
-        task.add_done_callback(_refreshed)
-    return known
-
-
-def _refreshed(task: asyncio.Task[TenantLimits]) -> None:
-    _refreshing.discard(task)
-    if not task.cancelled() and task.exception() is not None:
-        log.warning("limits.not_refreshed", error=type(task.exception()).__name__)

@@ -108,14 +108,19 @@ def load(tenant_id: UUID, epoch: int) -> TenantLimits:
 
 def reload(tenant_id: UUID, epoch: int) -> TenantLimits:
     """Read the limits again because `epoch` is newer than what was known, after telling all who keep such views."""
-    for tell in _told_when_stale:
-        tell(tenant_id)
+    tell(tenant_id)
     return load(tenant_id, epoch)
 
 
-def when_stale(tell: Callable[[UUID], None]) -> None:
-    """Call `tell(tenant_id)` whenever keys, limits or models of a tenant turn out to have changed. From any thread."""
-    _told_when_stale.append(tell)
+def when_stale(callback: Callable[[UUID], None]) -> None:
+    """Have `callback(tenant_id)` called, from any thread, whenever keys, limits or models of a tenant have changed."""
+    _told_when_stale.append(callback)
+
+
+def tell(tenant_id: UUID) -> None:
+    """Say that whatever is known of the tenant may be older than its last change."""
+    for callback in _told_when_stale:
+        callback(tenant_id)
 
 
 def somebody_is_told() -> bool:

@@ -63,7 +63,7 @@ async def test_a_call_is_held_settled_and_written(calls: OpenCalls, alice: Princ
     await calls.close(admission, lines, "completed")
     await calls.close(admission, lines, "completed")
     assert await left(alice) == 8_500
-    assert await database_step(services.drain_settlements) >= 1
+    await database_step(services.drain_settlements)
     await database_step(services.drain_settlements)
     written = await database_step(entries, alice, admission.call_id)
     assert sorted((one.attempt_id, one.kind, one.amount_nanousd) for one in written) == sorted(

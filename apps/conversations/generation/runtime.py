@@ -163,6 +163,7 @@ class WorkerRuntime:
             caretaker.recheck_cancels(lambda: list(self.runs), self.cancel),
             caretaker.recover_unheld(lambda: self.lease.worker_id, lambda: list(self.runs), self.ring),
             routing.check_forever(),
+            billing.drain_forever(self.stopping),
         )
         self._duties = [asyncio.create_task(duty) for duty in duties]
 
