@@ -281,8 +281,10 @@ class OpenCalls:
     async def stop(self, seconds: float) -> None:
         """Tell what was not told, for so long at most, and close."""
         tending, self._tending = self._tending, None
-        if tending is not None:
-            tending.cancel()
+        ending = [*self._repairs, *([] if tending is None else [tending])]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
         until = time.monotonic() + seconds
         while any(tenant.untold or tenant.unwanted for tenant in self._tenants.values()):
             try:
@@ -292,6 +294,7 @@ class OpenCalls:
             if time.monotonic() > until:
                 log.error("settlements.left", count=sum(len(one.untold) for one in self._tenants.values()))
                 break
+        await self._reading.stop()
         await self._limits.aclose()
 
     async def _tend_forever(self) -> None:

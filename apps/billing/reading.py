@@ -34,6 +34,12 @@ class Reading:
         self._sharing: dict[Hashable, asyncio.Task[Any]] = {}
         self._beside: set[asyncio.Task[Any]] = set()
 
+    async def stop(self) -> None:
+        tasks = [*self._sharing.values(), *self._beside]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def rebuild(self, tenant_id: UUID, missing: tuple[Counter, ...]) -> None:
         """Restore counters, once for all calls that miss the same ones."""
 

@@ -42,8 +42,10 @@ class Pipeline:
         )
         self._timeout_seconds = timeout_seconds
         self._link: _Link | None = None
+        self._closed = False
 
     async def aclose(self) -> None:
+        self._closed = True
         link, self._link = self._link, None
         if link is not None:
             await link.close()
@@ -58,6 +60,8 @@ class Pipeline:
 
     async def send(self, *parts: str) -> Any:
         """Send one command with this turn's others and return its reply. Raises `LimitsUnavailable`."""
+        if self._closed:
+            raise LimitsUnavailable("the connection for limits is closed")
         link = self._link
         if link is None or link.ended:
             connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
