@@ -44,15 +44,19 @@ def reads_or_refuses(read: Read, body: Any) -> None:
 
 
 def with_something_odd(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The body with each odd value in each of its places, and without what is there."""
+    """The body with each odd value in each of its places, and without what is there: the same object each time."""
+    body = deepcopy(body)
     for path in _places(body):
+        holder, key = _holder(body, path), path[-1]
+        kept = holder[key]
         for odd in ODD:
-            changed = deepcopy(body)
-            _holder(changed, path)[path[-1]] = odd
-            yield changed
-        changed = deepcopy(body)
-        del _holder(changed, path)[path[-1]]
-        yield changed
+            holder[key] = odd
+            yield body
+        holder[key] = kept
+        if isinstance(holder, dict):
+            del holder[key]
+            yield body
+            holder[key] = kept
 
 
 def _places(value: Any) -> list[tuple[Any, ...]]:

@@ -133,10 +133,10 @@ def test_an_answer_that_was_begun_stays_the_last_message() -> None:
     assert anthropic_messages.read({**ASK, "messages": [*ASK["messages"], begun]}).prompt.messages[-1] == begun
 
 
-@pytest.mark.parametrize("name", sorted(NOT_FOR_CALLERS))
-def test_where_a_call_goes_is_not_for_callers(name: str) -> None:
-    error = refusal(anthropic_messages.read, {**ASK, name: "x"})
-    assert error.param == name and "administrator" in error.detail
+def test_where_a_call_goes_is_not_for_callers() -> None:
+    for name in (*NOT_FOR_CALLERS, "aws_secret_access_key", "vertex_x", "x-api-key"):
+        error = refusal(anthropic_messages.read, {**ASK, name: "https://example.org"})
+        assert error.param == name and "administrator" in error.detail
 
 
 def _user(*blocks: Any) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def test_what_is_wrong_is_named_by_its_path(changes: dict[str, Any], param: str)
 
 
 @given(ANY_JSON)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_json_is_read_or_refused(body: Any) -> None:
     reads_or_refuses(anthropic_messages.read, body)
 

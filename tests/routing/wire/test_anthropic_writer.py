@@ -76,7 +76,7 @@ def _plain(message: anthropic.types.Message) -> dict[str, Any]:
 
 
 @given(answers())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_a_stream_and_a_document_say_the_same_to_the_official_client(
     client: anthropic.Anthropic, wire: Wire, chunks: list[Chunk]
 ) -> None:

@@ -126,10 +126,10 @@ def test_what_says_nothing_without_tools_is_left_out(without_tools: dict[str, An
     assert openai_chat.read({**ASK, **without_tools}).prompt.parameters == {}
 
 
-@pytest.mark.parametrize("name", [*sorted(NOT_FOR_CALLERS), "aws_secret_access_key", "vertex_x", "x-api-key"])
-def test_where_a_call_goes_is_not_for_callers(name: str) -> None:
-    error = refusal(openai_chat.read, {**ASK, name: "https://example.org"})
-    assert error.param == name and "administrator" in error.detail
+def test_where_a_call_goes_is_not_for_callers() -> None:
+    for name in (*NOT_FOR_CALLERS, "aws_secret_access_key", "vertex_x", "x-api-key"):
+        error = refusal(openai_chat.read, {**ASK, name: "https://example.org"})
+        assert error.param == name and "administrator" in error.detail
 
 
 def _said(*messages: Any) -> dict[str, Any]:
@@ -280,7 +280,7 @@ def test_half_of_a_surrogate_pair_is_refused() -> None:
 
 
 @given(ANY_JSON)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_json_is_read_or_refused(body: Any) -> None:
     reads_or_refuses(openai_chat.read, body)
 

@@ -89,7 +89,7 @@ def _of_document(completion: Any) -> list[dict[str, Any]]:
 
 
 @given(st.lists(answers(), min_size=1, max_size=2))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_a_stream_and_a_document_say_the_same_to_the_official_client(
     client: openai.OpenAI, wire: dict[str, bytes], many: list[list[Chunk]]
 ) -> None:

@@ -114,10 +114,10 @@ def test_a_call_without_words_before_it_is_an_answer_of_its_own() -> None:
     assert asked.prompt.messages[1]["content"] is None
 
 
-@pytest.mark.parametrize("name", sorted(NOT_FOR_CALLERS))
-def test_where_a_call_goes_is_not_for_callers(name: str) -> None:
-    error = refusal(openai_responses.read, {**ASK, name: "x"})
-    assert error.param == name and "administrator" in error.detail
+def test_where_a_call_goes_is_not_for_callers() -> None:
+    for name in (*NOT_FOR_CALLERS, "aws_secret_access_key", "vertex_x", "x-api-key"):
+        error = refusal(openai_responses.read, {**ASK, name: "https://example.org"})
+        assert error.param == name and "administrator" in error.detail
 
 
 def _user(*parts: Any) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def test_what_is_wrong_is_named_by_its_path(changes: dict[str, Any], param: str)
 
 
 @given(ANY_JSON)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_json_is_read_or_refused(body: Any) -> None:
     reads_or_refuses(openai_responses.read, body)
     reads_or_refuses(openai_responses.read, {**ASK, "input": [body]})

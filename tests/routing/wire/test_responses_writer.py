@@ -62,7 +62,7 @@ def _told(wire: Wire, client: openai.OpenAI, content: bytes) -> list[Any]:
 
 
 @given(answers())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_a_stream_and_a_document_say_the_same_to_the_official_client(
     client: openai.OpenAI, wire: Wire, chunks: list[Chunk]
 ) -> None:
