@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
+import redis
 
 from benchmarks.gateway import passthrough
 from benchmarks.gateway.shapes import SHAPES
@@ -128,11 +129,12 @@ def switchboard(places: Places) -> Iterator[Target]:
         pids = site.pids()
         beside = {name: pids[name] for name in ("redis", "redis-cache", "postgres", "worker-1")}
         engine_url = site.stack.env["DATABASE_ENGINE_URL"]
+        servers = _servers(engine_url, site.stack.env["REDIS_URL"])
         yield Target(
             "Switchboard",
             site.stack.web_urls[0] + PATH,
             {"Authorization": f"Bearer {site.key}", **JSON},
-            "uvicorn; key, limits and budgets of tenant and user, ledger on",
+            f"uvicorn; key, limits and budgets of tenant and user, ledger on; {servers}",
             pids["web-1"],
             beside,
             lambda: _ledger_lines(engine_url),
@@ -143,3 +145,11 @@ def _ledger_lines(engine_url: str) -> int:
     with psycopg.connect(engine_url) as connection:
         row = connection.execute("SELECT count(*) FROM billing_ledgerentry").fetchone()
     return int(row[0]) if row else 0
+
+
+def _servers(engine_url: str, redis_url: str) -> str:
+    """Which databases it stands on."""
+    with psycopg.connect(engine_url) as connection:
+        row = connection.execute("SHOW server_version").fetchone()
+    with redis.Redis.from_url(redis_url, socket_timeout=5) as client:
+        return f"PostgreSQL {row[0] if row else '?'}, Redis {client.info('server')['redis_version']}"
