@@ -1,4 +1,4 @@
-"""The ASGI application: Django for HTTP, Channels for WebSockets, `lifespan` answered for servers that ask."""
+"""The ASGI application: the stateless doors and Django for HTTP, Channels for WebSockets, `lifespan` answered."""
 
 import os
 from typing import Any
@@ -13,6 +13,8 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator, WebsocketDenier
 from django.conf import settings
 
+from apps.routing.edge.gateway.application import BesideDjango
+from apps.routing.stateless.call import settle_all
 from apps.tenants.edge.client_address import ForwardedByProxies
 from apps.tenants.guard import refuse_unsafe_roles
 from chatproject.websocket_urls import urlpatterns
@@ -23,8 +25,11 @@ refuse_unsafe_roles()
 async def lifespan(scope: Any, receive: Any, send: Any) -> None:
     while True:
         message = await receive()
+        ends = message["type"] == "lifespan.shutdown"
+        if ends:
+            await settle_all()
         await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
+        if ends:
             return
 
 
@@ -48,7 +53,7 @@ async def websocket(scope: Any, receive: Any, send: Any) -> None:
 application = ForwardedByProxies(
     ProtocolTypeRouter(
         {
-            "http": django_application,
+            "http": BesideDjango(django_application),
             "websocket": websocket,
             "lifespan": lifespan,
         }

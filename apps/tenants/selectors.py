@@ -138,6 +138,11 @@ def forget_api_keys(tenant_id: UUID) -> None:
     known_keys.drop_tenant(tenant_id)
 
 
+def generation() -> int:
+    """Rises whenever this process forgets a key. Whoever was found under an earlier one may have been forgotten."""
+    return known_keys.generation
+
+
 def _look_up(prefix: str, digest: bytes) -> KnownKey:
     """One key across all tenants, as `engine`: before the key is known, so is no tenant."""
     key = ApiKey.objects.using("engine").filter(prefix=prefix, revoked_at=None).first()

@@ -1,0 +1,152 @@
+"""One door of a dialect: read the request, open the call, tell its answer. Read `Door.__call__` top to bottom."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from functools import partial
+from typing import Any, Protocol
+
+import orjson
+import structlog
+from django.conf import settings
+
+from apps.observability import context, metrics
+from apps.problems import Forbidden, InternalError, MethodNotAllowed, Problem
+from apps.routing.contracts import Chunk
+from apps.routing.edge.gateway import heads
+from apps.routing.edge.gateway.callers import caller_of
+from apps.routing.edge.gateway.http import HungUp, Receive, Request, Response, Scope, Send
+from apps.routing.stateless.call import OpenCall, open_call
+from apps.routing.wire.asked import Asked
+from apps.tenants.contracts import Principal
+from apps.tenants.edge.parsers import parse_json
+from apps.tenants.edge.problems import headers_of, translate
+
+log = structlog.get_logger(__name__)
+
+
+class Writer(Protocol):
+    """Tells one answer in a dialect; see `apps.routing.wire`."""
+
+    keep_alive: bytes
+
+    def __init__(self, asked: Asked, *, call_id: str, created: int, model: str | None = None) -> None: ...
+    def begin(self) -> bytes: ...
+    def chunk(self, index: int, chunk: Chunk) -> bytes: ...
+    def end(self) -> bytes: ...
+    def failed(self, problem: Problem) -> bytes: ...
+    def document(self) -> dict[str, Any]: ...
+
+
+class Dialect(Protocol):
+    """How a family of programs asks and is answered: a module of `apps.routing.wire`."""
+
+    @property
+    def Writer(self) -> Callable[..., Writer]: ...
+    def read(self, body: Mapping[str, Any]) -> Asked: ...
+    def error_document(self, problem: Problem, request_id: str | None = None) -> dict[str, Any]: ...
+
+
+class Door:
+    """ASGI application of one path."""
+
+    def __init__(self, path: str, dialect: Dialect) -> None:
+        self.path = path
+        self._dialect = dialect
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request, response = Request(scope, receive), Response(send)
+        request_id = context.request_id(request.header(b"x-request-id"))
+        began = time.monotonic()
+        try:
+            with context.bound(request_id=request_id):
+                await self._answer(request, response, request_id)
+        except HungUp:
+            pass
+        finally:
+            response.stop()
+            if response.status is not None:
+                metrics.http_answered(request.method, self.path, response.status, time.monotonic() - began)
+
+    async def _answer(self, request: Request, response: Response, request_id: str) -> None:
+        head = {"x-request-id": request_id, "cache-control": "no-store"}
+        try:
+            if request.method != "POST":
+                raise MethodNotAllowed("Use POST here.")
+            if settings.SECURE_SSL_REDIRECT and request.scheme != "https":
+                raise Forbidden("Come over HTTPS. This key has crossed the network in the open: replace it.")
+            asked = self._dialect.read(parse_json(await request.body()))
+            async with request.while_here():
+                await self._serve(request, response, asked, head)
+        except HungUp:
+            raise
+        except Exception as error:
+            if response.status is not None:
+                raise
+            await self._refuse(_told(error), response, request_id, head)
+
+    async def _refuse(self, problem: Problem, response: Response, request_id: str, head: Mapping[str, str]) -> None:
+        told = {**head, **heads.of_refusal(problem), "content-type": "application/json"}
+        told |= {name.lower(): value for name, value in headers_of(problem).items()}
+        if isinstance(problem, MethodNotAllowed):
+            told["allow"] = "POST"
+        await response.whole(problem.status, told, orjson.dumps(self._dialect.error_document(problem, request_id)))
+
+    async def _serve(self, request: Request, response: Response, asked: Asked, head: Mapping[str, str]) -> None:
+        async def find() -> Principal:
+            return await caller_of(request)
+
+        opened = await open_call(find, asked)
+        async with opened:
+            tell = _tell_as_it_comes if asked.stream else _tell_whole
+            await tell(opened, partial(self._writer, asked, opened), response, head)
+
+    def _writer(self, asked: Asked, opened: OpenCall) -> Writer:
+        """To be made with the first piece: by then it is known who answers."""
+        call_id = opened.lanes[0].admission.call_id
+        return self._dialect.Writer(asked, call_id=call_id.hex, created=int(time.time()), model=opened.answering.model)
+
+
+async def _tell_whole(
+    opened: OpenCall, new_writer: Callable[[], Writer], response: Response, head: Mapping[str, str]
+) -> None:
+    writer: Writer | None = None
+    async with aclosing(opened.chunks()) as chunks:
+        async for number, chunk in chunks:
+            writer = writer or new_writer()
+            writer.chunk(number, chunk)
+    told = {**head, **heads.of(opened), "content-type": "application/json"}
+    await response.whole(200, told, orjson.dumps((writer or new_writer()).document()))
+
+
+async def _tell_as_it_comes(
+    opened: OpenCall, new_writer: Callable[[], Writer], response: Response, head: Mapping[str, str]
+) -> None:
+    """The status waits for the first piece: what fails before it is told as an error, not as a stream."""
+    writer: Writer | None = None
+    try:
+        async with aclosing(opened.chunks()) as chunks:
+            async for number, chunk in chunks:
+                if writer is None:
+                    writer = new_writer()
+                    await response.start(200, {**head, **heads.of(opened), **heads.STREAM}, writer.keep_alive)
+                    piece = writer.begin() + writer.chunk(number, chunk)
+                else:
+                    piece = writer.chunk(number, chunk)
+                if piece:
+                    await response.write(piece)
+    except Exception as error:
+        if writer is None:
+            raise
+        await response.end(writer.failed(_told(error)))
+    else:
+        await response.end(writer.end() if writer is not None else b"")
+
+
+def _told(error: Exception) -> Problem:
+    """The problem that tells an exception; a defect of ours is noted and says no more than that."""
+    problem = translate(error)
+    if problem is not None:
+        return problem
+    log.exception("gateway.crashed")
+    return InternalError("The fault is ours, and it is noted. Try again.")

@@ -1,0 +1,136 @@
+"""HTTP as these doors need it: a request read with bounds, an answer written whole or piece by piece."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from apps.tenants.edge.parsers import MAX_BYTES
+from apps.tenants.errors import PayloadTooLarge
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+# Proxies and clients give up on connections that are silent for a minute or less.
+KEEPALIVE_SECONDS = 15.0
+
+
+class HungUp(Exception):
+    """The caller went away before the request was complete."""
+
+
+class Request:
+    """What a caller sent. Header names are small letters; of repeated headers the first counts, as nothing here may
+    be said twice."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.scheme: str = scope.get("scheme", "http")
+        self._receive = receive
+        self._headers: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            self._headers.setdefault(name, value)
+
+    def header(self, name: bytes) -> str | None:
+        value = self._headers.get(name)
+        return None if value is None else value.decode("latin-1").strip()
+
+    async def body(self) -> bytes:
+        """The whole body. Raises `PayloadTooLarge` or `HungUp`."""
+        declared = self._headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared) > MAX_BYTES:
+            raise _too_large()
+        parts: list[bytes] = []
+        size_bytes = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise HungUp
+            part = message.get("body", b"")
+            size_bytes += len(part)
+            if size_bytes > MAX_BYTES:
+                raise _too_large()
+            parts.append(part)
+            if not message.get("more_body"):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    @asynccontextmanager
+    async def while_here(self) -> AsyncGenerator[None, None]:
+        """What runs inside is cancelled when the caller hangs up, and `HungUp` raised. Enter it after the body."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("only a task can be told that its caller hung up")
+        watch = asyncio.create_task(self._gone(task))
+        try:
+            yield
+        except asyncio.CancelledError:
+            # A server that shuts down cancels too, and must see that it was heard.
+            if watch.done() and not watch.cancelled() and task.uncancel() == 0:
+                raise HungUp from None
+            raise
+        finally:
+            watch.cancel()
+
+    async def _gone(self, task: "asyncio.Task[Any]") -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        task.cancel()
+
+
+def _too_large() -> PayloadTooLarge:
+    return PayloadTooLarge(f"The body is larger than {MAX_BYTES // 1024 // 1024} MB.")
+
+
+class Response:
+    """What the caller is told: `whole`, or `start` and then `write` until `end`."""
+
+    def __init__(self, send: Send) -> None:
+        self.status: int | None = None
+        self._send = send
+        self._written_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._keep_alive = b""
+        self._keeping_alive: asyncio.Task[None] | None = None
+
+    async def whole(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        await self._begin(status, {**headers, "content-length": str(len(body))})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def start(self, status: int, headers: Mapping[str, str], keep_alive: bytes) -> None:
+        """Begin an answer that comes piece by piece; `keep_alive` is said in long silences."""
+        self._keep_alive = keep_alive
+        await self._begin(status, headers)
+        loop = asyncio.get_running_loop()
+        self._written_at = loop.time()
+        self._timer = loop.call_later(KEEPALIVE_SECONDS, self._tick)
+
+    async def write(self, piece: bytes) -> None:
+        self._written_at = asyncio.get_running_loop().time()
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def end(self, piece: bytes = b"") -> None:
+        self.stop()
+        await self._send({"type": "http.response.body", "body": piece})
+
+    def stop(self) -> None:
+        """Say nothing more by itself. Harmless when repeated."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._keeping_alive is not None:
+            self._keeping_alive.cancel()
+
+    async def _begin(self, status: int, headers: Mapping[str, str]) -> None:
+        self.status = status
+        lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": lines})
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        silent_seconds = loop.time() - self._written_at
+        if silent_seconds >= KEEPALIVE_SECONDS:
+            self._keeping_alive = loop.create_task(self.write(self._keep_alive))
+            silent_seconds = 0.0
+        self._timer = loop.call_later(KEEPALIVE_SECONDS - silent_seconds, self._tick)

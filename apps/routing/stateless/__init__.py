@@ -1,0 +1,1 @@
+"""Calls that are answered while their caller waits, and kept nowhere: the engine of the compatible doors."""

@@ -1,0 +1,227 @@
+"""One stateless call from its plan to its settlement. Read `open_call`, then `OpenCall`.
+
+Nothing of it is written down before it ends: what it holds in Redis is a lease that its process renews, and its ledger
+lines travel with the settlement. Whoever leaves early ends the call upstream; what was received is settled.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from django.conf import settings
+from uuid6 import uuid7
+
+from apps.billing import services as billing
+from apps.billing.contracts import Admission, CallCost
+from apps.billing.errors import AdmissionUnavailable, OverBudget, SnapshotStale
+from apps.routing import queues, services
+from apps.routing.access import known
+from apps.routing.contracts import Call, Candidate, Catalogue, Chunk, Deadlines, Difficulty, Excluded, Finished, Plan
+from apps.routing.errors import NoCandidates
+from apps.routing.rescue import Rescue
+from apps.routing.stateless.gate import CallGate
+from apps.routing.wire.asked import Asked
+from apps.tenants import selectors as callers
+from apps.tenants.contracts import Principal
+from apps.tenants.policy import Action, require
+
+# What this process has no adapter for is answered by workers.
+ELSEWHERE = "adapter"
+# How long the catalogue of a tenant that is new to this process is waited for.
+_SNAPSHOT_SECONDS = 2.0
+_STALE_TRIES = 4
+_OFFERED_CHUNKS = 64
+_LAST_SECONDS = 3.0
+
+Find = Callable[[], Awaitable[Principal]]
+
+
+async def open_call(find: Find, asked: Asked) -> "OpenCall":
+    """Plan the call and admit its `asked.n` answers, all or none. `find` says who is calling, and is asked again where
+    what this process knew was out of date.
+
+    Raises what `find` raises, `Forbidden`, the refusals of `services.plan` and of `billing.open_call`.
+    """
+    for _ in range(_STALE_TRIES):
+        generation = callers.generation()
+        caller = await find()
+        require(caller, Action.CHAT_ASK)
+        snapshot = await known(caller.tenant_id, time.monotonic() + _SNAPSHOT_SECONDS)
+        offered = snapshot.catalogue_for(caller)
+        plan = _answered_here(services.plan(_call(caller, asked, offered), offered))
+        try:
+            opened = await _admitted(caller, asked, plan)
+        except SnapshotStale:
+            continue
+        if callers.generation() == generation:
+            return opened
+        # Something was forgotten since the caller was found: the admission may rest on a newer epoch than the key.
+        async with opened:
+            pass
+    raise AdmissionUnavailable("Limits are changing right now. Try again in a moment.", retry_after_seconds=1)
+
+
+def _call(caller: Principal, asked: Asked, offered: Catalogue) -> Call:
+    return Call(
+        tenant_id=caller.tenant_id,
+        model=asked.model,
+        prompt_bytes=asked.prompt_bytes,
+        max_output_tokens=asked.max_output_tokens,
+        needs=asked.needs,
+        difficulty=_difficulty(asked) if asked.model in offered.policies else None,
+    )
+
+
+def _difficulty(asked: Asked) -> Difficulty:
+    """How hard the last question looks."""
+    questions = [message.get("content") for message in asked.prompt.messages if message.get("role") == "user"]
+    last = questions[-1] if questions else ""
+    if not isinstance(last, str):
+        last = "\n".join(part["text"] for part in last or () if part.get("type") == "text")
+    return services.difficulty(last, turns_before=max(0, len(questions) - 1), tools=asked.needs.tools)
+
+
+async def _admitted(caller: Principal, asked: Asked, plan: Plan) -> "OpenCall":
+    """Where the budget does not cover the dearest candidates, what it does cover is admitted."""
+    ids = [uuid7() for _ in range(asked.n)]
+    try:
+        admissions = await billing.open_call(caller, _costs(plan, ids))
+    except OverBudget as refused:
+        affordable_nanousd = refused.left_nanousd // asked.n
+        if affordable_nanousd < services.least_nanousd(plan):
+            raise
+        plan = services.within(plan, affordable_nanousd)
+        admissions = await billing.open_call(caller, _costs(plan, ids))
+    return OpenCall(caller, asked, plan, admissions)
+
+
+def _costs(plan: Plan, ids: Sequence[UUID]) -> list[CallCost]:
+    tokens = max(one.input_tokens_bound + one.output_tokens_bound for one in plan.candidates)
+    return [CallCost(one, plan.amount_bound_nanousd, tokens, plan.model) for one in ids]
+
+
+def _answered_here(plan: Plan) -> Plan:
+    """The plan without what only the workers of another queue can ask. Raises `NoCandidates` where nothing is left."""
+    elsewhere = [one for one in plan.candidates if one.adapter == queues.LITELLM]
+    if not elsewhere:
+        return plan
+    kept = tuple(one for one in plan.candidates if one.adapter != queues.LITELLM)
+    if all(one.after is not None for one in kept):
+        raise NoCandidates(f"{plan.model_name} is not answered here. Ask it through POST /v1/chat/messages.")
+    excluded = (Excluded(one.provider_name, one.upstream_model, ELSEWHERE, one.model) for one in elsewhere)
+    return replace(plan, candidates=kept, excluded=(*plan.excluded, *excluded))
+
+
+@dataclass(slots=True)
+class Lane:
+    """One of the answers. `finished` is None until it ended well."""
+
+    admission: Admission
+    gate: CallGate = field(default_factory=CallGate)
+    finished: Finished | None = None
+
+
+class OpenCall:
+    """A call that was admitted. Leaving its context settles it, in the background: no caller waits for that."""
+
+    def __init__(self, caller: Principal, asked: Asked, plan: Plan, admissions: Sequence[Admission]) -> None:
+        self.caller = caller
+        self.plan = plan
+        self.lanes = [Lane(admission) for admission in admissions]
+        self._asked = asked
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # A caller that hung up cancels the task, or closes the generator that serves it.
+        hung_up = isinstance(error, asyncio.CancelledError | GeneratorExit)
+        for lane in self.lanes:
+            _settle(lane, hung_up=hung_up)
+
+    @property
+    def answering(self) -> Candidate:
+        """Who answers the first lane; who is asked first, as long as nobody was."""
+        lane = self.lanes[0]
+        if lane.finished is not None:
+            return lane.finished.candidate
+        return lane.gate.asked or self.plan.candidates[0]
+
+    async def chunks(self) -> AsyncGenerator[tuple[int, Chunk], None]:
+        """What comes, each with the number of its answer. Raises what `services.stream` raises."""
+        if len(self.lanes) == 1:
+            async with aclosing(self._answer(self.lanes[0])) as chunks:
+                async for chunk in chunks:
+                    yield 0, chunk
+            return
+        offered: asyncio.Queue[tuple[int, Chunk | Exception | None]] = asyncio.Queue(_OFFERED_CHUNKS)
+        tasks = [asyncio.create_task(self._offer(number, offered)) for number in range(len(self.lanes))]
+        try:
+            open_lanes = len(tasks)
+            while open_lanes:
+                number, found = await offered.get()
+                if isinstance(found, Exception):
+                    raise found
+                if found is None:
+                    open_lanes -= 1
+                else:
+                    yield number, found
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _offer(self, number: int, offered: "asyncio.Queue[tuple[int, Chunk | Exception | None]]") -> None:
+        """Put an answer into the queue, and then how it ended: None, or what went wrong."""
+        try:
+            async with aclosing(self._answer(self.lanes[number])) as chunks:
+                async for chunk in chunks:
+                    await offered.put((number, chunk))
+        except Exception as error:
+            await offered.put((number, error))
+        else:
+            await offered.put((number, None))
+
+    async def _answer(self, lane: Lane) -> AsyncGenerator[Chunk, None]:
+        answer = services.stream(
+            self.plan, lane.admission, lane.gate, self._asked.prompt, _deadlines(), Rescue.CONTINUE
+        )
+        async with aclosing(answer) as chunks:
+            async for chunk in chunks:
+                if isinstance(chunk, Finished):
+                    lane.finished = chunk
+                yield chunk
+
+
+def _deadlines() -> Deadlines:
+    return Deadlines(
+        connect_seconds=settings.CONNECT_TIMEOUT_SECONDS,
+        first_token_seconds=settings.FIRST_TOKEN_TIMEOUT_SECONDS,
+        gap_seconds=settings.GAP_TIMEOUT_SECONDS,
+        total_seconds=settings.GENERATION_DEADLINE_SECONDS,
+    )
+
+
+_settling: set["asyncio.Task[None]"] = set()
+
+
+def _settle(lane: Lane, *, hung_up: bool) -> None:
+    lines = lane.gate.lines(lane.finished, hung_up=hung_up)
+    state = "completed" if lane.finished is not None else "cancelled" if hung_up else "failed"
+    task = asyncio.get_running_loop().create_task(billing.close_call(lane.admission, lines, state))
+    _settling.add(task)
+    task.add_done_callback(_settling.discard)
+
+
+async def settle_all() -> None:
+    """Before this loop ends: wait, for seconds at most, until every call that has ended is settled."""
+    if tasks := {task for task in _settling if task.get_loop() is asyncio.get_running_loop()}:
+        await asyncio.wait(tasks, timeout=_LAST_SECONDS)
+    await billing.stop_calls(_LAST_SECONDS)

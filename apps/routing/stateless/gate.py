@@ -1,0 +1,54 @@
+"""The gate of a stateless call: no row stands behind an attempt, its end is kept until the call is settled."""
+
+from uuid import UUID
+
+from uuid6 import uuid7
+
+from apps.billing.contracts import LedgerLine, LineKind
+from apps.routing.contracts import AttemptEnd, AttemptState, Candidate, Finished
+from apps.routing.ledger_lines import ledger_line
+
+
+class CallGate:
+    """Implements `contracts.Gate`. `asked` is the candidate of the newest attempt at the answer, None before any."""
+
+    def __init__(self) -> None:
+        self.ends: list[AttemptEnd] = []
+        self.asked: Candidate | None = None
+
+    async def begin(self, candidate: Candidate) -> UUID:
+        if not candidate.on_the_side:
+            self.asked = candidate
+        return uuid7()
+
+    def ended(self, end: AttemptEnd) -> None:
+        self.ends.append(end)
+
+    def lines(self, finished: Finished | None, *, hung_up: bool) -> list[LedgerLine]:
+        """One ledger line per attempt.
+
+        The tenant pays for the attempt that finished the answer, never for one that failed over. Whoever hung up pays
+        for the last attempt that had shown something, or else had been sent the prompt: otherwise large prompts would
+        be free to whoever leaves in time. What the tenant's settings have asked on the side is paid for as well. An
+        answer that broke off is nobody's to pay for.
+        """
+        kept: UUID | None = None
+        if finished is not None:
+            kept = finished.attempt_id
+        elif hung_up:
+            kept = self._left_behind()
+        return [
+            ledger_line(
+                end,
+                LineKind.CHARGE if end.attempt_id == kept or end.candidate.on_the_side else LineKind.ABSORBED,
+            )
+            for end in self.ends
+        ]
+
+    def _left_behind(self) -> UUID | None:
+        """The attempt that a caller who hung up pays for."""
+        answers = [end for end in reversed(self.ends) if not end.candidate.on_the_side]
+        shown = (end for end in answers if end.first_token_seconds is not None)
+        sent = (end for end in answers if end.state is AttemptState.CANCELLED and end.usage.input_tokens)
+        last = next(shown, None) or next(sent, None)
+        return None if last is None else last.attempt_id
