@@ -11,8 +11,18 @@ from apps.routing.wire.fields import at
 _ROLES = ("system", "developer", "user", "assistant", "tool")
 _PLAIN = {"role", "content"}
 _NAMES = {"role", "content", "name", "cache_control"}
-# The last ones stand in an answer, and come back when it is sent as part of the next request.
-_ASSISTANT_NAMES = {*_NAMES, "tool_calls", "refusal", "annotations", "reasoning_content", "audio", "function_call"}
+# What else stands in an answer, or is added by clients that read it, and comes back as part of the next request.
+_ECHOES = {
+    "annotations",
+    "audio",
+    "function_call",
+    "parsed",
+    "provider_specific_fields",
+    "reasoning",
+    "reasoning_content",
+    "reasoning_details",
+}
+_ASSISTANT_NAMES = {*_NAMES, *_ECHOES, "tool_calls", "refusal"}
 _TOOL_NAMES = {*_NAMES, "tool_call_id"}
 _NOT_SERVED = {
     "audio": "Audio is not served here. Leave it out.",
@@ -93,7 +103,7 @@ def _call(value: Any, path: str) -> Mapping[str, Any]:
         raise WireError(at(path, "type"), "Send “function”: other kinds of tools are not served here.")
     where = at(path, "function")
     function = fields.an_object(call.get("function"), where)
-    fields.known(function, {"name", "arguments"}, where)
+    fields.known(function, {"name", "arguments", "parsed_arguments"}, where)
     return {
         "id": fields.an_id(call.get("id"), at(path, "id")),
         "type": "function",

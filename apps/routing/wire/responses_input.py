@@ -12,10 +12,10 @@ _ROLES = ("user", "assistant", "system", "developer")
 _MISSING = "An item of the type function_call_output is missing: every call needs its output."
 _DETAILS = ("auto", "low", "high", "original")
 _KEPT_BY_OPENAI = "What a provider keeps is not served here. Send it in the request."
-# What items of an answer say beside their content: they come back with the next request.
+# What items of an answer say beside their content, and clients add to them: they come back with the next request.
 _STATE = {"type", "id", "status"}
 _MESSAGE_NAMES = _STATE | {"role", "content", "phase"}
-_CALL_NAMES = _STATE | {"call_id", "name", "arguments", "caller", "namespace"}
+_CALL_NAMES = _STATE | {"call_id", "name", "arguments", "parsed_arguments", "caller", "namespace"}
 _OUTPUT_NAMES = _STATE | {"call_id", "output", "caller"}
 
 Message = dict[str, Any]
@@ -105,7 +105,7 @@ class Reader:
         part = fields.an_object(value, path)
         kind = part.get("type")
         if kind in ("input_text", "output_text"):
-            fields.known(part, {"type", "text", "annotations", "logprobs"}, path)
+            fields.known(part, {"type", "text", "annotations", "logprobs", "parsed"}, path)
             return {"type": "text", "text": fields.a_text(part.get("text"), at(path, "text"))}
         if kind == "refusal" and role == "assistant":
             fields.known(part, {"type", "refusal"}, path)
