@@ -15,7 +15,7 @@ import signal
 import socket
 import urllib.request
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import uvloop
 
@@ -23,6 +23,7 @@ from benchmarks.gateway.shapes import SHAPES, Shape
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 _MODEL = re.compile(rb'"model"\s*:\s*"([^"]+)"')
+_STREAM = re.compile(rb'"stream"\s*:\s*true')
 _USAGE = re.compile(rb'"include_usage"\s*:\s*true')
 _JSON_HEAD = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 _STREAM_HEAD = (
@@ -40,12 +41,25 @@ class Recording:
     interval_seconds: float = 0.0
 
 
-def record(simulator_url: str, shape: Shape, *, usage: bool = False) -> Recording:
+class Way(NamedTuple):
+    """How a gateway asks: a whole answer or a stream, whatever its caller wants, and whether with the usage at its
+    end."""
+
+    stream: bool
+    usage: bool = False
+
+
+WAYS = (Way(False), Way(True), Way(True, True))
+
+
+def record(simulator_url: str, shape: Shape, way: Way) -> Recording:
     """Ask the simulator once. Of a stream, each event becomes a part; the role leaves with the first text, as
     providers do, and the usage, where it is asked for, with the end."""
-    asked = json.loads(shape.body) | ({"stream_options": {"include_usage": True}} if usage else {})
+    asked = json.loads(shape.body) | {"stream": way.stream}
+    if way.usage:
+        asked["stream_options"] = {"include_usage": True}
     body = ask(f"{simulator_url}/v1/chat/completions", json.dumps(asked).encode(), shape.options)
-    if not shape.stream:
+    if not way.stream:
         return Recording((_JSON_HEAD % (b"200 OK", len(body)) + body,))
     blocks = [block + b"\n\n" for block in body.split(b"\n\n") if block]
     texts = range(1, 1 + shape.tokens)
@@ -63,8 +77,8 @@ def ask(url: str, body: bytes | None = None, options: str = "") -> bytes:
     return answer
 
 
-# By the model's name, and whether the usage was asked for.
-Recordings = dict[tuple[bytes, bool], Recording]
+# By the model's name, and how it was asked.
+Recordings = dict[tuple[bytes, Way], Recording]
 
 
 class Replay(asyncio.Protocol):
@@ -98,8 +112,8 @@ class Replay(asyncio.Protocol):
             self._transport.write(_JSON_HEAD % (b"200 OK", len(self._models)) + self._models)
             return
         model = _MODEL.search(request, end)
-        usage = _USAGE.search(request, end) is not None
-        recording = self._recordings.get((model[1], usage)) if model else None
+        way = Way(_STREAM.search(request, end) is not None, _USAGE.search(request, end) is not None)
+        recording = self._recordings.get((model[1], way)) if model else None
         if recording is None:
             self._transport.write(_JSON_HEAD % (b"404 Not Found", 2) + b"{}")
         else:
@@ -130,11 +144,7 @@ class Replay(asyncio.Protocol):
 
 
 async def _serve(listener: socket.socket, simulator_url: str) -> None:
-    recordings = {
-        (shape.model.encode(), usage): record(simulator_url, shape, usage=usage)
-        for shape in SHAPES
-        for usage in ((False, True) if shape.stream else (False,))
-    }
+    recordings = {(shape.model.encode(), way): record(simulator_url, shape, way) for shape in SHAPES for way in WAYS}
     models = ask(f"{simulator_url}/v1/models")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -10,7 +10,7 @@ from benchmarks.gateway import peers, preflight, report, wrk
 from benchmarks.gateway.measures import Delays, Measured
 from benchmarks.gateway.shapes import ANSWER, FIRST
 from benchmarks.gateway.targets import LeftOut, Target
-from benchmarks.gateway.upstream import Replay, record
+from benchmarks.gateway.upstream import Replay, Way, record
 from benchmarks.profile_gateway import Profile
 from tests.processes import Simulator
 
@@ -67,11 +67,11 @@ def test_a_machine_without_the_tools_is_told_so(monkeypatch: pytest.MonkeyPatch,
 
 
 async def test_the_replay_says_what_the_simulator_said(provider_simulator: Simulator) -> None:
-    whole = await asyncio.to_thread(record, provider_simulator.url, ANSWER)
-    stream = await asyncio.to_thread(record, provider_simulator.url, FIRST)
+    whole = await asyncio.to_thread(record, provider_simulator.url, ANSWER, Way(stream=False))
+    stream = await asyncio.to_thread(record, provider_simulator.url, FIRST, Way(stream=True))
     assert len(whole.parts) == 1
     assert len(stream.parts) == FIRST.tokens + 1, "the role with the first text, the end with the finish reason"
-    recordings = {(ANSWER.model.encode(), False): whole, (FIRST.model.encode(), False): stream}
+    recordings = {(ANSWER.model.encode(), Way(False)): whole, (FIRST.model.encode(), Way(True)): stream}
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = await asyncio.get_running_loop().create_server(lambda: Replay(recordings, b"{}"), sock=listener)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1/chat/completions"
