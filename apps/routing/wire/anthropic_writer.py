@@ -21,6 +21,14 @@ from apps.routing.wire.asked import Asked
 
 _STOP_REASONS = {"length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 _TEXT, _THINKING = "text", "thinking"
+# The common event, up to its text.
+_DELTAS = {
+    kind: (
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%%d,'
+        b'"delta":{"type":"%b_delta","%b":' % (kind.encode(), kind.encode())
+    )
+    for kind in (_TEXT, _THINKING)
+}
 
 
 class Writer:
@@ -110,8 +118,7 @@ class Writer:
         self._pieces.append(text)
         if not self._stream:
             return b""
-        delta = {"type": f"{kind}_delta", kind: text}
-        return opened + self._event("content_block_delta", index=len(self._content) - 1, delta=delta)
+        return b"%b%b%b}}\n\n" % (opened, _DELTAS[kind] % (len(self._content) - 1), orjson.dumps(text))
 
     def _called(self, call_id: str, name: str) -> bytes:
         closed = self._close()

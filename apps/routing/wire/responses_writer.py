@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -23,9 +24,10 @@ from apps.routing.wire.asked import Asked
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _MESSAGE, _REASONING = "message", "reasoning"
+_DELTA = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","sequence_number":'
 
 
-@dataclass(slots=True)
+@dataclass
 class _Item:
     """An item of the output and the pieces of its text so far."""
 
@@ -33,6 +35,12 @@ class _Item:
     item: dict[str, Any]
     pieces: list[str] = field(default_factory=list)
     logprobs: list[Mapping[str, Any]] = field(default_factory=list)
+
+    @cached_property
+    def place(self) -> bytes:
+        """Where a delta of its text belongs, up to that text."""
+        place = {"item_id": self.item["id"], "output_index": self.index, "content_index": 0, "logprobs": []}
+        return orjson.dumps(place)[1:-1] + b',"delta":'
 
 
 class Writer:
@@ -128,7 +136,11 @@ class Writer:
             opened += self._of_text("response.content_part.added", part=_output_text("", []))
         speaking.pieces.append(text)
         speaking.logprobs += logprobs or ()
-        return opened + self._of_text("response.output_text.delta", delta=text, logprobs=list(logprobs or ()))
+        if logprobs or not self._stream:
+            return opened + self._of_text("response.output_text.delta", delta=text, logprobs=list(logprobs or ()))
+        # The common event, written at once.
+        number, self._number = self._number, self._number + 1
+        return b"%b%b%d,%b%b}\n\n" % (opened, _DELTA, number, speaking.place, orjson.dumps(text))
 
     def _thought(self, text: str) -> bytes:
         opened, speaking = b"", self._speaking
