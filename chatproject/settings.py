@@ -299,6 +299,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "apps.routing.edge.schema.add_openai_doors",
+        "apps.routing.edge.gateway.schema.add_gateway",
         "apps.conversations.edge.schema.add_streaming_doors",
         "apps.tenants.edge.openapi.add_refusals",
     ],

@@ -96,6 +96,7 @@ _TEAM = f"{_WORKSPACE}/teams/%(team_id)s"
 _SIGN_IN = f"{_WORKSPACE}/sign-in/%(provider_id)s"
 _CONNECTED = {"provider_id": "connected_id"}  # somebody signs in there
 _QUESTION = {"message": "hello", "models": ["probe"]}
+_SAID = [{"role": "user", "content": "hello"}]
 _CACHES = {
     "exact": "on",
     "exact_ttl_minutes": "5",
@@ -120,6 +121,10 @@ CHATS = [
     _program("GET", "/chat/streams/%(stream_id)s", shows=True, **_MINE),
     _program("POST", "/chat/generations/%(generation_id)s/cancel", places={"generation_id": "waiting_id"}, **_MINE),
     _program("POST", "/chat/generations/%(generation_id)s/retry", **_MINE),
+    # Nobody answers for this model: the owner comes as far as its provider.
+    _program("POST", "/chat/completions", json={"model": "probe", "messages": _SAID}, allowed=(502, 503)),
+    _program("POST", "/responses", json={"model": "probe", "input": "hello"}, allowed=(502, 503)),
+    _program("POST", "/messages", json={"model": "probe", "messages": _SAID, "max_tokens": 9}, allowed=(502, 503)),
     _program("GET", "/models", shows=True),
     _program("GET", "/models/%(slug)s", shows=True),
     _rest("GET", "/models/", shows=True),

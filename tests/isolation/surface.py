@@ -1,4 +1,4 @@
-"""Everything that can be attacked, found in the code itself: paths of the resolver, messages of the socket."""
+"""Everything that can be attacked, found in the code itself: paths of the resolver and beside it, socket messages."""
 
 import ast
 import inspect
@@ -13,6 +13,7 @@ from django.urls.resolvers import RoutePattern, URLPattern, URLResolver
 from django.utils.regex_helper import normalize
 
 from apps.conversations.edge.websocket import ChatConsumer
+from apps.routing.edge.gateway.application import DOORS
 from apps.tenants import policy
 from apps.tenants.edge.middleware import ADMINISTRATION
 
@@ -50,8 +51,9 @@ class Route:
 
 
 def routes() -> list[Route]:
-    """Every route that Django answers."""
+    """Every route that Django answers, and the doors beside it."""
     found = {route.template: route for route in _walk(get_resolver().url_patterns, "/")}
+    found |= {path: Route.of(path, door) for path, door in DOORS.items()}
     return [found[template] for template in sorted(found)]
 
 

@@ -38,7 +38,8 @@ _STALE_TRIES = 4
 _OFFERED_CHUNKS = 64
 _LAST_SECONDS = 3.0
 
-Find = Callable[[], Awaitable[Principal]]
+# Who is calling, and of which generation of keys that was known.
+Find = Callable[[], Awaitable[tuple[Principal, int]]]
 
 
 async def open_call(find: Find, asked: Asked) -> "OpenCall":
@@ -48,8 +49,7 @@ async def open_call(find: Find, asked: Asked) -> "OpenCall":
     Raises what `find` raises, `Forbidden`, the refusals of `services.plan` and of `billing.open_call`.
     """
     for _ in range(_STALE_TRIES):
-        generation = callers.generation()
-        caller = await find()
+        caller, generation = await find()
         require(caller, Action.CHAT_ASK)
         snapshot = await known(caller.tenant_id, time.monotonic() + _SNAPSHOT_SECONDS)
         offered = snapshot.catalogue_for(caller)

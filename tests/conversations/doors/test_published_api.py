@@ -7,6 +7,7 @@ import pytest
 import yaml
 from jsonschema.validators import validator_for  # type: ignore[import-untyped]  # ships no types
 
+from apps.routing.edge.gateway.application import DOORS
 from tests.conversations.doors.caller import Caller, problem
 from tests.isolation.surface import routes
 from tests.product import WebServer
@@ -59,6 +60,8 @@ def test_every_published_door_needs_a_credential_unless_it_says_so(web: WebServe
                 answer = nobody.http.request(method, address)
                 if address.startswith("/v1/models"):
                     assert answer.status_code == 401 and answer.json()["error"]["code"] == "unauthenticated"
+                elif address in DOORS:
+                    assert answer.status_code == 401 and answer.json()["error"]["message"]
                 else:
                     problem(answer, 401)
             else:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import structlog
 
@@ -22,30 +22,49 @@ _looking: set["asyncio.Future[None]"] = set()
 log = structlog.get_logger(__name__)
 
 
-async def caller_of(request: Request) -> Principal:
-    """Raises `Unauthenticated`, `CredentialRefused`, `InsufficientScope`, `TenantMismatch`; what the database raises.
+class Caller:
+    """The sender of one request, found before its body is read, and again where what was known is out of date."""
 
-    A browser's cookie opens none of these doors: they know no page that would send it knowingly.
-    """
-    credential = _credential(request)
-    if credential is None:
-        raise Unauthenticated("Send an API key as “Authorization: Bearer sk-sb-...”. Settings, Keys makes one.")
-    caller, stale = selectors.principal_in_memory(credential)
-    if caller is None:
-        caller = await database_step(credentials.principal_of_credential, credential)
-    elif stale:
-        _in_background(_look_again, credential, caller)
-    credentials.require_scope(caller, Scope.CHAT)
-    named = request.header(_TENANT_HEADER)
-    if named is not None and named.lower() != str(caller.tenant_id):
-        raise TenantMismatch("This key is of another workspace than the request names.")
-    return caller
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._first: tuple[Principal, int] | None = None
+
+    @classmethod
+    async def of(cls, request: Request) -> Self:
+        """Raises `Unauthenticated`, `CredentialRefused`, `InsufficientScope` or `TenantMismatch`, or as the database.
+
+        A browser's cookie opens none of these doors: they know no page that would send it knowingly.
+        """
+        caller = cls(request)
+        caller._first = await caller._found()
+        return caller
+
+    async def find(self) -> tuple[Principal, int]:
+        """Who it is, and of which generation of keys. The first time, who was found before the body was read."""
+        first, self._first = self._first, None
+        return first or await self._found()
+
+    async def _found(self) -> tuple[Principal, int]:
+        generation = selectors.generation()
+        credential = _credential(self._request)
+        if credential is None:
+            raise Unauthenticated("Send an API key as “Authorization: Bearer sk-sb-...”. Settings, Keys makes one.")
+        principal, stale = selectors.principal_in_memory(credential)
+        if principal is None:
+            principal = await database_step(credentials.principal_of_credential, credential)
+        elif stale:
+            _in_background(_look_again, credential, principal)
+        credentials.require_scope(principal, Scope.CHAT)
+        named = self._request.header(_TENANT_HEADER)
+        if named is not None and named.lower() != str(principal.tenant_id):
+            raise TenantMismatch("This key is of another workspace than the request names.")
+        return principal, generation
 
 
-def _look_again(credential: str, caller: Principal) -> None:
+def _look_again(credential: str, principal: Principal) -> None:
     selectors.look_again(credential)
-    if caller.api_key_id is not None:
-        services.touch_api_key(caller.api_key_id)
+    if principal.api_key_id is not None:
+        services.touch_api_key(principal.api_key_id)
 
 
 def _in_background(step: Callable[..., None], *args: Any) -> None:

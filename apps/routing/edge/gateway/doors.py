@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import orjson
 import structlog
@@ -14,13 +14,13 @@ from apps.observability import context, metrics
 from apps.problems import Forbidden, InternalError, MethodNotAllowed, Problem
 from apps.routing.contracts import Chunk
 from apps.routing.edge.gateway import heads
-from apps.routing.edge.gateway.callers import caller_of
+from apps.routing.edge.gateway.callers import Caller
 from apps.routing.edge.gateway.http import HungUp, Receive, Request, Response, Scope, Send
 from apps.routing.stateless.call import OpenCall, open_call
 from apps.routing.wire.asked import Asked
-from apps.tenants.contracts import Principal
 from apps.tenants.edge.parsers import parse_json
 from apps.tenants.edge.problems import headers_of, translate
+from apps.tenants.policy import Action
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,9 @@ class Dialect(Protocol):
 
 
 class Door:
-    """ASGI application of one path."""
+    """ASGI application of one path. `actions` is what it opens to whom, by method, as for every door."""
+
+    actions: ClassVar[Mapping[str, Action]] = {"POST": Action.CHAT_ASK}
 
     def __init__(self, path: str, dialect: Dialect) -> None:
         self.path = path
@@ -75,9 +77,10 @@ class Door:
                 raise MethodNotAllowed("Use POST here.")
             if settings.SECURE_SSL_REDIRECT and request.scheme != "https":
                 raise Forbidden("Come over HTTPS. This key has crossed the network in the open: replace it.")
+            caller = await Caller.of(request)
             asked = self._dialect.read(parse_json(await request.body()))
             async with request.while_here():
-                await self._serve(request, response, asked, head)
+                await self._serve(caller, response, asked, head)
         except HungUp:
             raise
         except Exception as error:
@@ -92,11 +95,8 @@ class Door:
             told["allow"] = "POST"
         await response.whole(problem.status, told, orjson.dumps(self._dialect.error_document(problem, request_id)))
 
-    async def _serve(self, request: Request, response: Response, asked: Asked, head: Mapping[str, str]) -> None:
-        async def find() -> Principal:
-            return await caller_of(request)
-
-        opened = await open_call(find, asked)
+    async def _serve(self, caller: Caller, response: Response, asked: Asked, head: Mapping[str, str]) -> None:
+        opened = await open_call(caller.find, asked)
         async with opened:
             tell = _tell_as_it_comes if asked.stream else _tell_whole
             await tell(opened, partial(self._writer, asked, opened), response, head)

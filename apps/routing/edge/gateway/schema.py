@@ -1,0 +1,102 @@
+"""The stateless doors in the OpenAPI document. Their bodies are the dialects' own, whose documents are elsewhere."""
+
+from typing import Any
+
+from apps.tenants.edge.openapi import roles_of
+from apps.tenants.policy import Action
+
+Schema = dict[str, Any]
+
+_TEXT: Schema = {"type": "string"}
+_MESSAGES: Schema = {"type": "array", "items": {"type": "object"}, "minItems": 1}
+_STREAM: Schema = {"type": "boolean", "description": "Answer with server-sent events, as the dialect has them."}
+_REFUSED = {
+    "400": "The request cannot be understood, or this model cannot do it.",
+    "401": "No credential, or none that is accepted.",
+    "403": "The credential's scopes or the role forbid it.",
+    "404": "There is no such model here.",
+    "405": "Only POST is understood.",
+    "409": "The model has no price, is dearer than the ceiling, or the header names another workspace.",
+    "413": "The body is too large.",
+    "429": "A limit or budget says no; `Retry-After` says when to come again, where time helps.",
+    "500": "A defect of ours.",
+    "502": "The provider failed.",
+    "503": "Nothing can answer at the moment.",
+    "504": "The provider took too long.",
+}
+
+
+def _door(operation_id: str, description: str, takes: Schema, required: list[str], error: str) -> Schema:
+    body = {"type": "object", "properties": takes, "required": required}
+    refusal = {"application/json": {"schema": {"$ref": f"#/components/schemas/{error}"}}}
+    answers: Schema = {status: {"description": text, "content": refusal} for status, text in _REFUSED.items()}
+    answers["401"]["headers"] = {"WWW-Authenticate": {"required": True, "schema": _TEXT}}
+    told = {"application/json": {"schema": {"type": "object"}}, "text/event-stream": {"schema": _TEXT}}
+    return {
+        "operationId": operation_id,
+        "tags": ["gateway"],
+        "description": description,
+        "security": [{"bearer": []}, {"apiKey": []}],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {"200": {"description": "The answer.", "content": told}, **answers},
+        **roles_of(Action.CHAT_ASK),
+    }
+
+
+def add_gateway(result: Schema, generator: Any, request: Any, public: bool) -> Schema:
+    """drf-spectacular's postprocessing hook."""
+    result["components"]["schemas"]["AnthropicError"] = {
+        "type": "object",
+        "properties": {
+            "type": {"const": "error"},
+            "error": {
+                "type": "object",
+                "properties": {"type": _TEXT, "message": _TEXT},
+                "required": ["type", "message"],
+            },
+            "request_id": _TEXT,
+        },
+        "required": ["type", "error"],
+    }
+    says = {"model": _TEXT, "messages": _MESSAGES, "stream": _STREAM}
+    doors = {
+        "/v1/chat/completions": _door(
+            "openai_chat_completion",
+            "Ask a model or a policy as OpenAI's chat completions do.",
+            says,
+            ["model", "messages"],
+            "GatewayError",
+        ),
+        "/v1/responses": _door(
+            "openai_response",
+            "Ask a model or a policy as OpenAI's responses do. Nothing is stored.",
+            {"model": _TEXT, "input": {"type": ["string", "array"]}, "stream": _STREAM},
+            ["model", "input"],
+            "GatewayError",
+        ),
+        "/v1/messages": _door(
+            "anthropic_message",
+            "Ask a model or a policy as Anthropic's messages do.",
+            {**says, "max_tokens": {"type": "integer", "minimum": 1}},
+            ["model", "messages", "max_tokens"],
+            "AnthropicError",
+        ),
+    }
+    result["components"]["schemas"]["GatewayError"] = {
+        "type": "object",
+        "properties": {
+            "error": {
+                "type": "object",
+                "properties": {
+                    "message": _TEXT,
+                    "type": _TEXT,
+                    "param": {"type": ["string", "null"]},
+                    "code": {"type": ["string", "null"]},
+                },
+                "required": ["message", "type", "param", "code"],
+            }
+        },
+        "required": ["error"],
+    }
+    result["paths"] |= {path: {"post": door} for path, door in doors.items()}
+    return result
