@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.accounts.models import User
@@ -15,9 +16,19 @@ from apps.tenants.admin_changes import ALIAS
 from apps.tenants.admin_engine import EngineAdmin, ReadOnlyAdmin
 from apps.tenants.admin_scoped import ScopedAdmin, ScopedForm, ScopedReadOnly, caller
 from apps.tenants.admin_sites import manage
+from apps.tenants.models import ApiKey, Team
 from apps.tenants.policy import Action
 
-_LIMITS = ("parallel_calls", "requests_per_minute", "budget_day_nanousd", "budget_month_nanousd")
+_LIMITS = (
+    "parallel_calls",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "tokens_per_day",
+    "tokens_per_month",
+    "budget_day_nanousd",
+    "budget_month_nanousd",
+)
+_WHOSE = ("team", "user", "api_key")
 
 
 class _InDollars(InDollars):
@@ -38,14 +49,24 @@ class _InDollars(InDollars):
 
 @admin.register(Quota)
 class QuotaAdmin(_InDollars, EngineAdmin[Quota]):
-    """A row without a user is the tenant's own. Every process follows a change from its next admission on."""
+    """A row that names nobody is the tenant's own. Every process follows a change from its next admission on."""
 
-    list_display = ("tenant", "user", "parallel_calls", "requests_per_minute", "budget_day", "budget_month")
-    list_select_related = ("tenant", "user")
-    search_fields = ("tenant__slug", "user__email")
-    autocomplete_fields = ("tenant", "user")
+    list_display = (
+        "tenant",
+        "team",
+        "user",
+        "api_key",
+        "parallel_calls",
+        "requests_per_minute",
+        "tokens_per_minute",
+        "budget_day",
+        "budget_month",
+    )
+    list_select_related = ("tenant", "team", "user", "api_key")
+    search_fields = ("tenant__slug", "user__email", "team__name", "api_key__prefix")
+    autocomplete_fields = ("tenant", "team", "user", "api_key")
     fieldsets = (
-        (None, {"fields": ("tenant", "user")}),
+        (None, {"fields": ("tenant", *_WHOSE)}),
         ("Limits; an empty one is none", {"fields": _LIMITS}),
     )
 
@@ -78,11 +99,13 @@ class LedgerEntryAdmin(_InDollars, ReadOnlyAdmin[LedgerEntry]):
 
 
 class MembersQuotaForm(ScopedForm[Quota]):
-    """A person's limits stay within the workspace's own, which operators set."""
+    """Limits of a person, team or key stay within the workspace's own, which operators set."""
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
-        own = Quota.objects.filter(user=None).first()  # in the scope: the tenant's
+        if set(_WHOSE) & set(self.fields) and sum(self.cleaned_data.get(name) is not None for name in _WHOSE) != 1:
+            self.add_error("user", forms.ValidationError("Name one person, or one team, or one API key."))
+        own = Quota.objects.filter(user=None, team=None, api_key=None).first()  # in the scope: the tenant's
         for name in _LIMITS:
             most, asked = getattr(own, name, None), self.cleaned_data.get(name)
             if most is not None and asked is not None and asked > most:
@@ -91,43 +114,50 @@ class MembersQuotaForm(ScopedForm[Quota]):
         return cleaned
 
 
+def _is_somebodys(quota: Quota) -> bool:
+    return not (quota.user_id is None and quota.team_id is None and quota.api_key_id is None)
+
+
 @admin.register(Quota, site=manage)
 class MembersQuotaAdmin(_InDollars, ScopedAdmin[Quota]):
-    """What single people may use. The row without a person is the workspace's own limit, and the operators' affair."""
+    """What single people, teams and keys may use. The row that names none is the operators' affair."""
 
     view_action, change_action = Action.USAGE_READ, Action.QUOTA_MANAGE
     adds = deletes = True
     form = MembersQuotaForm
     list_display = ("whose", "parallel_calls", "requests_per_minute", "budget_day", "budget_month")
-    list_select_related = ("user",)
-    search_fields = ("user__email",)
+    list_select_related = ("user", "team", "api_key")
+    search_fields = ("user__email", "team__name", "api_key__name")
     fieldsets = (
-        (None, {"fields": ("user",)}),
+        (None, {"fields": _WHOSE}),
         ("Limits; an empty one is none", {"fields": _LIMITS}),
     )
 
     @admin.display(description="whose")
     def whose(self, quota: Quota) -> str:
+        if quota.team is not None:
+            return f"team {quota.team.name}"
+        if quota.api_key is not None:
+            return f"key {quota.api_key.name} ({quota.api_key})"
         return quota.user.email if quota.user is not None else "the workspace"
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_change_permission(request, obj) and (obj is None or obj.user_id is not None)
+        return super().has_change_permission(request, obj) and (obj is None or _is_somebodys(obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return super().has_delete_permission(request, obj) and (obj is None or obj.user_id is not None)
+        return super().has_delete_permission(request, obj) and (obj is None or _is_somebodys(obj))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return ("user",) if obj is not None else ()
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        form = super().get_form(request, obj, change=change, **kwargs)
-        if "user" in form.base_fields:
-            form.base_fields["user"].required = True
-        return form
+        return _WHOSE if obj is not None else ()
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        people = User.objects.filter(memberships__tenant_id=caller(request).tenant_id).order_by("email")
-        return super().formfield_for_foreignkey(db_field, request, **{**kwargs, "queryset": people})
+        tenant_id = caller(request).tenant_id
+        offered: dict[str, QuerySet[Any]] = {
+            "user": User.objects.filter(memberships__tenant_id=tenant_id).order_by("email"),
+            "team": Team.objects.filter(tenant_id=tenant_id).order_by("name"),
+            "api_key": ApiKey.objects.filter(tenant_id=tenant_id, revoked_at=None).order_by("name", "id"),
+        }
+        return super().formfield_for_foreignkey(db_field, request, **{**kwargs, "queryset": offered[db_field.name]})
 
     def save_model(self, request: HttpRequest, obj: Quota, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)

@@ -25,7 +25,7 @@ _LEASE_MARGIN_SECONDS = 120.0
 STALE_TRIES = 4
 
 
-def admit(tenant_id: UUID, user_id: UUID, calls: Sequence[CallCost]) -> None:
+def admit(tenant_id: UUID, user_id: UUID, api_key_id: UUID | None, calls: Sequence[CallCost]) -> None:
     """Admit all calls or none; see `services.admit`."""
     wanted = [Call(str(call.call_id), call.amount_nanousd, call.tokens) for call in calls]
     snapshot = snapshots.get(tenant_id)
@@ -33,7 +33,7 @@ def admit(tenant_id: UUID, user_id: UUID, calls: Sequence[CallCost]) -> None:
         try:
             decision = limits().admit_warm(
                 tenant_id,
-                snapshot.of(user_id),
+                snapshot.of(user_id, api_key_id),
                 wanted,
                 lease_seconds=_UNWRITTEN_LEASE_SECONDS,
                 load=lambda asked: load(tenant_id, asked),
@@ -74,11 +74,20 @@ def release(tenant_id: UUID, call_ids: Sequence[UUID]) -> None:
 
 
 def settle(
-    tenant_id: UUID, user_id: UUID, call_id: UUID, cost_nanousd: int, at: datetime | None = None, tokens: int = 0
+    tenant_id: UUID,
+    user_id: UUID,
+    call_id: UUID,
+    cost_nanousd: int,
+    at: datetime | None = None,
+    *,
+    tokens: int = 0,
+    api_key_id: UUID | None = None,
 ) -> None:
     """Move a call from reserved to spent. What fails here is repeated by `services.repeat_settlements`."""
+    known = snapshots.known(tenant_id)
+    where = scopes(tenant_id, user_id) if known is None else known.scopes(user_id, api_key_id)
     try:
-        limits().settle(tenant_id, scopes(tenant_id, user_id), call_id, cost_nanousd, at=at, tokens=tokens)
+        limits().settle(tenant_id, where, call_id, cost_nanousd, at=at, tokens=tokens)
     except LimitsError:
         return
 
@@ -96,9 +105,9 @@ def limits_changed(tenant_id: UUID) -> None:
     limits().bump_epoch(tenant_id)
 
 
-def budget_left(tenant_id: UUID, user_id: UUID) -> BudgetLeft:
+def budget_left(tenant_id: UUID, user_id: UUID, api_key_id: UUID | None) -> BudgetLeft:
     """Money left in the tightest day and month budget that applies. Raises `AdmissionUnavailable`."""
-    applying = snapshots.get(tenant_id).of(user_id)
+    applying = snapshots.get(tenant_id).of(user_id, api_key_id)
     try:
         overview = limits().peek(tenant_id, applying)
         if isinstance(overview, Cold):

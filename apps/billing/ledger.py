@@ -10,6 +10,7 @@ from django.db.models.functions import Coalesce
 from apps.billing.contracts import LedgerLine, LineKind
 from apps.billing.models import LedgerEntry
 from apps.limits.contracts import Counter, Level
+from apps.tenants.models import TeamMember
 
 
 def rows(
@@ -61,8 +62,14 @@ def spent(counter: Counter) -> tuple[int, int]:
     start = counter.starts_at
     end = start + timedelta(days=1) if len(counter.period) == 10 else (start + timedelta(days=32)).replace(day=1)
     lines = LedgerEntry.objects.filter(kind=LineKind.CHARGE.value, created_at__gte=start, created_at__lt=end)
-    if counter.scope.level is Level.USER:
-        lines = lines.filter(user_id=UUID(counter.scope.id))
+    match counter.scope.level:
+        case Level.USER:
+            lines = lines.filter(user_id=UUID(counter.scope.id))
+        case Level.TEAM:  # what its members of today have used
+            members = TeamMember.objects.filter(team_id=UUID(counter.scope.id))
+            lines = lines.filter(user_id__in=members.values("membership__user_id"))
+        case Level.KEY:
+            lines = lines.filter(api_key_id=UUID(counter.scope.id))
     total = lines.aggregate(
         money=Coalesce(Sum("amount_nanousd"), 0), tokens=Coalesce(Sum(F("input_tokens") + F("output_tokens")), 0)
     )

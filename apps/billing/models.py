@@ -8,19 +8,37 @@ from uuid6 import uuid7
 
 
 class Quota(models.Model):
-    """What a tenant, or one user in it, may use. An empty limit means that this scope sets none."""
+    """What a tenant, or one team, user or API key in it, may use. An empty limit means that this scope sets none.
+
+    A row that names none of the three is the tenant's own.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, related_name="quotas")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True)
+    team = models.ForeignKey("tenants.Team", on_delete=models.CASCADE, null=True, blank=True, db_constraint=False,
+                             related_name="+")  # fmt: skip
+    api_key = models.ForeignKey("tenants.ApiKey", on_delete=models.CASCADE, null=True, blank=True,
+                                db_constraint=False, related_name="+", verbose_name="API key")  # fmt: skip
     parallel_calls = models.PositiveIntegerField(null=True, blank=True)
     requests_per_minute = models.PositiveIntegerField(null=True, blank=True)
     budget_day_nanousd = models.BigIntegerField(null=True, blank=True)
     budget_month_nanousd = models.BigIntegerField(null=True, blank=True)
+    tokens_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    tokens_per_day = models.PositiveBigIntegerField(null=True, blank=True)
+    tokens_per_month = models.PositiveBigIntegerField(null=True, blank=True)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["tenant", "user"], nulls_distinct=False, name="billing_quota_scope"),
+            models.UniqueConstraint(
+                fields=["tenant", "user", "team", "api_key"], nulls_distinct=False, name="billing_quota_scope"
+            ),
+            models.CheckConstraint(
+                condition=Q(user__isnull=True, team__isnull=True)
+                | Q(user__isnull=True, api_key__isnull=True)
+                | Q(team__isnull=True, api_key__isnull=True),
+                name="billing_quota_one_scope",
+            ),
             models.CheckConstraint(
                 condition=Q(budget_day_nanousd__isnull=True) | Q(budget_day_nanousd__gte=0),
                 name="billing_quota_day_not_negative",
@@ -32,7 +50,7 @@ class Quota(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"quota of {self.user_id or 'the tenant'}"
+        return f"quota of {self.team_id or self.user_id or self.api_key_id or 'the tenant'}"
 
 
 class Reservation(models.Model):
@@ -47,6 +65,7 @@ class Reservation(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     api_key_id = models.UUIDField(null=True)
     amount_nanousd = models.BigIntegerField()
+    tokens = models.PositiveBigIntegerField(default=0, db_default=0)
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
     created_at = models.DateTimeField(db_default=Now())
     settled_at = models.DateTimeField(null=True)

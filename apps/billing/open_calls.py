@@ -116,7 +116,7 @@ class OpenCalls:
         tenant.asking += 1
         try:
             decision, snapshot = await self._decide(principal, asked, epoch, tenant)
-            scopes = tuple(limit.scope for limit in snapshot.of(principal.user_id))
+            scopes = snapshot.scopes(principal.user_id, principal.api_key_id)
             for call in asked:
                 tenant.open[call.call_id] = OpenCall(call.call_id, call.amount_nanousd, scopes, call.tokens, call.note)
         finally:
@@ -133,7 +133,7 @@ class OpenCalls:
         snapshot = await self._reading.snapshot(tenant_id)
         for _ in range(STALE_TRIES):
             seen = snapshot.epoch if epoch is None else min(epoch, snapshot.epoch)
-            decision = await self._ask(tenant_id, snapshot, principal.user_id, asked, seen, tenant)
+            decision = await self._ask(principal, snapshot, asked, seen, tenant)
             if isinstance(decision, Stale):
                 metrics.admission("stale")
                 snapshot = await self._reading.reload(tenant_id, decision.epoch)
@@ -150,20 +150,24 @@ class OpenCalls:
 
     async def _ask(
         self,
-        tenant_id: UUID,
+        principal: Principal,
         snapshot: TenantLimits,
-        user_id: UUID,
         asked: Sequence[Call],
         epoch: int,
         tenant: _Tenant,
     ) -> Decision:
+        tenant_id = principal.tenant_id
         try:
             if time.monotonic() - tenant.said_busy_at > _BUSY_SECONDS:
                 # Before the call exists, so that whoever finds it open finds its tenant named.
                 await self._say_busy([tenant_id])
             for _ in range(_COLD_TRIES):
                 decision = await self._limits.admit(
-                    tenant_id, snapshot.of(user_id), asked, lease_seconds=LEASE_SECONDS, epoch=epoch
+                    tenant_id,
+                    snapshot.of(principal.user_id, principal.api_key_id),
+                    asked,
+                    lease_seconds=LEASE_SECONDS,
+                    epoch=epoch,
                 )
                 if not isinstance(decision, Cold):
                     return decision
@@ -195,10 +199,12 @@ class OpenCalls:
                     raise
             return
         now = datetime.now(UTC)
+        known = snapshots.known(admission.tenant_id)
         settling = _Settling(
             call_id=held.call_id,
             tenant_id=admission.tenant_id,
-            scopes=held.scopes,
+            # Those of now: a quota that was set meanwhile counts this call too.
+            scopes=held.scopes if known is None else known.scopes(admission.user_id, admission.api_key_id),
             amount_nanousd=charged_nanousd(lines),
             tokens=used_tokens(lines),
             record=settlement.record(admission, tuple(lines), state, now),

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from django.db.models import F, Max, Sum
+from django.db.models import F, Max, Q, Sum
 
-from apps.billing import ledger
+from apps.billing import ledger, snapshots
 from apps.billing.contracts import LineKind
 from apps.billing.draining import drain_tenant
 from apps.billing.models import LedgerEntry, Reservation
-from apps.billing.snapshots import scopes
+from apps.billing.snapshots import TenantLimits
 from apps.limits.contracts import OpenCall, Projection, Scope, SettledCall, Wanted
 from apps.tenants.scope import tenant_scope
 
@@ -19,24 +19,26 @@ _RECENTLY_SETTLED = timedelta(minutes=10)
 # the rebuild, or as their process's doubt about a settlement it has not seen drained.
 _RECENTLY_WRITTEN = timedelta(seconds=15)
 _MINUTE = timedelta(seconds=60)
+_TOKENS = F("input_tokens") + F("output_tokens")
 
 
 def load(tenant_id: UUID, wanted: Wanted) -> Projection:
     """What the ledger and the reservations say, read in one snapshot, after all that was settled is written."""
     drain_tenant(tenant_id)
+    limits = snapshots.get(tenant_id)
     now = datetime.now(UTC)
     with tenant_scope(tenant_id, one_snapshot=True):
         spent = {counter: ledger.spent(counter) for counter in wanted.counters}
-        settled = _settled(tenant_id, now)
+        settled = _settled(limits, now)
         money = {counter: total[0] for counter, total in spent.items()}
         tokens = {counter: total[1] for counter, total in spent.items()}
         if not wanted.whole:
             return Projection(spent=money, spent_tokens=tokens, settled_calls=settled)
         still_open = tuple(
-            OpenCall(str(row.id), row.amount_nanousd, scopes(tenant_id, row.user_id))
+            OpenCall(str(row.id), row.amount_nanousd, limits.scopes(row.user_id, row.api_key_id), row.tokens)
             for row in Reservation.objects.filter(state=Reservation.State.OPEN)
         )
-        requests, recent_tokens = _recent(tenant_id, now)
+        requests, recent_tokens = _recent(limits, now)
     return Projection(
         spent=money,
         spent_tokens=tokens,
@@ -47,7 +49,7 @@ def load(tenant_id: UUID, wanted: Wanted) -> Projection:
     )
 
 
-def _settled(tenant_id: UUID, now: datetime) -> tuple[SettledCall, ...]:
+def _settled(limits: TenantLimits, now: datetime) -> tuple[SettledCall, ...]:
     """Calls that ended a moment ago: those with a reservation, and those that only ever had ledger lines."""
     rows = list(Reservation.objects.filter(state=Reservation.State.SETTLED, settled_at__gte=now - _RECENTLY_SETTLED))
     costs = _costs([row.id for row in rows])
@@ -55,7 +57,7 @@ def _settled(tenant_id: UUID, now: datetime) -> tuple[SettledCall, ...]:
         SettledCall(
             str(row.id),
             costs.get(row.id, (0, 0))[0],
-            scopes(tenant_id, row.user_id),
+            limits.scopes(row.user_id, row.api_key_id),
             row.settled_at or now,
             costs.get(row.id, (0, 0))[1],
         )
@@ -64,41 +66,40 @@ def _settled(tenant_id: UUID, now: datetime) -> tuple[SettledCall, ...]:
     written = (
         LedgerEntry.objects.filter(kind=LineKind.CHARGE.value, created_at__gte=now - _RECENTLY_WRITTEN)
         .exclude(call_id__in=[row.id for row in rows])
-        .values_list("call_id", "user_id")
-        .annotate(money=Sum("amount_nanousd"), tokens=Sum(F("input_tokens") + F("output_tokens")), at=Max("created_at"))
+        .values_list("call_id", "user_id", "api_key_id")
+        .annotate(money=Sum("amount_nanousd"), tokens=Sum(_TOKENS), at=Max("created_at"))
     )
     unreserved = [
-        SettledCall(str(call_id), int(money), scopes(tenant_id, user_id), at, int(tokens))
-        for call_id, user_id, money, tokens, at in written
+        SettledCall(str(call_id), int(money), limits.scopes(user_id, key_id), at, int(tokens))
+        for call_id, user_id, key_id, money, tokens, at in written
     ]
     return (*reserved, *unreserved)
 
 
 def _costs(call_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int]]:
     lines = LedgerEntry.objects.filter(call_id__in=call_ids, kind=LineKind.CHARGE.value)
-    totals = lines.values_list("call_id").annotate(
-        money=Sum("amount_nanousd"), tokens=Sum(F("input_tokens") + F("output_tokens"))
-    )
+    totals = lines.values_list("call_id").annotate(money=Sum("amount_nanousd"), tokens=Sum(_TOKENS))
     return {call_id: (int(money), int(tokens)) for call_id, money, tokens in totals}
 
 
-def _recent(tenant_id: UUID, now: datetime) -> tuple[dict[Scope, int], dict[Scope, int]]:
-    """Requests and tokens of the last minute, by scope."""
-    requests: dict[Scope, int] = {}
-    tokens: dict[Scope, int] = {}
-    admitted = Reservation.objects.filter(created_at__gte=now - _MINUTE).values_list("id", "user_id")
+def _recent(limits: TenantLimits, now: datetime) -> tuple[dict[Scope, int], dict[Scope, int]]:
+    """Requests of the last minute, and the tokens they used or hold, by scope."""
+    calls: dict[UUID, tuple[UUID, UUID | None, int]] = {}
+    admitted = Reservation.objects.filter(created_at__gte=now - _MINUTE)
+    for row in admitted:
+        held = row.tokens if row.state == Reservation.State.OPEN else 0
+        calls[row.id] = (row.user_id, row.api_key_id, held)
     written = (
         LedgerEntry.objects.filter(created_at__gte=now - _MINUTE)
-        .values_list("call_id", "user_id", "kind")
-        .annotate(tokens=Sum(F("input_tokens") + F("output_tokens")))
+        .values_list("call_id", "user_id", "api_key_id")
+        .annotate(tokens=Sum(_TOKENS, filter=Q(kind=LineKind.CHARGE.value), default=0))
     )
-    calls = dict(admitted)
-    for call_id, user_id, kind, used in written:
-        calls[call_id] = user_id
-        if kind == LineKind.CHARGE.value:
-            for scope in scopes(tenant_id, user_id):
-                tokens[scope] = tokens.get(scope, 0) + int(used)
-    for user_id in calls.values():
-        for scope in scopes(tenant_id, user_id):
+    for call_id, user_id, key_id, used in written:
+        calls[call_id] = (user_id, key_id, int(used))
+    requests: dict[Scope, int] = {}
+    tokens: dict[Scope, int] = {}
+    for user_id, key_id, used in calls.values():
+        for scope in limits.scopes(user_id, key_id):
             requests[scope] = requests.get(scope, 0) + 1
+            tokens[scope] = tokens.get(scope, 0) + used
     return requests, tokens

@@ -27,7 +27,7 @@ def admit(principal: Principal, calls: Sequence[CallCost]) -> tuple[Admission, .
     Raises `RateLimited`, `TooManyParallel`, `OverBudget` (nothing consumed) or `AdmissionUnavailable`. The reservation
     in Redis is a short lease until `hold`; `reserve` writes the lasting one.
     """
-    counters.admit(principal.tenant_id, principal.user_id, calls)
+    counters.admit(principal.tenant_id, principal.user_id, principal.api_key_id, calls)
     now = datetime.now(UTC)
     return tuple(
         Admission(
@@ -64,6 +64,7 @@ def reserve(admissions: Sequence[Admission]) -> None:
             user_id=admission.user_id,
             api_key_id=admission.api_key_id,
             amount_nanousd=admission.amount_nanousd,
+            tokens=admission.tokens,
         )
         for admission in admissions
     )
@@ -115,7 +116,7 @@ def repeat_settlements() -> int:
     settled = list(
         Reservation.objects.using("engine")
         .filter(state=Reservation.State.SETTLED, settled_at__gte=since)
-        .values_list("id", "tenant_id", "user_id", "settled_at")
+        .values_list("id", "tenant_id", "user_id", "api_key_id", "settled_at")
     )
     costs: dict[UUID, tuple[int, int]] = {}
     lines = LedgerEntry.objects.using("engine").filter(
@@ -126,9 +127,9 @@ def repeat_settlements() -> int:
     for call_id, amount, *tokens in lines.values_list("call_id", "amount_nanousd", "input_tokens", "output_tokens"):
         money, used = costs.get(call_id, (0, 0))
         costs[call_id] = (money + amount, used + sum(tokens))
-    for call_id, tenant_id, user_id, settled_at in settled:
+    for call_id, tenant_id, user_id, key_id, settled_at in settled:
         money, used = costs.get(call_id, (0, 0))
-        counters.settle(tenant_id, user_id, call_id, money, settled_at, used)
+        counters.settle(tenant_id, user_id, call_id, money, settled_at, tokens=used, api_key_id=key_id)
     return len(settled)
 
 
@@ -136,20 +137,30 @@ def set_quota(
     *,
     tenant_id: UUID,
     user_id: UUID | None = None,
+    team_id: UUID | None = None,
+    api_key_id: UUID | None = None,
     parallel_calls: int | None = None,
     requests_per_minute: int | None = None,
     budget_day_nanousd: int | None = None,
     budget_month_nanousd: int | None = None,
+    tokens_per_minute: int | None = None,
+    tokens_per_day: int | None = None,
+    tokens_per_month: int | None = None,
 ) -> None:
-    """Set the limits of a tenant, or of one user in it; None means that this scope sets no such limit."""
+    """Set the limits of a tenant, or of one user, team or key in it; None means that this scope sets no such limit."""
     Quota.objects.using("engine").update_or_create(
         tenant_id=tenant_id,
-        user_id=cast(UUID, user_id),  # NULL is the tenant's own row
+        user_id=cast(UUID, user_id),  # NULL three times is the tenant's own row
+        team_id=cast(UUID, team_id),
+        api_key_id=cast(UUID, api_key_id),
         defaults={
             "parallel_calls": parallel_calls,
             "requests_per_minute": requests_per_minute,
             "budget_day_nanousd": budget_day_nanousd,
             "budget_month_nanousd": budget_month_nanousd,
+            "tokens_per_minute": tokens_per_minute,
+            "tokens_per_day": tokens_per_day,
+            "tokens_per_month": tokens_per_month,
         },
     )
     limits_changed(tenant_id)
@@ -213,7 +224,7 @@ def limits_changed(tenant_id: UUID) -> None:
 
 def budget_left(principal: Principal) -> BudgetLeft:
     """Money left in the tightest budgets that apply. Raises `AdmissionUnavailable`."""
-    return counters.budget_left(principal.tenant_id, principal.user_id)
+    return counters.budget_left(principal.tenant_id, principal.user_id, principal.api_key_id)
 
 
 def usd(nanousd: int) -> str:

@@ -2,12 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from apps.billing.models import Quota
-from apps.limits.contracts import Level, Scope, ScopeLimits
+from apps.limits.contracts import MAX_COUNT, MAX_NANOUSD, Level, Scope, ScopeLimits
+from apps.tenants.models import TeamMember
 from apps.tenants.scope import tenant_scope
 
 # What a tenant may use until an administrator says otherwise.
@@ -20,57 +21,79 @@ _MOST_TENANTS = 10_000
 _MOST_CALLERS = 10_000
 
 
-def scopes(tenant_id: UUID, user_id: UUID) -> tuple[Scope, Scope]:
-    """The scopes every call of this user counts in."""
-    return Scope(Level.TENANT, str(tenant_id)), Scope(Level.USER, str(user_id))
-
-
 @dataclass(slots=True)
 class TenantLimits:
-    """One tenant's limits. `epoch` 0: nobody has told an epoch yet."""
+    """One tenant's limits. `epoch` 0: nobody has told an epoch yet.
+
+    `teams` names those teams of each person that have a quota; no other team counts anything.
+    """
 
     tenant_id: UUID
     epoch: int
-    quotas: dict[UUID | None, Quota]
+    quotas: Mapping[Scope, ScopeLimits]
+    teams: Mapping[UUID, tuple[Scope, ...]]
     read_at: float = field(default_factory=time.monotonic)
-    _callers: dict[UUID, tuple[ScopeLimits, ...]] = field(default_factory=dict)
+    _callers: dict[tuple[UUID, UUID | None], tuple[ScopeLimits, ...]] = field(default_factory=dict)
 
     @property
     def old(self) -> bool:
         return time.monotonic() - self.read_at > _KEPT_SECONDS
 
-    def of(self, user_id: UUID) -> tuple[ScopeLimits, ...]:
-        """Every limit that applies to a caller, the tenant's first."""
-        known = self._callers.get(user_id)
+    def of(self, user_id: UUID, api_key_id: UUID | None) -> tuple[ScopeLimits, ...]:
+        """Every limit that applies to a caller: the tenant's, its teams', its own, its key's."""
+        known = self._callers.get((user_id, api_key_id))
         if known is None:
             if len(self._callers) >= _MOST_CALLERS:
                 self._callers.clear()
-            known = self._callers[user_id] = self._chain(user_id)
+            known = self._callers[user_id, api_key_id] = self._chain(user_id, api_key_id)
         return known
 
-    def _chain(self, user_id: UUID) -> tuple[ScopeLimits, ...]:
-        tenant_scope_, user_scope = scopes(self.tenant_id, user_id)
-        whole, own = self.quotas.get(None), self.quotas.get(user_id)
-        return (
-            _scope_limits(tenant_scope_, whole)
-            if whole is not None
-            else ScopeLimits(
-                tenant_scope_,
-                requests_per_minute=DEFAULT_REQUESTS_PER_MINUTE,
-                parallel_calls=DEFAULT_PARALLEL_CALLS,
-            ),
-            _scope_limits(user_scope, own) if own is not None else ScopeLimits(user_scope),
-        )
+    def scopes(self, user_id: UUID, api_key_id: UUID | None) -> tuple[Scope, ...]:
+        """The scopes that a caller's calls count in."""
+        return tuple(limits.scope for limits in self.of(user_id, api_key_id))
+
+    def _chain(self, user_id: UUID, api_key_id: UUID | None) -> tuple[ScopeLimits, ...]:
+        whole, own = scopes(self.tenant_id, user_id)
+        chain = [self.quotas.get(whole) or _default(whole)]
+        chain += [self.quotas[team] for team in self.teams.get(user_id, ())]
+        chain.append(self.quotas.get(own) or ScopeLimits(own))
+        key = None if api_key_id is None else self.quotas.get(Scope(Level.KEY, str(api_key_id)))
+        return tuple(chain if key is None else [*chain, key])
 
 
-def _scope_limits(scope: Scope, quota: Quota) -> ScopeLimits:
+def scopes(tenant_id: UUID, user_id: UUID) -> tuple[Scope, Scope]:
+    """The scopes that every call of this user counts in, whatever quotas there are."""
+    return Scope(Level.TENANT, str(tenant_id)), Scope(Level.USER, str(user_id))
+
+
+def _default(scope: Scope) -> ScopeLimits:
+    return ScopeLimits(scope, requests_per_minute=DEFAULT_REQUESTS_PER_MINUTE, parallel_calls=DEFAULT_PARALLEL_CALLS)
+
+
+def scope_of(quota: Quota) -> Scope:
+    """Whose quota it is."""
+    for level, id in ((Level.TEAM, quota.team_id), (Level.USER, quota.user_id), (Level.KEY, quota.api_key_id)):
+        if id is not None:
+            return Scope(level, str(id))
+    return Scope(Level.TENANT, str(quota.tenant_id))
+
+
+def _scope_limits(quota: Quota) -> ScopeLimits:
     return ScopeLimits(
-        scope,
-        requests_per_minute=quota.requests_per_minute,
-        parallel_calls=quota.parallel_calls,
-        budget_day_nanousd=quota.budget_day_nanousd,
-        budget_month_nanousd=quota.budget_month_nanousd,
+        scope_of(quota),
+        requests_per_minute=_most(quota.requests_per_minute, MAX_COUNT),
+        parallel_calls=_most(quota.parallel_calls, MAX_COUNT),
+        budget_day_nanousd=_most(quota.budget_day_nanousd, MAX_NANOUSD),
+        budget_month_nanousd=_most(quota.budget_month_nanousd, MAX_NANOUSD),
+        tokens_per_minute=_most(quota.tokens_per_minute, MAX_COUNT),
+        tokens_per_day=_most(quota.tokens_per_day, MAX_NANOUSD),
+        tokens_per_month=_most(quota.tokens_per_month, MAX_NANOUSD),
     )
+
+
+def _most(limit: int | None, countable: int) -> int | None:
+    """A limit beyond what can be counted limits nothing that can happen."""
+    return None if limit is None else min(limit, countable)
 
 
 _lock = threading.Lock()
@@ -93,9 +116,16 @@ def get(tenant_id: UUID) -> TenantLimits:
 
 def load(tenant_id: UUID, epoch: int) -> TenantLimits:
     """Read the limits, which are at least as new as `epoch`."""
+    teams: dict[UUID, list[Scope]] = {}
     with tenant_scope(tenant_id):
-        quotas = {quota.user_id: quota for quota in Quota.objects.filter(tenant_id=tenant_id)}
-    snapshot = TenantLimits(tenant_id, epoch, quotas)
+        rows = list(Quota.objects.filter(tenant_id=tenant_id))
+        team_ids = sorted(row.team_id for row in rows if row.team_id is not None)
+        if team_ids:
+            members = TeamMember.objects.filter(team_id__in=team_ids).order_by("team_id")
+            for user_id, team_id in members.values_list("membership__user_id", "team_id"):
+                teams.setdefault(user_id, []).append(Scope(Level.TEAM, str(team_id)))
+    quotas = {limits.scope: limits for limits in map(_scope_limits, rows)}
+    snapshot = TenantLimits(tenant_id, epoch, quotas, {user: tuple(theirs) for user, theirs in teams.items()})
     with _lock:
         current = _known.get(tenant_id)
         if current is not None and current.epoch > epoch:

@@ -114,7 +114,9 @@ def begin(tenant_id: UUID, user_id: UUID, generation_id: UUID) -> UUID | None:
     plan, window = found
     summary_id = uuid7()
     try:
-        admissions = billing.admit(principal, [CallCost(summary_id, plan.amount_bound_nanousd)])
+        admissions = billing.admit(
+            principal, [CallCost(summary_id, plan.amount_bound_nanousd, plan.tokens_bound, plan.model)]
+        )
     except Problem as refusal:
         log.info("summary.refused", generation_id=str(generation_id), code=refusal.code)
         return None

@@ -42,7 +42,10 @@ class PlannedLane:
 
 def costs(lanes: Sequence[PlannedLane]) -> list[CallCost]:
     """What admission has to set aside."""
-    return [CallCost(lane.generation_id, lane.plan.amount_bound_nanousd) for lane in lanes]
+    return [
+        CallCost(lane.generation_id, lane.plan.amount_bound_nanousd, lane.plan.tokens_bound, lane.plan.model)
+        for lane in lanes
+    ]
 
 
 def within(lanes: Sequence[PlannedLane], left_nanousd: int) -> list[PlannedLane] | None:

@@ -19,10 +19,10 @@ from apps.tenants.scope import tenant_scope
 T = TypeVar("T")
 
 
-def open_call(principal: Principal, amount_nanousd: int) -> UUID:
+def open_call(principal: Principal, amount_nanousd: int, tokens: int = 0) -> UUID:
     """Admit and reserve one call; its id."""
     call_id = uuid7()
-    admissions = services.admit(principal, [CallCost(call_id, amount_nanousd)])
+    admissions = services.admit(principal, [CallCost(call_id, amount_nanousd, tokens)])
     with tenant_scope(principal.tenant_id):
         services.reserve(admissions)
     return call_id
@@ -37,7 +37,11 @@ def write_end(principal: Principal, call_id: UUID, *costs_nanousd: int, absorbed
     ]
     with tenant_scope(principal.tenant_id):
         services.append_lines(
-            tenant_id=principal.tenant_id, user_id=principal.user_id, api_key_id=None, call_id=call_id, lines=lines
+            tenant_id=principal.tenant_id,
+            user_id=principal.user_id,
+            api_key_id=principal.api_key_id,
+            call_id=call_id,
+            lines=lines,
         )
         services.settle_reservations([call_id], using="default")
 

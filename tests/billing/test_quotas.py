@@ -2,15 +2,36 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
+from uuid import UUID
 
 import pytest
+from django.db import IntegrityError
 
 from apps.billing import services
 from apps.billing.contracts import BudgetLeft
-from apps.billing.errors import LimitReached, OverBudget, RateLimited, TooManyParallel
+from apps.billing.errors import (
+    LimitReached,
+    OverBudget,
+    OverTokenQuota,
+    RateLimited,
+    TokensRateLimited,
+    TooManyParallel,
+)
+from apps.tenants import teams
 from apps.tenants.contracts import Principal
-from tests.billing.conftest import open_call
+from apps.tenants.models import Membership
+from apps.tenants.services import create_api_key
+from tests.billing.conftest import open_call, spend, write_end
 from tests.servers import ROOT
+
+LoseCounters = Callable[[Principal], None]
+
+
+def membership_id(person: Principal) -> UUID:
+    return Membership.objects.using("engine").get(tenant_id=person.tenant_id, user_id=person.user_id).id
+
 
 # Sets a tenant's quota as another process would, then ends.
 _CHANGE = """
@@ -79,3 +100,63 @@ def test_a_tenants_limit_is_everybodys_there_and_nobodys_elsewhere(
         with pytest.raises(TooManyParallel, match="your organisation"):
             open_call(member, 1)
     open_call(mallory, 1)
+
+
+def test_limits_of_teams_and_keys_hold_for_theirs(alice: Principal, bob: Principal) -> None:
+    team_id = teams.create_team(alice, "Research")
+    teams.add_member(alice, team_id, membership_id(bob))
+    key = create_api_key(alice, "narrow")
+    services.set_quota(tenant_id=alice.tenant_id, team_id=team_id, budget_month_nanousd=1_000)
+    services.set_quota(tenant_id=alice.tenant_id, api_key_id=key.id, parallel_calls=1)
+    open_call(bob, 1_000)
+    with pytest.raises(OverBudget, match="your team"):
+        open_call(bob, 1)
+    keyed = replace(alice, api_key_id=key.id)
+    open_call(keyed, 5_000)
+    with pytest.raises(TooManyParallel, match="this key"):
+        open_call(keyed, 1)
+    open_call(alice, 5_000)
+    assert services.budget_left(bob).month_nanousd == 0 and services.budget_left(alice).month_nanousd is None
+
+
+def test_what_teams_and_keys_used_comes_back(alice: Principal, bob: Principal, lose_counters: LoseCounters) -> None:
+    team_id = teams.create_team(alice, "Research")
+    teams.add_member(alice, team_id, membership_id(alice))
+    keyed = replace(alice, api_key_id=create_api_key(alice, "narrow").id)
+    services.set_quota(tenant_id=alice.tenant_id, team_id=team_id, budget_month_nanousd=10_000)
+    services.set_quota(tenant_id=alice.tenant_id, api_key_id=keyed.api_key_id, budget_month_nanousd=8_000)
+    spend(keyed, 2_000, 1_000)
+    spend(alice, 2_000, 500)
+    spend(bob, 2_000, 400)
+    open_call(keyed, 3_000)
+    for _ in range(2):
+        assert services.budget_left(keyed).month_nanousd == 4_000
+        assert services.budget_left(alice).month_nanousd == 5_500
+        lose_counters(alice)
+
+
+@pytest.mark.parametrize("limits", [{"tokens_per_minute": 100}, {"tokens_per_day": 100}, {"tokens_per_month": 100}])
+def test_tokens_are_debited_at_most_and_settled_exactly(
+    alice: Principal, lose_counters: LoseCounters, limits: dict[str, int]
+) -> None:
+    services.set_quota(tenant_id=alice.tenant_id, user_id=alice.user_id, **limits)
+    refusal = TokensRateLimited if "tokens_per_minute" in limits else OverTokenQuota
+    first = open_call(alice, 1, tokens=80)
+    with pytest.raises(refusal) as refused:
+        open_call(alice, 1, tokens=30)
+    assert (refused.value.limit, refused.value.kind) == (100, next(iter(limits)))
+    assert 20 <= refused.value.remaining < 30 and refused.value.reset_seconds > 0
+    write_end(alice, first, 1)  # uses 30 tokens
+    services.settle_counters(alice.tenant_id, alice.user_id, [first], 1, 30)
+    open_call(alice, 1, tokens=69)
+    for _ in range(2):
+        with pytest.raises(refusal):
+            open_call(alice, 1, tokens=30)
+        lose_counters(alice)
+
+
+def test_a_quota_names_one_scope_within_its_tenant(alice: Principal, bob: Principal, mallory: Principal) -> None:
+    team_id = teams.create_team(mallory, "Theirs")
+    for whose in ({"team_id": team_id}, {"user_id": bob.user_id, "api_key_id": create_api_key(alice, "one").id}):
+        with pytest.raises(IntegrityError):
+            services.set_quota(tenant_id=alice.tenant_id, parallel_calls=1, **whose)

@@ -137,6 +137,7 @@ class Ended:
     user_id: UUID
     conversation_id: UUID
     cost_nanousd: int
+    tokens: int
     event_type: str
     event_body: dict[str, Any]
 
@@ -150,6 +151,7 @@ def finish(claimed: Claimed, plan: Plan | None, answer: Answer, last_event_id: s
     used = Usage(0, 0) if kept is None else kept.usage
     usage = _usage_document(used)
     cost = sum(line.amount_nanousd for line in ledger if line.kind is LineKind.CHARGE)
+    tokens = sum(line.input_tokens + line.output_tokens for line in ledger if line.kind is LineKind.CHARGE)
     route = _route(plan, answer, kept, used)
     with tenant_scope(claimed.tenant_id), connections["default"].cursor() as cursor:
         cursor.execute(_FINISH, _final(claimed, answer, last_event_id, sha256, usage, cost, route))
@@ -181,7 +183,7 @@ def finish(claimed: Claimed, plan: Plan | None, answer: Answer, last_event_id: s
         if answer.verdicts:
             routing.record_verdicts(claimed.tenant_id, user_id, claimed.generation_id, answer.verdicts)
     if answer.state is GenerationState.FAILED:
-        return Ended(user_id, conversation_id, cost, "message.error", _error_body(answer))
+        return Ended(user_id, conversation_id, cost, tokens, "message.error", _error_body(answer))
     body = completed_body(
         state=answer.state,
         finish_reason=answer.finish_reason,
@@ -193,7 +195,7 @@ def finish(claimed: Claimed, plan: Plan | None, answer: Answer, last_event_id: s
         total_ms=total_ms,
         route=route,
     )
-    return Ended(user_id, conversation_id, cost, "message.completed", body)
+    return Ended(user_id, conversation_id, cost, tokens, "message.completed", body)
 
 
 def _route(plan: Plan | None, answer: Answer, kept: AttemptEnd | None, used: Usage) -> dict[str, Any]:

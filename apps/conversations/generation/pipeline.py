@@ -277,7 +277,12 @@ async def _finish(claimed: Claimed, plan: Plan | None, answer: Answer, ports: Po
     settling = asyncio.create_task(
         # Redis alone: where it is away, database steps must not wait behind it.
         asyncio.to_thread(
-            billing.settle_counters, claimed.tenant_id, end.user_id, [claimed.generation_id], end.cost_nanousd
+            billing.settle_counters,
+            claimed.tenant_id,
+            end.user_id,
+            [claimed.generation_id],
+            end.cost_nanousd,
+            end.tokens,
         )
     )
     if handle is not None:

@@ -22,9 +22,17 @@ if redis.call('EXISTS', REBUILD) == 1 then return {needed and 'LOCKED' or 'CURRE
 
 local period = periods(now)
 for index = 1, #dirty, 2 do
-  for _, name in ipairs({period.day, period.month}) do
-    local counter = dirty[index] .. '|' .. name
-    if redis.call('HEXISTS', STATE, 's:' .. counter) == 1 then want(counter) end
+  if dirty[index] == '*' then
+    for _, field in ipairs(redis.call('HKEYS', STATE)) do
+      local counter, name = string.match(field, '^s:(.*|(.-))$')
+      local level = counter and string.match(counter, '^%a+')
+      if (level == 'team' or level == 'key') and (name == period.day or name == period.month) then want(counter) end
+    end
+  else
+    for _, name in ipairs({period.day, period.month}) do
+      local counter = dirty[index] .. '|' .. name
+      if redis.call('HEXISTS', STATE, 's:' .. counter) == 1 then want(counter) end
+    end
   end
 end
 redis.call('SET', REBUILD, token, 'PX', lock_ms)

@@ -14,8 +14,13 @@ if day == '' then
 end
 local held = drop(call)
 if held then
-  scopes = held.scopes
-  give_back_tokens(scopes, tonumber(held.tokens) - tonumber(tokens), now)
+  give_back_tokens(held.scopes, tonumber(held.tokens) - tonumber(tokens), now)
+  -- It counts where it was held, and where its caller says it would be held by now.
+  local named = {}
+  for _, scope in ipairs(scopes) do named[scope] = true end
+  for _, scope in ipairs(held.scopes) do
+    if not named[scope] then scopes[#scopes + 1] = scope end
+  end
 end
 remember_settled(call, now, #records > 0 and RECORDED_KEEP_MS or SETTLED_KEEP_MS)
 spend(amount, tokens, day, month, scopes)
@@ -30,5 +35,8 @@ if redis.call('EXISTS', REBUILD) == 1 then
   redis.call('HSET', LATE, call, table.concat(parts, ' '))
   redis.call('PEXPIRE', LATE, SETTLED_KEEP_MS)
 end
-if not held then mark_dirty(scopes) end
+if not held then
+  mark_dirty(scopes)
+  mark_dirty({'*'})  -- and teams and keys that its caller may not know of
+end
 return {'SETTLED', '0', held and '0' or '1', at}

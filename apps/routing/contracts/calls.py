@@ -81,6 +81,10 @@ class Candidate:
         return self.kind is not ModelKind.CHAT
 
     @property
+    def tokens_bound(self) -> int:
+        return self.input_tokens_bound + self.output_tokens_bound
+
+    @property
     def amount_bound_nanousd(self) -> int:
         return self.price.amount_bound_nanousd(self.input_tokens_bound, self.output_tokens_bound)
 
@@ -155,6 +159,13 @@ class Plan:
     def side_bound_nanousd(self) -> int:
         """The most that the calls beside the answer can cost."""
         return sum(one.amount_bound_nanousd for one in self.side)
+
+    @property
+    def tokens_bound(self) -> int:
+        """The most tokens that one attempt, and all calls beside the answer, can use, in and out."""
+        return max(one.tokens_bound for one in self.candidates) + sum(
+            one.calls * one.candidate.tokens_bound for one in self.side
+        )
 
     @property
     def amount_bound_nanousd(self) -> int:
