@@ -7,7 +7,7 @@ lives; and what Redis holds of a call tells the ledger about it if this process 
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -96,21 +96,9 @@ class OpenCalls:
 
     async def open(self, principal: Principal, calls: Sequence[CallCost], epoch: int | None) -> tuple[Admission, ...]:
         now = datetime.now(UTC)
-        admissions = [
-            Admission(
-                call_id=call.call_id,
-                tenant_id=principal.tenant_id,
-                user_id=principal.user_id,
-                api_key_id=principal.api_key_id,
-                amount_nanousd=call.amount_nanousd,
-                admitted_at=now,
-                tokens=call.tokens,
-            )
-            for call in calls
-        ]
         asked = [
-            Call(str(one.call_id), one.amount_nanousd, one.tokens, settlement.note(one, call.model))
-            for one, call in zip(admissions, calls, strict=True)
+            Call(str(one.call_id), one.amount_nanousd, one.tokens, settlement.note(principal, one, now))
+            for one in calls
         ]
         tenant = self._tenant(principal.tenant_id)
         tenant.asking += 1
@@ -124,7 +112,19 @@ class OpenCalls:
         if decision.dirty:
             self._repair(principal.tenant_id, tenant)
         left = allowances(decision.allowances)
-        return tuple(replace(one, allowances=left) for one in admissions)
+        return tuple(
+            Admission(
+                call_id=one.call_id,
+                tenant_id=principal.tenant_id,
+                user_id=principal.user_id,
+                api_key_id=principal.api_key_id,
+                amount_nanousd=one.amount_nanousd,
+                admitted_at=now,
+                tokens=one.tokens,
+                allowances=left,
+            )
+            for one in calls
+        )
 
     async def _decide(
         self, principal: Principal, asked: Sequence[Call], epoch: int | None, tenant: _Tenant

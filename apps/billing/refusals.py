@@ -1,9 +1,8 @@
 """Refusals and allowances of the admission script in the house's words."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 
-from apps.billing.contracts import Allowance
+from apps.billing.contracts import Allowance, reset_seconds
 from apps.billing.errors import (
     LimitReached,
     OverBudget,
@@ -26,32 +25,9 @@ _WHOSE = {
 def allowances(rows: Iterable[limits.Allowance]) -> tuple[Allowance, ...]:
     """What is left of each limit, for those who ask."""
     return tuple(
-        Allowance(
-            kind=row.kind.value,
-            whose=row.scope.level.value,
-            limit=row.limit,
-            remaining=row.remaining,
-            reset_seconds=reset_seconds(row.kind, row.limit, row.remaining),
-        )
+        Allowance(kind=row.kind.value, whose=row.scope.level.value, limit=row.limit, remaining=row.remaining)
         for row in rows
     )
-
-
-def reset_seconds(kind: LimitKind, limit: int, remaining: int) -> float:
-    """Until the limit is whole again. Parallel calls end when they end: 0."""
-    match kind:
-        case LimitKind.REQUESTS_PER_MINUTE | LimitKind.TOKENS_PER_MINUTE:
-            return 60.0 * (limit - remaining) / limit if limit else 60.0
-        case LimitKind.PARALLEL_CALLS:
-            return 0.0
-        case _:
-            now = datetime.now(UTC)
-            midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-            if kind in (LimitKind.BUDGET_DAY, LimitKind.TOKENS_PER_DAY):
-                end = midnight + timedelta(days=1)
-            else:
-                end = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
-            return (end - now).total_seconds()
 
 
 def refusal(refused: Refused) -> LimitReached:

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import orjson
 
-from apps.billing.contracts import Admission, LedgerLine, LineKind
+from apps.billing.contracts import Admission, CallCost, LedgerLine, LineKind
+from apps.tenants.contracts import Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +32,20 @@ def record(admission: Admission, lines: tuple[LedgerLine, ...], state: str, at: 
         ]
         for line in lines
     ]  # fmt: skip
-    return orjson.dumps({**_whose(admission), "at": at, "state": state, "lines": told}).decode()
+    return orjson.dumps({**_whose(admission.call_id, admission), "at": at, "state": state, "lines": told}).decode()
 
 
-def note(admission: Admission, model: str) -> str:
+def note(principal: Principal, cost: CallCost, at: datetime) -> str:
     """What must be known of a call whose process dies."""
-    return orjson.dumps({**_whose(admission), "at": admission.admitted_at, "model": model[:120]}).decode()
+    return orjson.dumps({**_whose(cost.call_id, principal), "at": at, "model": cost.model[:120]}).decode()
 
 
-def _whose(admission: Admission) -> dict[str, str | None]:
+def _whose(call_id: UUID, whose: Principal | Admission) -> dict[str, str | None]:
     return {
-        "call": str(admission.call_id),
-        "tenant": str(admission.tenant_id),
-        "user": str(admission.user_id),
-        "key": _text(admission.api_key_id),
+        "call": str(call_id),
+        "tenant": str(whose.tenant_id),
+        "user": str(whose.user_id),
+        "key": _text(whose.api_key_id),
     }
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from uuid import UUID
 
 from apps.limits.errors import OutOfRange
@@ -80,15 +81,19 @@ class Scope:
     def __str__(self) -> str:
         return f"{self.level}:{self.id}"
 
-    @classmethod
-    def parse(cls, text: str) -> "Scope":
+    @staticmethod
+    @lru_cache(4096)
+    def parse(text: str) -> "Scope":
         level, _, id = text.partition(":")
-        return cls(Level(level), id)
+        return Scope(Level(level), id)
 
 
 @dataclass(frozen=True, slots=True)
 class ScopeLimits:
-    """The limits of one scope; None means that this scope sets none. Calls are counted in every scope given."""
+    """The limits of one scope; None means that this scope sets none. Calls are counted in every scope given.
+
+    Keep it where the same limits are asked about often: its words for the scripts (`words`) are put together once.
+    """
 
     scope: Scope
     requests_per_minute: int | None = None
@@ -98,6 +103,7 @@ class ScopeLimits:
     tokens_per_minute: int | None = None
     tokens_per_day: int | None = None
     tokens_per_month: int | None = None
+    words: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for count in (self.requests_per_minute, self.parallel_calls, self.tokens_per_minute):
@@ -109,6 +115,20 @@ class ScopeLimits:
         for budget in (self.budget_day_nanousd, self.budget_month_nanousd):
             if budget is not None:
                 amount(budget)
+        object.__setattr__(self, "words", self._words())
+
+    def _words(self) -> tuple[str, ...]:
+        limits = {
+            LimitKind.REQUESTS_PER_MINUTE: self.requests_per_minute,
+            LimitKind.PARALLEL_CALLS: self.parallel_calls,
+            LimitKind.BUDGET_DAY: self.budget_day_nanousd,
+            LimitKind.BUDGET_MONTH: self.budget_month_nanousd,
+            LimitKind.TOKENS_PER_MINUTE: self.tokens_per_minute,
+            LimitKind.TOKENS_PER_DAY: self.tokens_per_day,
+            LimitKind.TOKENS_PER_MONTH: self.tokens_per_month,
+        }
+        pairs = [(kind.value, str(limit)) for kind, limit in limits.items() if limit is not None]
+        return (str(self.scope), str(len(pairs)), *(word for pair in pairs for word in pair))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -40,6 +41,7 @@ from apps.limits.contracts import (
 from apps.limits.errors import AlreadySettled, OutOfRange
 
 _KEY_ENDINGS = ("", ":open", ":calls", ":settled", ":rebuild", ":late", ":dirty", ":settlements", ":lapsed")
+_KINDS = {kind.value: kind for kind in LimitKind}
 _FOLDER = Path(__file__).parent / "scripts"
 
 
@@ -82,9 +84,14 @@ class Command:
     args: tuple[str, ...]
 
 
-def _command(script: Script, prefix: str, tenant_id: str | UUID, args: Iterable[object]) -> Command:
+@lru_cache(4096)
+def _keys(prefix: str, tenant_id: str) -> tuple[str, ...]:
     stem = f"{prefix}{{t:{word(tenant_id)}}}:limits"
-    return Command(script, tuple(stem + ending for ending in _KEY_ENDINGS), tuple(map(str, args)))
+    return tuple(stem + ending for ending in _KEY_ENDINGS)
+
+
+def _command(script: Script, prefix: str, tenant_id: str | UUID, args: Iterable[object]) -> Command:
+    return Command(script, _keys(prefix, str(tenant_id)), tuple(map(str, args)))
 
 
 def _listed(values: Iterable[object]) -> list[object]:
@@ -103,19 +110,7 @@ def _limits(limits: Sequence[ScopeLimits]) -> list[object]:
         raise OutOfRange("each scope may be given once")
     args: list[object] = [len(limits)]
     for each in limits:
-        pairs: list[object] = []
-        for kind, limit in (
-            (LimitKind.REQUESTS_PER_MINUTE, each.requests_per_minute),
-            (LimitKind.PARALLEL_CALLS, each.parallel_calls),
-            (LimitKind.BUDGET_DAY, each.budget_day_nanousd),
-            (LimitKind.BUDGET_MONTH, each.budget_month_nanousd),
-            (LimitKind.TOKENS_PER_MINUTE, each.tokens_per_minute),
-            (LimitKind.TOKENS_PER_DAY, each.tokens_per_day),
-            (LimitKind.TOKENS_PER_MONTH, each.tokens_per_month),
-        ):
-            if limit is not None:
-                pairs += [kind, limit]
-        args += [each.scope, len(pairs) // 2, *pairs]
+        args += each.words
     return args
 
 
@@ -345,7 +340,7 @@ def _allowances(parts: Sequence[str]) -> tuple[Allowance, ...]:
     for start in range(0, len(parts), 6):
         kind, scope, limit, used, reserved, remaining = parts[start : start + 6]
         numbers = (int(limit), int(used), int(reserved), int(remaining))
-        rows.append(Allowance(Scope.parse(scope), LimitKind(kind), *numbers))
+        rows.append(Allowance(Scope.parse(scope), _KINDS[kind], *numbers))
     return tuple(rows)
 
 

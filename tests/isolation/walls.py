@@ -76,13 +76,20 @@ def check(table: str, victim: Side, attacker: Side) -> None:
         assert "row-level security" in refused, f"{table}: a row can be planted in another tenant: {refused}"
 
 
+# Columns of which a row fills one at most.
+ONE_OF = {"billing_quota": ("user_id", "team_id", "api_key_id")}
+
+
 def check_reference(table: str, column: str, target: str, victim: Side, attacker: Side) -> None:
     """A row cannot point at another tenant's, whatever its id: checks of references bypass row-level security."""
     admin = attacker.admin
     own, foreign = (_some_id(admin, target, side.principal.tenant_id) for side in (attacker, victim))
     row = _some_id(admin, table, attacker.principal.tenant_id)
     assert row and own and foreign, f"{table}.{column}: there are no rows to try it with"
-    update = sql.SQL("UPDATE {} SET {} = %s WHERE id = %s").format(sql.Identifier(table), sql.Identifier(column))
+    others = [sql.SQL(", {} = NULL").format(sql.Identifier(name)) for name in ONE_OF.get(table, ()) if name != column]
+    update = sql.SQL("UPDATE {} SET {} = %s{} WHERE id = %s").format(
+        sql.Identifier(table), sql.Identifier(column), sql.Composed(others)
+    )
     clear = sql.SQL("DELETE FROM {} WHERE {} = %s AND id <> %s").format(sql.Identifier(table), sql.Identifier(column))
 
     def pointed(to: UUID) -> None:

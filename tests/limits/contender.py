@@ -8,11 +8,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from apps.limits.client import Limits
-from apps.limits.contracts import Admitted, ScopeLimits
-from tests.limits.records import ALICE, DOLLAR, TENANT, Records, budget, calls
+from apps.limits.contracts import Admitted, Call, ScopeLimits
+from tests.limits.records import ALICE, DOLLAR, TENANT, Records, budget
 
 KINDS = {
     "budget": ([budget(TENANT, month=DOLLAR), budget(ALICE, month=50 * DOLLAR)], DOLLAR // 10),
+    "tokens": ([ScopeLimits(TENANT, tokens_per_month=1_000)], 0),
     "rate": ([ScopeLimits(TENANT, requests_per_minute=60)], 0),
     "parallel": ([ScopeLimits(TENANT, parallel_calls=7)], 0),
 }
@@ -26,7 +27,7 @@ def contend(limits: Limits, tenant: str, kind: str, *, threads: int, asked: int,
         start.wait(10)
         admitted = 0
         for number in range(thread, asked, threads):
-            wanted = calls(f"{label}-{number}", amount=amount)
+            wanted = [Call(f"{label}-{number}", amount, 100)]
             decision = limits.admit_warm(tenant, what, wanted, lease_seconds=60, load=Records().load)
             admitted += isinstance(decision, Admitted)
         return admitted

@@ -37,6 +37,7 @@ class Records:
     reserved: dict[str, OpenCall] = field(default_factory=dict)
     ledger: list[SettledCall] = field(default_factory=list)
     requests: dict[Scope, int] = field(default_factory=dict)
+    tokens: dict[Scope, int] = field(default_factory=dict)
     loads: list[Wanted] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -57,20 +58,23 @@ class Records:
                 self._accepting -= 1
                 self._turn.notify_all()
 
-    def reserve(self, call_id: str, amount: int, *scopes: Scope) -> None:
-        self.reserved[call_id] = OpenCall(call_id, amount, scopes)
+    def reserve(self, call_id: str, amount: int, *scopes: Scope, tokens: int = 0) -> None:
+        self.reserved[call_id] = OpenCall(call_id, amount, scopes, tokens)
 
-    def settle(self, call_id: str, amount: int, *scopes: Scope) -> None:
+    def settle(self, call_id: str, amount: int, *scopes: Scope, tokens: int = 0) -> None:
         """The transaction that finishes a call."""
         self.reserved.pop(call_id, None)
-        self.ledger.append(SettledCall(call_id, amount, scopes, datetime.now(UTC)))
+        self.ledger.append(SettledCall(call_id, amount, scopes, datetime.now(UTC), tokens))
 
-    def spent(self, counter: Counter) -> int:
-        return sum(
-            line.amount_nanousd
+    def at(self) -> datetime:
+        return datetime.now(UTC)
+
+    def lines(self, counter: Counter) -> list[SettledCall]:
+        return [
+            line
             for line in self.ledger
             if counter.scope in line.scopes and f"{line.at:%Y-%m-%d}".startswith(counter.period)
-        )
+        ]
 
     def load(self, wanted: Wanted) -> Projection:
         with self._turn:
@@ -84,8 +88,10 @@ class Records:
 
     def snapshot(self, wanted: Wanted) -> Projection:
         return Projection(
-            spent={counter: self.spent(counter) for counter in wanted.counters},
+            spent={one: sum(line.amount_nanousd for line in self.lines(one)) for one in wanted.counters},
+            spent_tokens={one: sum(line.tokens for line in self.lines(one)) for one in wanted.counters},
             settled_calls=tuple(self.ledger),
             open_calls=tuple(self.reserved.values()),
             recent_requests=dict(self.requests),
+            recent_tokens=dict(self.tokens),
         )

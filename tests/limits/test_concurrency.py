@@ -28,7 +28,7 @@ def _both(limits: Limits, url: str, tenant: str, kind: str, asked: int) -> int:
     return here + int(out)
 
 
-@pytest.mark.parametrize(("kind", "asked", "most"), [("budget", 100, 10), ("parallel", 100, 7)])
+@pytest.mark.parametrize(("kind", "asked", "most"), [("budget", 100, 10), ("parallel", 100, 7), ("tokens", 100, 10)])
 def test_exactly_k_over_threads_and_processes(
     limits: Limits, redis_url: str, tenant: str, kind: str, asked: int, most: int
 ) -> None:
