@@ -1,7 +1,7 @@
 """What crosses the border of `billing`: what a call may cost, and what it did cost."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -22,30 +22,16 @@ class CallCost:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What is left of a limit that applies. `kind` as in `limits.contracts.LimitKind`; `whose` is the level's name."""
+    """What is left of a limit that applies. `kind` as in `limits.contracts.LimitKind`; `whose` is the level's name.
+
+    `reset_seconds`: until the limit is whole again, if nothing else is asked; 0 for calls at once.
+    """
 
     kind: str
     whose: str
     limit: int
     remaining: int
-
-    @property
-    def reset_seconds(self) -> float:
-        """Until the limit is whole again, if nothing else is asked. Calls at once end when they end: 0."""
-        return reset_seconds(self.kind, self.limit, self.remaining)
-
-
-def reset_seconds(kind: str, limit: int, remaining: int) -> float:
-    """See `Allowance.reset_seconds`."""
-    if kind in ("requests_per_minute", "tokens_per_minute"):
-        return 60.0 * (limit - remaining) / limit if limit else 60.0
-    if kind == "parallel_calls":
-        return 0.0
-    now = datetime.now(UTC)
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    if kind.endswith("day"):
-        return (midnight + timedelta(days=1) - now).total_seconds()
-    return ((midnight.replace(day=1) + timedelta(days=32)).replace(day=1) - now).total_seconds()
+    reset_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

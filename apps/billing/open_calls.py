@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import structlog
 from django.conf import settings
 
-from apps.billing import settlement, snapshots
+from apps.billing import clients, settlement, snapshots
 from apps.billing.contracts import Admission, CallCost, LedgerLine
 from apps.billing.counters import STALE_TRIES
 from apps.billing.errors import AdmissionUnavailable, SnapshotStale
@@ -92,6 +92,7 @@ class OpenCalls:
         self._copies = 0
         self._tending: asyncio.Task[None] | None = None
         self._repairs: set[asyncio.Task[None]] = set()
+        self._seen: tuple[str, int] | None = None
         self._reading = Reading(limits, lease_seconds=LEASE_SECONDS)
 
     async def open(self, principal: Principal, calls: Sequence[CallCost], epoch: int | None) -> tuple[Admission, ...]:
@@ -244,6 +245,7 @@ class OpenCalls:
     async def tend(self) -> None:
         """Say and ask what is due: leases, settlements that were not taken, and whether the rest is in the ledger."""
         now = time.monotonic()
+        await self._notice_losses()
         busy = [
             tenant_id
             for tenant_id, tenant in self._tenants.items()
@@ -262,6 +264,16 @@ class OpenCalls:
                 await self._renew(tenant_id, tenant)
             if tenant.idle and now - tenant.said_busy_at > _BUSY_SECONDS and self._tenants.get(tenant_id) is tenant:
                 del self._tenants[tenant_id]
+
+    async def _notice_losses(self) -> None:
+        """Another connection, or a Redis that remembers from another moment on: ask about everything at once."""
+        if not self._tenants:
+            return
+        memory = await self._limits.remembers()
+        clients.seen(memory)
+        seen, self._seen = self._seen, (memory.since, self._limits.connections)
+        if seen is not None and seen != self._seen:
+            self._doubt()
 
     async def _renew(self, tenant_id: UUID, tenant: _Tenant) -> None:
         held = [*tenant.open, *tenant.untold]

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db.models import F, Max, Q, Sum
 
 from apps.billing import ledger, snapshots
+from apps.billing.clients import wait_for_others
 from apps.billing.contracts import LineKind
 from apps.billing.draining import drain_tenant
 from apps.billing.models import LedgerEntry, Reservation
@@ -24,6 +25,8 @@ _TOKENS = F("input_tokens") + F("output_tokens")
 
 def load(tenant_id: UUID, wanted: Wanted) -> Projection:
     """What the ledger and the reservations say, read in one snapshot, after all that was settled is written."""
+    if wanted.whole:
+        wait_for_others()
     drain_tenant(tenant_id)
     limits = snapshots.get(tenant_id)
     now = datetime.now(UTC)

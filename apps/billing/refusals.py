@@ -1,8 +1,11 @@
 """Refusals and allowances of the admission script in the house's words."""
 
+import time
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
-from apps.billing.contracts import Allowance, reset_seconds
+from apps.billing.contracts import Allowance
 from apps.billing.errors import (
     LimitReached,
     OverBudget,
@@ -14,6 +17,7 @@ from apps.billing.errors import (
 from apps.limits import contracts as limits
 from apps.limits.contracts import Level, LimitKind, Refused
 
+_DAY_SECONDS = 86_400
 _WHOSE = {
     Level.TENANT: "your organisation",
     Level.TEAM: "your team",
@@ -24,10 +28,37 @@ _WHOSE = {
 
 def allowances(rows: Iterable[limits.Allowance]) -> tuple[Allowance, ...]:
     """What is left of each limit, for those who ask."""
+    now = time.time()
     return tuple(
-        Allowance(kind=row.kind.value, whose=row.scope.level.value, limit=row.limit, remaining=row.remaining)
+        Allowance(
+            row.kind.value,
+            row.scope.level.value,
+            row.limit,
+            row.remaining,
+            reset_seconds(row.kind, row.limit, row.remaining, now),
+        )
         for row in rows
     )
+
+
+def reset_seconds(kind: LimitKind, limit: int, remaining: int, now: float) -> float:
+    """See `contracts.Allowance`; `now` in seconds since 1970."""
+    match kind:
+        case LimitKind.REQUESTS_PER_MINUTE | LimitKind.TOKENS_PER_MINUTE:
+            return 60.0 * (limit - remaining) / limit if limit else 60.0
+        case LimitKind.PARALLEL_CALLS:
+            return 0.0
+        case LimitKind.BUDGET_DAY | LimitKind.TOKENS_PER_DAY:
+            return _DAY_SECONDS - now % _DAY_SECONDS
+        case _:
+            return _month_ends(int(now // _DAY_SECONDS)) - now
+
+
+@lru_cache(8)
+def _month_ends(day: int) -> float:
+    """The end of the month of a day counted from 1970 (UTC), in seconds since 1970."""
+    first = datetime.fromtimestamp(day * _DAY_SECONDS, UTC).replace(day=1)
+    return (first + timedelta(days=32)).replace(day=1).timestamp()
 
 
 def refusal(refused: Refused) -> LimitReached:
@@ -39,7 +70,7 @@ def refusal(refused: Refused) -> LimitReached:
         kind=refused.kind.value,
         limit=refused.limit,
         remaining=refused.remaining,
-        reset_seconds=reset_seconds(refused.kind, refused.limit, refused.remaining),
+        reset_seconds=reset_seconds(refused.kind, refused.limit, refused.remaining, time.time()),
         retry_after_seconds=refused.retry_after_seconds,
     )
 

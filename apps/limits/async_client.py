@@ -15,6 +15,7 @@ from apps.limits.contracts import (
     Collected,
     Counter,
     Decision,
+    Memory,
     OpenCall,
     Overview,
     Projection,
@@ -44,6 +45,11 @@ class AsyncLimits:
 
     async def aclose(self) -> None:
         await self._pipeline.aclose()
+
+    @property
+    def connections(self) -> int:
+        """How many connections there have been. Another one than before: something may be lost."""
+        return self._pipeline.connections
 
     async def _run(self, command: protocol.Command) -> Any:
         return await self._pipeline.run(command)
@@ -192,6 +198,10 @@ class AsyncLimits:
             parts += [str(int(time.time())), word(tenant_id)]
         if parts:
             await self._pipeline.send("ZADD", protocol.busy_key(self._prefix), *parts)
+
+    async def remembers(self) -> Memory:
+        """Since when the server remembers."""
+        return protocol.parse_memory(await self._run(protocol.remembers(self._prefix)))
 
     async def peek(self, tenant_id: str | UUID, limits: Sequence[ScopeLimits]) -> Overview | Cold:
         """What is left of each limit."""

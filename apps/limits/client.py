@@ -21,6 +21,7 @@ from apps.limits.contracts import (
     Collected,
     Counter,
     Decision,
+    Memory,
     OpenCall,
     Overview,
     Projection,
@@ -210,6 +211,10 @@ class Limits:
     def mark_idle(self, tenant_id: str, seen: str) -> None:
         """Nothing of this tenant is left to read, unless somebody marked it as busy since it was `seen`."""
         self._run(protocol.mark_idle(self._prefix, tenant_id, seen))
+
+    def remembers(self) -> Memory:
+        """Since when the server remembers."""
+        return protocol.parse_memory(self._run(protocol.remembers(self._prefix)))
 
     def peek(self, tenant_id: str | UUID, limits: Sequence[ScopeLimits]) -> Overview | Cold:
         """What is left of each limit."""

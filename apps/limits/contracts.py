@@ -268,6 +268,17 @@ class Collected:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """Since when the server remembers anything (its own clock, an opaque mark), and for how long by now.
+
+    Another mark than before: everything was lost in between.
+    """
+
+    since: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Tended:
     """`lost` calls hold nothing any more (`register` those still running); the settlements of `forgotten` ones are gone
     (settle them again). What lies in the stream at `drained_id` or before is written down elsewhere."""

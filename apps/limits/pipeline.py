@@ -43,6 +43,7 @@ class Pipeline:
         self._timeout_seconds = timeout_seconds
         self._link: _Link | None = None
         self._closed = False
+        self.connections = 0
 
     async def aclose(self) -> None:
         self._closed = True
@@ -66,6 +67,7 @@ class Pipeline:
         if link is None or link.ended:
             connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
             link = self._link = _Link(connection, self._timeout_seconds)
+            self.connections += 1
         try:
             return await link.ask(hiredis.pack_command(parts))  # type: ignore[arg-type]
         except (OutOfMemoryError, ReadOnlyError) as error:

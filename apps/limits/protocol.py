@@ -23,6 +23,7 @@ from apps.limits.contracts import (
     Counter,
     Decision,
     LimitKind,
+    Memory,
     OpenCall,
     Overview,
     Projection,
@@ -70,6 +71,7 @@ BUMP_EPOCH = Script.read("bump_epoch")
 COLLECT = Script.read("collect")
 DRAINED = Script.read("drained")
 MARK_IDLE = Script.read("mark_idle")
+REMEMBERS = Script.read("remembers")
 BEGIN_REBUILD = Script.read("begin_rebuild")
 INSTALL = Script.read("install")
 ABANDON_REBUILD = Script.read("abandon_rebuild")
@@ -321,6 +323,15 @@ def busy_key(prefix: str) -> str:
 
 def mark_idle(prefix: str, tenant_id: str, seen: str) -> Command:
     return Command(MARK_IDLE, (busy_key(prefix),), (word(tenant_id), seen))
+
+
+def remembers(prefix: str) -> Command:
+    return Command(REMEMBERS, (f"{prefix}limits:since",), ())
+
+
+def parse_memory(reply: Any) -> Memory:
+    since, age_ms = _texts(reply)
+    return Memory(since, int(age_ms) / 1000)
 
 
 def abandon_rebuild(prefix: str, tenant_id: str | UUID, token: str) -> Command:
