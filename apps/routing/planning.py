@@ -91,6 +91,40 @@ def plan(call: Call, catalogue: Catalogue, health_of: HealthOf) -> Plan:
     )
 
 
+def plan_vectors(model_slug: str, input_tokens_bound: int, catalogue: Catalogue, health_of: HealthOf) -> Plan:
+    """Who could turn texts of so many tokens into vectors, in the order they will be tried.
+
+    Raises `UnknownModel`, `ModelNotAllowed`, `Unpriced` or `NoCandidates`.
+    """
+    model = catalogue.embedders.get(model_slug)
+    if model is None:
+        raise _not_offered(model_slug, catalogue)
+    excluded: list[Excluded] = []
+    places: list[Place] = []
+    for deployment in model.deployments:
+        price = deployment.price
+        if not deployment.enabled:
+            reason = DISABLED
+        elif _is_elsewhere(deployment, catalogue):
+            reason = RESIDENCY
+        elif price is None or not _is_a_price(price):
+            reason = UNPRICED
+        else:
+            bound_nanousd = price.amount_bound_nanousd(input_tokens_bound, 0)
+            context_tokens = deployment.context_tokens or model.context_tokens
+            places.append(
+                Place(
+                    model, deployment, price, bound_nanousd, bound_nanousd, input_tokens_bound, 0, context_tokens, None
+                )
+            )
+            continue
+        excluded.append(Excluded(deployment.provider_name, deployment.upstream_model, reason, model.slug))
+    if not places:
+        raise _nothing_left(model, [model], excluded)
+    candidates = tuple(place.candidate() for place in spread(places, None, health_of)[:MOST_CANDIDATES])
+    return Plan(model.slug, model.name, model.hue, candidates, tuple(excluded))
+
+
 def least_nanousd(plan: Plan) -> int:
     """What must be set aside at least: the bound of the cheapest first choice, and of the calls beside the answer.
 

@@ -67,9 +67,14 @@ class Snapshot:
         closed = {tier for tier, rule in self._rules.items() if not rule.opens(principal.role, principal.user_id)}
         if not closed:
             return self.catalogue
-        models = {slug: model for slug, model in self.catalogue.models.items() if model.tier not in closed}
-        withheld = {slug: model.tier for slug, model in self.catalogue.models.items() if model.tier in closed}
-        return replace(self.catalogue, models=MappingProxyType(models), withheld=MappingProxyType(withheld))
+        whole = self.catalogue
+        offered = {**whole.models, **whole.embedders}
+        return replace(
+            whole,
+            models=MappingProxyType({slug: one for slug, one in whole.models.items() if one.tier not in closed}),
+            embedders=MappingProxyType({slug: one for slug, one in whole.embedders.items() if one.tier not in closed}),
+            withheld=MappingProxyType({slug: one.tier for slug, one in offered.items() if one.tier in closed}),
+        )
 
     def access(self, deployment_id: UUID) -> ProviderAccess | None:
         """Where and with which key to call the deployment; None where it is switched off or no longer there.
@@ -264,6 +269,13 @@ def _read(tenant_id: UUID) -> Snapshot:
         max_cost_nanousd=tenant.max_cost_nanousd if tenant else None,
         max_first_token_ms=tenant.max_first_token_ms if tenant else None,
         side_models=MappingProxyType({slug: model for slug, model in offered.items() if slug not in chatting}),
+        embedders=MappingProxyType(
+            {
+                slug: model
+                for slug, model in offered.items()
+                if model.kind is ModelKind.EMBEDDING and (not allowed or slug in allowed)
+            }
+        ),
         cache=caches,
         side_uses=(*cache_rules.side_uses(caches), *side_uses(safety)),
     )

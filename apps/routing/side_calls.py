@@ -53,6 +53,31 @@ async def embed(
     return await _asked(side.candidate, admission, gate, _Asked("embeddings", body, text, _vector), timeout_seconds)
 
 
+async def vectors(
+    candidate: Candidate,
+    admission: Admission,
+    gate: Gate,
+    body: Mapping[str, Any],
+    texts: Sequence[str],
+    count: int,
+    *,
+    timeout_seconds: float,
+) -> Sequence[Sequence[float]]:
+    """`count` vectors of equal length for what `body` asks, in its order; `texts` is what a guess at its use goes by.
+
+    Raises a `ProviderFailed`, `BreakersOpen` or `NoCandidates`.
+    """
+
+    def read(document: Mapping[str, Any]) -> Sequence[Sequence[float]]:
+        told = sorted(document["data"], key=lambda one: int(one["index"]))
+        found = [_floats(one["embedding"]) for one in told]
+        if [int(one["index"]) for one in told] != list(range(count)) or len({len(one) for one in found}) != 1:
+            raise ValueError("not a vector for each text")
+        return found
+
+    return await _asked(candidate, admission, gate, _Asked("embeddings", body, "".join(texts), read), timeout_seconds)
+
+
 async def moderate(
     side: SideCall, admission: Admission, gate: Gate, texts: Sequence[str], *, timeout_seconds: float
 ) -> Mapping[str, float]:
@@ -168,7 +193,11 @@ def _guess(text: str, candidate: Candidate) -> Usage:
 
 
 def _vector(document: Mapping[str, Any]) -> Sequence[float]:
-    vector = [float(one) for one in document["data"][0]["embedding"]]
+    return _floats(document["data"][0]["embedding"])
+
+
+def _floats(told: Sequence[Any]) -> Sequence[float]:
+    vector = [float(one) for one in told]
     if not any(vector) or not all(map(math.isfinite, vector)):
         raise ValueError("no vector")  # nor one that points nowhere
     return vector

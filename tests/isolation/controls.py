@@ -125,6 +125,8 @@ CHATS = [
     _program("POST", "/chat/completions", json={"model": "probe", "messages": _SAID}, allowed=(502, 503)),
     _program("POST", "/responses", json={"model": "probe", "input": "hello"}, allowed=(502, 503)),
     _program("POST", "/messages", json={"model": "probe", "messages": _SAID, "max_tokens": 9}, allowed=(502, 503)),
+    # No model here turns texts into vectors.
+    _program("POST", "/embeddings", json={"model": "probe", "input": "hello"}, allowed=(404,)),
     _program("GET", "/models", shows=True),
     _program("GET", "/models/%(slug)s", shows=True),
     _rest("GET", "/models/", shows=True),

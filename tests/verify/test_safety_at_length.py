@@ -18,5 +18,6 @@ def work_seconds(text: str) -> float:
 
 @pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE)
 def test_a_megabyte_is_eight_times_an_eighth(unit: str) -> None:
-    part = min(work_seconds(unit * (MEGABYTE // 8 // len(unit))) for _ in range(2))
-    assert work_seconds(unit * (MEGABYTE // len(unit))) <= 8 * 1.5 * part
+    """With room for a busy machine: what looked back at all that came before would take sixty-four times as long."""
+    part, whole = (min(work_seconds(unit * (size // len(unit))) for _ in range(2)) for size in (MEGABYTE // 8, MEGABYTE))
+    assert whole <= 8 * 2 * part

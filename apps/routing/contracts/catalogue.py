@@ -206,7 +206,8 @@ class Catalogue:
 
     `withheld` names the models that the tenant may use and this caller may not, each with its tier. `residency` names
     where the tenant's prompts may be processed (none: anywhere). `ratings` are the tenant's own votes, by slug.
-    `side_models` are those that do not chat, by slug; of these, `side_uses` are asked beside every answer.
+    `side_models` are those that do not chat, by slug; of these, `side_uses` are asked beside every answer, and
+    `embedders` are those that callers may ask for vectors themselves.
     No answer gets more than `max_output_tokens`, whatever is asked for. `max_cost_nanousd` and `max_first_token_ms`
     hold for every call, beside what policy and caller say.
     """
@@ -219,6 +220,7 @@ class Catalogue:
     ratings: Mapping[str, float] = field(default_factory=dict)
     side_models: Mapping[str, OfferedModel] = field(default_factory=dict)
     side_uses: tuple[SideUse, ...] = ()
+    embedders: Mapping[str, OfferedModel] = field(default_factory=dict)
     max_output_tokens: int | None = None
     cache: CacheRules = NO_CACHES
     max_cost_nanousd: int | None = None

@@ -17,11 +17,22 @@ from django.conf import settings
 from uuid6 import uuid7
 
 from apps.billing import services as billing
-from apps.billing.contracts import Admission, CallCost
+from apps.billing.contracts import Admission, CallCost, LedgerLine
 from apps.billing.errors import AdmissionUnavailable, OverBudget, SnapshotStale
 from apps.routing import queues, services
 from apps.routing.access import known
-from apps.routing.contracts import Call, Candidate, Catalogue, Chunk, Deadlines, Difficulty, Excluded, Finished, Plan
+from apps.routing.contracts import (
+    CacheUse,
+    Call,
+    Candidate,
+    Catalogue,
+    Chunk,
+    Deadlines,
+    Difficulty,
+    Excluded,
+    Finished,
+    Plan,
+)
 from apps.routing.errors import NoCandidates
 from apps.routing.rescue import Rescue
 from apps.routing.stateless.gate import CallGate
@@ -43,26 +54,45 @@ Find = Callable[[], Awaitable[tuple[Principal, int]]]
 
 
 async def open_call(find: Find, asked: Asked) -> "OpenCall":
-    """Plan the call and admit its `asked.n` answers, all or none. `find` says who is calling, and is asked again where
-    what this process knew was out of date.
+    """Plan the call and admit its `asked.n` answers, all or none.
 
-    Raises what `find` raises, `Forbidden`, the refusals of `services.plan` and of `billing.open_call`.
+    Raises as `admitted`, and the refusals of `services.plan`.
+    """
+
+    def plan_of(caller: Principal, offered: Catalogue) -> Plan:
+        return _answered_here(services.plan(_call(caller, asked, offered), offered))
+
+    return OpenCall(asked, await admitted(find, plan_of, asked.n))
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Calls that may be made, of one plan."""
+
+    caller: Principal
+    plan: Plan
+    admissions: tuple[Admission, ...]
+
+
+async def admitted(find: Find, plan_of: Callable[[Principal, Catalogue], Plan], n: int = 1) -> Admitted:
+    """Admit `n` calls of one plan. `find` says who is calling, and is asked again where what was known is out of date.
+
+    Raises what `find` and `plan_of` raise, `Forbidden`, and the refusals of `billing.open_call`.
     """
     for _ in range(_STALE_TRIES):
         caller, generation = await find()
         require(caller, Action.CHAT_ASK)
         snapshot = await known(caller.tenant_id, time.monotonic() + _SNAPSHOT_SECONDS)
-        offered = snapshot.catalogue_for(caller)
-        plan = _answered_here(services.plan(_call(caller, asked, offered), offered))
+        plan = plan_of(caller, snapshot.catalogue_for(caller))
         try:
-            opened = await _admitted(caller, asked, plan)
+            plan, admissions = await _within_budget(caller, plan, n)
         except SnapshotStale:
             continue
         if callers.generation() == generation:
-            return opened
+            return Admitted(caller, plan, admissions)
         # Something was forgotten since the caller was found: the admission may rest on a newer epoch than the key.
-        async with opened:
-            pass
+        for admission in admissions:
+            settle(admission, [], "cancelled")
     raise AdmissionUnavailable("Limits are changing right now. Try again in a moment.", retry_after_seconds=1)
 
 
@@ -74,6 +104,8 @@ def _call(caller: Principal, asked: Asked, offered: Catalogue) -> Call:
         max_output_tokens=asked.max_output_tokens,
         needs=asked.needs,
         difficulty=_difficulty(asked) if asked.model in offered.policies else None,
+        # Who asks for several answers wants them to differ.
+        cache=CacheUse.USE if asked.n == 1 else CacheUse.BYPASS,
     )
 
 
@@ -86,18 +118,17 @@ def _difficulty(asked: Asked) -> Difficulty:
     return services.difficulty(last, turns_before=max(0, len(questions) - 1), tools=asked.needs.tools)
 
 
-async def _admitted(caller: Principal, asked: Asked, plan: Plan) -> "OpenCall":
+async def _within_budget(caller: Principal, plan: Plan, n: int) -> tuple[Plan, tuple[Admission, ...]]:
     """Where the budget does not cover the dearest candidates, what it does cover is admitted."""
-    ids = [uuid7() for _ in range(asked.n)]
+    ids = [uuid7() for _ in range(n)]
     try:
-        admissions = await billing.open_call(caller, _costs(plan, ids))
+        return plan, await billing.open_call(caller, _costs(plan, ids))
     except OverBudget as refused:
-        affordable_nanousd = refused.left_nanousd // asked.n
+        affordable_nanousd = refused.left_nanousd // n
         if affordable_nanousd < services.least_nanousd(plan):
             raise
         plan = services.within(plan, affordable_nanousd)
-        admissions = await billing.open_call(caller, _costs(plan, ids))
-    return OpenCall(caller, asked, plan, admissions)
+        return plan, await billing.open_call(caller, _costs(plan, ids))
 
 
 def _costs(plan: Plan, ids: Sequence[UUID]) -> list[CallCost]:
@@ -129,10 +160,9 @@ class Lane:
 class OpenCall:
     """A call that was admitted. Leaving its context settles it, in the background: no caller waits for that."""
 
-    def __init__(self, caller: Principal, asked: Asked, plan: Plan, admissions: Sequence[Admission]) -> None:
-        self.caller = caller
-        self.plan = plan
-        self.lanes = [Lane(admission) for admission in admissions]
+    def __init__(self, asked: Asked, leave: Admitted) -> None:
+        self.plan = leave.plan
+        self.lanes = [Lane(admission) for admission in leave.admissions]
         self._asked = asked
 
     async def __aenter__(self) -> Self:
@@ -213,9 +243,13 @@ _settling: set["asyncio.Task[None]"] = set()
 
 
 def _settle(lane: Lane, *, hung_up: bool) -> None:
-    lines = lane.gate.lines(lane.finished, hung_up=hung_up)
     state = "completed" if lane.finished is not None else "cancelled" if hung_up else "failed"
-    task = asyncio.get_running_loop().create_task(billing.close_call(lane.admission, lines, state))
+    settle(lane.admission, lane.gate.lines(lane.finished, hung_up=hung_up), state)
+
+
+def settle(admission: Admission, lines: Sequence[LedgerLine], state: str) -> None:
+    """Close the call in the background."""
+    task = asyncio.get_running_loop().create_task(billing.close_call(admission, lines, state))
     _settling.add(task)
     task.add_done_callback(_settling.discard)
 

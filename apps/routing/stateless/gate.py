@@ -29,21 +29,15 @@ class CallGate:
 
         The tenant pays for the attempt that finished the answer, never for one that failed over. Whoever hung up pays
         for the last attempt that had shown something, or else had been sent the prompt: otherwise large prompts would
-        be free to whoever leaves in time. What the tenant's settings have asked on the side is paid for as well. An
-        answer that broke off is nobody's to pay for.
+        be free to whoever leaves in time. What is asked on the side is paid for where it was answered. An answer that
+        broke off is nobody's to pay for.
         """
         kept: UUID | None = None
         if finished is not None:
             kept = finished.attempt_id
         elif hung_up:
             kept = self._left_behind()
-        return [
-            ledger_line(
-                end,
-                LineKind.CHARGE if end.attempt_id == kept or end.candidate.on_the_side else LineKind.ABSORBED,
-            )
-            for end in self.ends
-        ]
+        return [ledger_line(end, LineKind.CHARGE if _is_paid(end, kept) else LineKind.ABSORBED) for end in self.ends]
 
     def _left_behind(self) -> UUID | None:
         """The attempt that a caller who hung up pays for."""
@@ -52,3 +46,7 @@ class CallGate:
         sent = (end for end in answers if end.state is AttemptState.CANCELLED and end.usage.input_tokens)
         last = next(shown, None) or next(sent, None)
         return None if last is None else last.attempt_id
+
+
+def _is_paid(end: AttemptEnd, kept: UUID | None) -> bool:
+    return end.attempt_id == kept or (end.candidate.on_the_side and end.state is not AttemptState.FAILED)

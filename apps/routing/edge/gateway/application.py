@@ -1,16 +1,17 @@
 """Which paths are these doors'; everything else goes on to Django."""
 
-from apps.routing.edge.gateway.doors import Door
+from apps.routing.edge.gateway.doors import AnswersDoor, Door, VectorsDoor
 from apps.routing.edge.gateway.http import Receive, Scope, Send
-from apps.routing.wire import anthropic_messages, openai_chat, openai_responses
+from apps.routing.wire import anthropic_messages, embeddings, openai_chat, openai_responses
 from apps.tenants.edge.client_address import Application
 
-DOORS = {
+DOORS: dict[str, Door] = {
     door.path: door
     for door in (
-        Door("/v1/chat/completions", openai_chat),
-        Door("/v1/responses", openai_responses),
-        Door("/v1/messages", anthropic_messages),
+        AnswersDoor("/v1/chat/completions", openai_chat),
+        AnswersDoor("/v1/responses", openai_responses),
+        AnswersDoor("/v1/messages", anthropic_messages),
+        VectorsDoor("/v1/embeddings", embeddings.error_document),
     )
 }
 

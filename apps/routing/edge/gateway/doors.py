@@ -1,6 +1,7 @@
 """One door of a dialect: read the request, open the call, tell its answer. Read `Door.__call__` top to bottom."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from functools import partial
@@ -17,6 +18,8 @@ from apps.routing.edge.gateway import heads
 from apps.routing.edge.gateway.callers import Caller
 from apps.routing.edge.gateway.http import HungUp, Receive, Request, Response, Scope, Send
 from apps.routing.stateless.call import OpenCall, open_call
+from apps.routing.stateless.vectors import embed
+from apps.routing.wire import embeddings
 from apps.routing.wire.asked import Asked
 from apps.tenants.edge.parsers import parse_json
 from apps.tenants.edge.problems import headers_of, translate
@@ -47,14 +50,17 @@ class Dialect(Protocol):
     def error_document(self, problem: Problem, request_id: str | None = None) -> dict[str, Any]: ...
 
 
-class Door:
+Refusal = Callable[[Problem, str], dict[str, Any]]
+
+
+class Door(ABC):
     """ASGI application of one path. `actions` is what it opens to whom, by method, as for every door."""
 
     actions: ClassVar[Mapping[str, Action]] = {"POST": Action.CHAT_ASK}
 
-    def __init__(self, path: str, dialect: Dialect) -> None:
+    def __init__(self, path: str, refusal: Refusal) -> None:
         self.path = path
-        self._dialect = dialect
+        self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, response = Request(scope, receive), Response(send)
@@ -67,8 +73,20 @@ class Door:
             pass
         finally:
             response.stop()
-            if response.status is not None:
-                metrics.http_answered(request.method, self.path, response.status, time.monotonic() - began)
+            self._note(request, response, request_id, time.monotonic() - began)
+
+    def _note(self, request: Request, response: Response, request_id: str, seconds: float) -> None:
+        """One line for each request, as for every door. 499: the caller hung up before anything was said."""
+        status = response.status or 499
+        metrics.http_answered(request.method, self.path, status, seconds)
+        log.info(
+            "request",
+            method=request.method,
+            route=self.path,
+            status=status,
+            duration_ms=round(seconds * 1000, 1),
+            request_id=request_id,
+        )
 
     async def _answer(self, request: Request, response: Response, request_id: str) -> None:
         head = {"x-request-id": request_id, "cache-control": "no-store"}
@@ -78,9 +96,7 @@ class Door:
             if settings.SECURE_SSL_REDIRECT and request.scheme != "https":
                 raise Forbidden("Come over HTTPS. This key has crossed the network in the open: replace it.")
             caller = await Caller.of(request)
-            asked = self._dialect.read(parse_json(await request.body()))
-            async with request.while_here():
-                await self._serve(caller, response, asked, head)
+            await self._serve(caller, request, parse_json(await request.body()), response, head)
         except HungUp:
             raise
         except Exception as error:
@@ -93,18 +109,49 @@ class Door:
         told |= {name.lower(): value for name, value in headers_of(problem).items()}
         if isinstance(problem, MethodNotAllowed):
             told["allow"] = "POST"
-        await response.whole(problem.status, told, orjson.dumps(self._dialect.error_document(problem, request_id)))
+        await response.whole(problem.status, told, orjson.dumps(self._refusal(problem, request_id)))
 
-    async def _serve(self, caller: Caller, response: Response, asked: Asked, head: Mapping[str, str]) -> None:
-        opened = await open_call(caller.find, asked)
-        async with opened:
-            tell = _tell_as_it_comes if asked.stream else _tell_whole
-            await tell(opened, partial(self._writer, asked, opened), response, head)
+    @abstractmethod
+    async def _serve(
+        self, caller: Caller, request: Request, body: Any, response: Response, head: Mapping[str, str]
+    ) -> None:
+        """Answer what the body asks. What it raises before anything was told is told as an error."""
+
+
+class AnswersDoor(Door):
+    """Where models answer."""
+
+    def __init__(self, path: str, dialect: Dialect) -> None:
+        super().__init__(path, dialect.error_document)
+        self._dialect = dialect
+
+    async def _serve(
+        self, caller: Caller, request: Request, body: Any, response: Response, head: Mapping[str, str]
+    ) -> None:
+        asked = self._dialect.read(body)
+        async with request.while_here():
+            opened = await open_call(caller.find, asked)
+            async with opened:
+                tell = _tell_as_it_comes if asked.stream else _tell_whole
+                await tell(opened, partial(self._writer, asked, opened), response, head)
 
     def _writer(self, asked: Asked, opened: OpenCall) -> Writer:
         """To be made with the first piece: by then it is known who answers."""
         call_id = opened.lanes[0].admission.call_id
         return self._dialect.Writer(asked, call_id=call_id.hex, created=int(time.time()), model=opened.answering.model)
+
+
+class VectorsDoor(Door):
+    """Where texts become vectors, as OpenAI has it."""
+
+    async def _serve(
+        self, caller: Caller, request: Request, body: Any, response: Response, head: Mapping[str, str]
+    ) -> None:
+        asked = embeddings.read(body)
+        async with request.while_here():
+            made = await embed(caller.find, asked)
+        told = {**head, **heads.of_vectors(made), "content-type": "application/json"}
+        await response.whole(200, told, orjson.dumps(embeddings.document(asked, made.vectors, made.usage)))
 
 
 async def _tell_whole(

@@ -10,6 +10,7 @@ from apps.problems import Problem
 from apps.routing.route_header import NAME as ROUTE
 from apps.routing.route_header import member
 from apps.routing.stateless.call import OpenCall
+from apps.routing.stateless.vectors import Embedded
 
 _COUNTED = {LimitKind.REQUESTS_PER_MINUTE.value: "requests", LimitKind.TOKENS_PER_MINUTE.value: "tokens"}
 STREAM = {"content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"}
@@ -27,6 +28,13 @@ def of(opened: OpenCall) -> dict[str, str]:
         attempts=len(lane.gate.ends),
     )
     return {ROUTE.lower(): told, **limits(lane.admission.allowances)}
+
+
+def of_vectors(made: Embedded) -> dict[str, str]:
+    """Who made vectors."""
+    by = made.candidate
+    told = member(by.model, asked=made.plan.model, provider=by.provider_name, state="completed", attempts=made.attempts)
+    return {ROUTE.lower(): told, **limits(made.admission.allowances)}
 
 
 def of_refusal(problem: Problem) -> dict[str, str]:

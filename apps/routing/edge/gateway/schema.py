@@ -67,6 +67,13 @@ def add_gateway(result: Schema, generator: Any, request: Any, public: bool) -> S
             ["model", "messages"],
             "GatewayError",
         ),
+        "/v1/embeddings": _door(
+            "openai_embeddings",
+            "Turn texts into vectors as OpenAI's embeddings do.",
+            {"model": _TEXT, "input": {"type": ["string", "array"]}},
+            ["model", "input"],
+            "GatewayError",
+        ),
         "/v1/responses": _door(
             "openai_response",
             "Ask a model or a policy as OpenAI's responses do. Nothing is stored.",
