@@ -19,5 +19,5 @@ def work_seconds(text: str) -> float:
 @pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE)
 def test_a_megabyte_is_eight_times_an_eighth(unit: str) -> None:
     """With room for a busy machine: what looked back at all that came before would take sixty-four times as long."""
-    part, whole = (min(work_seconds(unit * (size // len(unit))) for _ in range(2)) for size in (MEGABYTE // 8, MEGABYTE))
+    part, whole = (min(work_seconds(unit * (MEGABYTE // share // len(unit))) for _ in range(2)) for share in (8, 1))
     assert whole <= 8 * 2 * part
