@@ -158,10 +158,7 @@ def _cache(value: Any, cache_control: str, problems: dict[str, list[str]]) -> Ca
         except ValueError:
             problems["cache"] = [f"Send one of {', '.join(CacheUse)}."]
             return CacheUse.USE
-    directives = {part.strip().lower() for part in cache_control.split(",")}
-    if "no-store" in directives:
-        return CacheUse.NO_STORE
-    return CacheUse.BYPASS if "no-cache" in directives else CacheUse.USE
+    return CacheUse.of_header(cache_control)
 
 
 def _refuse() -> UUID:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 
 class CacheScope(StrEnum):
@@ -25,6 +26,14 @@ class CacheUse(StrEnum):
     USE = "use"
     BYPASS = "bypass"
     NO_STORE = "no_store"
+
+    @classmethod
+    def of_header(cls, cache_control: str) -> Self:
+        """As HTTP says it."""
+        directives = {part.strip().lower() for part in cache_control.split(",")}
+        if "no-store" in directives:
+            return cls("no_store")
+        return cls("bypass" if "no-cache" in directives else "use")
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,14 +53,14 @@ _LAST_SECONDS = 3.0
 Find = Callable[[], Awaitable[tuple[Principal, int]]]
 
 
-async def open_call(find: Find, asked: Asked) -> "OpenCall":
+async def open_call(find: Find, asked: Asked, cache: CacheUse = CacheUse.USE) -> "OpenCall":
     """Plan the call and admit its `asked.n` answers, all or none.
 
     Raises as `admitted`, and the refusals of `services.plan`.
     """
 
     def plan_of(caller: Principal, offered: Catalogue) -> Plan:
-        return _answered_here(services.plan(_call(caller, asked, offered), offered))
+        return _answered_here(services.plan(_call(caller, asked, offered, cache), offered))
 
     return OpenCall(asked, await admitted(find, plan_of, asked.n))
 
@@ -96,7 +96,7 @@ async def admitted(find: Find, plan_of: Callable[[Principal, Catalogue], Plan], 
     raise AdmissionUnavailable("Limits are changing right now. Try again in a moment.", retry_after_seconds=1)
 
 
-def _call(caller: Principal, asked: Asked, offered: Catalogue) -> Call:
+def _call(caller: Principal, asked: Asked, offered: Catalogue, cache: CacheUse) -> Call:
     return Call(
         tenant_id=caller.tenant_id,
         model=asked.model,
@@ -105,7 +105,7 @@ def _call(caller: Principal, asked: Asked, offered: Catalogue) -> Call:
         needs=asked.needs,
         difficulty=_difficulty(asked) if asked.model in offered.policies else None,
         # Who asks for several answers wants them to differ.
-        cache=CacheUse.USE if asked.n == 1 else CacheUse.BYPASS,
+        cache=CacheUse.BYPASS if asked.n > 1 and cache is CacheUse.USE else cache,
     )
 
 

@@ -13,7 +13,7 @@ from django.conf import settings
 
 from apps.observability import context, metrics
 from apps.problems import Forbidden, InternalError, MethodNotAllowed, Problem
-from apps.routing.contracts import Chunk
+from apps.routing.contracts import CacheUse, Chunk
 from apps.routing.edge.gateway import heads
 from apps.routing.edge.gateway.callers import Caller
 from apps.routing.edge.gateway.http import HungUp, Receive, Request, Response, Scope, Send
@@ -89,7 +89,7 @@ class Door(ABC):
         )
 
     async def _answer(self, request: Request, response: Response, request_id: str) -> None:
-        head = {"x-request-id": request_id, "cache-control": "no-store"}
+        head = {"x-request-id": request_id, "cache-control": "no-store", "x-content-type-options": "nosniff"}
         try:
             if request.method != "POST":
                 raise MethodNotAllowed("Use POST here.")
@@ -130,7 +130,8 @@ class AnswersDoor(Door):
     ) -> None:
         asked = self._dialect.read(body)
         async with request.while_here():
-            opened = await open_call(caller.find, asked)
+            cache = CacheUse.of_header(request.header(b"cache-control") or "")
+            opened = await open_call(caller.find, asked, cache)
             async with opened:
                 tell = _tell_as_it_comes if asked.stream else _tell_whole
                 await tell(opened, partial(self._writer, asked, opened), response, head)
