@@ -91,6 +91,12 @@ def plan(call: Call, catalogue: Catalogue, health_of: HealthOf) -> Plan:
     )
 
 
+def require_offered(slug: str, catalogue: Catalogue) -> None:
+    """Raises `UnknownModel` or `ModelNotAllowed` where no model or policy of this name is on offer."""
+    if slug not in catalogue.models and slug not in catalogue.policies:
+        raise _not_offered(slug, catalogue)
+
+
 def plan_vectors(model_slug: str, input_tokens_bound: int, catalogue: Catalogue, health_of: HealthOf) -> Plan:
     """Who could turn texts of so many tokens into vectors, in the order they will be tried.
 

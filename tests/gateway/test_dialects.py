@@ -40,6 +40,17 @@ def test_a_streamed_message_says_the_same(claude: Anthropic) -> None:
     assert (told.stop_reason, told.usage.output_tokens) == ("end_turn", whole.usage.output_tokens)
 
 
+def test_tokens_are_counted_roughly_and_for_nothing(claude: Anthropic, web: WebServer) -> None:
+    counted = [
+        claude.messages.count_tokens(model="gw-quick", messages=[{"role": "user", "content": "word " * words}])
+        for words in (10, 1_000)
+    ]
+    assert counted[0].input_tokens < 60
+    assert 1_000 <= counted[1].input_tokens <= 1_400
+    with pytest.raises(anthropic.NotFoundError):
+        claude.messages.count_tokens(model="gw-none", messages=QUESTION)
+
+
 def test_what_is_refused_is_told_in_anthropics_words(claude: Anthropic, web: WebServer) -> None:
     with pytest.raises(anthropic.NotFoundError) as missing:
         claude.messages.create(model="gw-none", max_tokens=10, messages=QUESTION)

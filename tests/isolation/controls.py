@@ -125,6 +125,7 @@ CHATS = [
     _program("POST", "/chat/completions", json={"model": "probe", "messages": _SAID}, allowed=(502, 503)),
     _program("POST", "/responses", json={"model": "probe", "input": "hello"}, allowed=(502, 503)),
     _program("POST", "/messages", json={"model": "probe", "messages": _SAID, "max_tokens": 9}, allowed=(502, 503)),
+    _program("POST", "/messages/count_tokens", json={"model": "probe", "messages": _SAID}),
     # No model here turns texts into vectors.
     _program("POST", "/embeddings", json={"model": "probe", "input": "hello"}, allowed=(404,)),
     _program("GET", "/models", shows=True),

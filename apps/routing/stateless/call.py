@@ -19,7 +19,7 @@ from uuid6 import uuid7
 from apps.billing import services as billing
 from apps.billing.contracts import Admission, CallCost, LedgerLine
 from apps.billing.errors import AdmissionUnavailable, OverBudget, SnapshotStale
-from apps.routing import queues, services
+from apps.routing import planning, queues, services, tokens
 from apps.routing.access import known
 from apps.routing.contracts import (
     CacheUse,
@@ -63,6 +63,18 @@ async def open_call(find: Find, asked: Asked, cache: CacheUse = CacheUse.USE) ->
         return _answered_here(services.plan(_call(caller, asked, offered, cache), offered))
 
     return OpenCall(asked, await admitted(find, plan_of, asked.n))
+
+
+async def count(find: Find, asked: Asked) -> int:
+    """About how many tokens the prompt has. Nobody is asked for that, and nothing consumed.
+
+    Raises what `find` raises, `Forbidden`, `UnknownModel` or `ModelNotAllowed`.
+    """
+    caller, _ = await find()
+    require(caller, Action.CHAT_ASK)
+    snapshot = await known(caller.tenant_id, time.monotonic() + _SNAPSHOT_SECONDS)
+    planning.require_offered(asked.model, snapshot.catalogue_for(caller))
+    return tokens.likely_input(asked.prompt_bytes)
 
 
 @dataclass(frozen=True, slots=True)

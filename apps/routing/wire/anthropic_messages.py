@@ -12,7 +12,7 @@ from apps.routing.wire.errors import WireError
 from apps.routing.wire.errors import anthropic as error_document
 from apps.routing.wire.fields import at
 
-__all__ = ["Writer", "error_document", "read"]
+__all__ = ["Writer", "error_document", "read", "read_to_count"]
 
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
@@ -77,6 +77,11 @@ def read(body: Mapping[str, Any]) -> Asked:
         include_usage=True,
         prompt_bytes=bytes_of(messages, parameters),
     )
+
+
+def read_to_count(body: Mapping[str, Any]) -> Asked:
+    """The same for a request whose tokens are to be counted: it says nothing of the answer's length."""
+    return read({**fields.body_of(body), "max_tokens": fields.MOST_OUTPUT_TOKENS})
 
 
 def _messages(body: Mapping[str, Any], seen: Seen) -> list[Mapping[str, Any]]:

@@ -1,6 +1,6 @@
 """Which paths are these doors'; everything else goes on to Django."""
 
-from apps.routing.edge.gateway.doors import AnswersDoor, Door, VectorsDoor
+from apps.routing.edge.gateway.doors import AnswersDoor, CountDoor, Door, VectorsDoor
 from apps.routing.edge.gateway.http import Receive, Scope, Send
 from apps.routing.wire import anthropic_messages, embeddings, openai_chat, openai_responses
 from apps.tenants.edge.client_address import Application
@@ -11,6 +11,7 @@ DOORS: dict[str, Door] = {
         AnswersDoor("/v1/chat/completions", openai_chat),
         AnswersDoor("/v1/responses", openai_responses),
         AnswersDoor("/v1/messages", anthropic_messages),
+        CountDoor("/v1/messages/count_tokens", anthropic_messages.error_document),
         VectorsDoor("/v1/embeddings", embeddings.error_document),
     )
 }

@@ -17,9 +17,9 @@ from apps.routing.contracts import CacheUse, Chunk
 from apps.routing.edge.gateway import heads
 from apps.routing.edge.gateway.callers import Caller
 from apps.routing.edge.gateway.http import HungUp, Receive, Request, Response, Scope, Send
-from apps.routing.stateless.call import OpenCall, open_call
+from apps.routing.stateless.call import OpenCall, count, open_call
 from apps.routing.stateless.vectors import embed
-from apps.routing.wire import embeddings
+from apps.routing.wire import anthropic_messages, embeddings
 from apps.routing.wire.asked import Asked
 from apps.tenants.edge.parsers import parse_json
 from apps.tenants.edge.problems import headers_of, translate
@@ -140,6 +140,18 @@ class AnswersDoor(Door):
         """To be made with the first piece: by then it is known who answers."""
         call_id = opened.lanes[0].admission.call_id
         return self._dialect.Writer(asked, call_id=call_id.hex, created=int(time.time()), model=opened.answering.model)
+
+
+class CountDoor(Door):
+    """Where a request's tokens are counted, as Anthropic has it: an estimate, since no tokenizer runs here."""
+
+    async def _serve(
+        self, caller: Caller, request: Request, body: Any, response: Response, head: Mapping[str, str]
+    ) -> None:
+        asked = anthropic_messages.read_to_count(body)
+        input_tokens = await count(caller.find, asked)
+        told = {**head, "content-type": "application/json"}
+        await response.whole(200, told, orjson.dumps({"input_tokens": input_tokens}))
 
 
 class VectorsDoor(Door):

@@ -81,6 +81,13 @@ def add_gateway(result: Schema, generator: Any, request: Any, public: bool) -> S
             ["model", "input"],
             "GatewayError",
         ),
+        "/v1/messages/count_tokens": _door(
+            "anthropic_count_tokens",
+            "About how many tokens a message would have, for four bytes each. Nothing is asked or charged.",
+            {"model": _TEXT, "messages": _MESSAGES},
+            ["model", "messages"],
+            "AnthropicError",
+        ),
         "/v1/messages": _door(
             "anthropic_message",
             "Ask a model or a policy as Anthropic's messages do.",
