@@ -14,7 +14,7 @@ PEERS := benchmarks/gateway/peers
 INSTALLED_EMBEDDED := $(VENV)/requirements-embedded.installed
 RECENT_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help run dev test verify chaos bench-chat bench-gateway bench-plan bench-cache lock format install install-dev install-embedded
+.PHONY: help run dev test verify chaos bench-chat bench-gateway bench-limits bench-plan bench-cache lock format install install-dev install-embedded
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench-chat: install-dev ## measure chats from the door to the last token
 
 bench-gateway: install-dev ## measure the gateway beside LiteLLM's and Portkey's (figures as JSON: JSON=path; less: ARGS=--short)
 	@exec $(PY) -m benchmarks.gateway $(if $(JSON),--json "$(JSON)") $(ARGS)
+
+bench-limits: install-dev ## measure the CPU of admitting and settling stateless calls
+	@exec $(PY) -m benchmarks.limits
 
 bench-plan: install-dev ## measure the CPU of choosing where a call goes
 	@exec $(PY) -m benchmarks.plan

@@ -13,9 +13,10 @@ from uuid import UUID
 
 from django.db import connections
 
-from apps.billing import counters, draining, ledger, open_calls, snapshots
+from apps.billing import counters, draining, ledger, open_calls, reconciling, snapshots
 from apps.billing.contracts import Admission, BudgetLeft, CallCost, LedgerLine, LineKind
 from apps.billing.models import LedgerEntry, Quota, Reservation
+from apps.billing.reconciling import Difference
 from apps.tenants.contracts import Principal
 
 SETTLEMENTS_REPEATED_FOR = timedelta(minutes=2)
@@ -205,6 +206,11 @@ def when_stale(tell: Callable[[UUID], None]) -> None:
     Views of tenants that are kept in memory are dropped there. See `open_call`.
     """
     snapshots.when_stale(tell)
+
+
+def differences(tenant_id: UUID) -> list[Difference]:
+    """Counters of the tenant that say something else than the ledger. Raises `LimitsError`."""
+    return reconciling.differences(tenant_id)
 
 
 def drain_settlements() -> int:

@@ -50,7 +50,7 @@ def spend(principal: Principal, amount_nanousd: int, cost_nanousd: int) -> UUID:
     """One call from admission to settlement."""
     call_id = open_call(principal, amount_nanousd)
     write_end(principal, call_id, cost_nanousd)
-    services.settle_counters(principal.tenant_id, principal.user_id, [call_id], cost_nanousd)
+    services.settle_counters(principal.tenant_id, principal.user_id, [call_id], cost_nanousd, 30)
     return call_id
 
 
