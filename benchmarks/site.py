@@ -81,7 +81,8 @@ def open_site(
 ) -> Iterator[Site]:
     """Start the Stack (durable, as people run it) on this folder, seed it, and stop it afterwards.
 
-    `provider_url` takes the simulator's place. With `limits`, every kind of limit is set, each too high to be met.
+    `provider_url` takes the simulator's place. With `limits`, every kind of limit is set for tenant, user and
+    key, each too high to be met.
     """
     env = {"WORKER_SLOTS": "4000", "LOG_LEVEL": "INFO"} | ({"SIMULATOR_URL": provider_url} if provider_url else {})
     stack = Stack(folder, webs=webs, beat=False, web_server=web_server, env=env, restart=False)

@@ -22,6 +22,7 @@ _PACED_STREAMS = range(4, 101)
 RATE_PER_SECOND = 50
 FIRST_PER_SECOND = 20
 _DRAIN_SECONDS = 30
+_IDLE_SECONDS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ class Measured:
     paced_streams: int | None = None
     cpu_ms_per_chunk: float | None = None
     beside_cpu_ms_per_chunk: dict[str, float] = field(default_factory=dict)
+    idle_core_share: float | None = None
+    beside_idle_core_share: float | None = None
     rss_idle_mb: float | None = None
     rss_loaded_mb: float | None = None
     pss_loaded_mb: float | None = None
@@ -100,6 +103,7 @@ class Measurement:
     def run(self, parts: list[str]) -> Measured:
         if self._target.pid is not None:
             self.found.rss_idle_mb = meter.memory(self._target.pid).rss_mb
+            self._idle()
         lines_before = self._target.ledger_lines() if self._target.ledger_lines else 0
         for name in PARTS:
             if name in parts:
@@ -156,6 +160,14 @@ class Measurement:
         self.found.paced_streams = streams
         self.found.cpu_ms_per_chunk = (1000 * used.gateway - requests_ms) / chunks
         self.found.beside_cpu_ms_per_chunk = {name: 1000 * cpu / chunks for name, cpu in used.beside.items()}
+
+    def _idle(self) -> None:
+        """What it uses while nobody asks; at few requests a second that weighs in the CPU of each."""
+        with self._cpu() as used:
+            time.sleep(_IDLE_SECONDS)
+        self.found.idle_core_share = used.gateway / _IDLE_SECONDS
+        if used.beside:
+            self.found.beside_idle_core_share = sum(used.beside.values()) / _IDLE_SECONDS
 
     def _drive(self, shape: Shape, connections: int, seconds: float) -> wrk.Load:
         target = self._target

@@ -87,6 +87,8 @@ ROWS = (
     Row("  beside it: Redis ", _beside(_chunk, "redis", "redis-cache")),
     Row("  beside it: PostgreSQL ", _beside(_chunk, "postgres")),
     Row("paced streams", lambda one: one.paced_streams),
+    Row("idle: share of a core", lambda one: one.idle_core_share),
+    Row("  beside it: all", lambda one: one.beside_idle_core_share),
     Row("RSS MB, idle", lambda one: one.rss_idle_mb),
     Row("RSS MB, after the load", lambda one: one.rss_loaded_mb),
     Row("PSS MB, after the load", lambda one: one.pss_loaded_mb),

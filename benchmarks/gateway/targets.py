@@ -134,7 +134,7 @@ def switchboard(places: Places) -> Iterator[Target]:
             "Switchboard",
             site.stack.web_urls[0] + PATH,
             {"Authorization": f"Bearer {site.key}", **JSON},
-            f"uvicorn; key, limits and budgets of tenant and user, ledger on; {servers}",
+            f"uvicorn; key; limits of requests, calls, tokens and money for tenant, user and key; ledger on; {servers}",
             pids["web-1"],
             beside,
             lambda: _ledger_lines(engine_url),
