@@ -38,6 +38,7 @@ def admit(tenant_id: UUID, user_id: UUID, api_key_id: UUID | None, calls: Sequen
                 lease_seconds=_UNWRITTEN_LEASE_SECONDS,
                 load=lambda asked: load(tenant_id, asked),
                 epoch=snapshot.epoch,
+                open_lease_seconds=open_lease_seconds(),
             )
         except LimitsError as error:
             raise AdmissionUnavailable(
@@ -60,7 +61,7 @@ def hold(tenant_id: UUID, call_ids: Sequence[UUID]) -> None:
     """Lengthen the leases of calls that are written down now. Where this is lost they lapse, and the next admission
     restores them from the reservations."""
     try:
-        limits().renew(tenant_id, call_ids, lease_seconds=_open_lease_seconds())
+        limits().renew(tenant_id, call_ids, lease_seconds=open_lease_seconds())
     except LimitsError:
         return
 
@@ -95,7 +96,7 @@ def settle(
 def repair(tenant_id: UUID) -> None:
     """Recompute counters that are in doubt from the ledger and the open reservations."""
     try:
-        limits().rebuild(tenant_id, lambda asked: load(tenant_id, asked), lease_seconds=_open_lease_seconds())
+        limits().rebuild(tenant_id, lambda asked: load(tenant_id, asked), lease_seconds=open_lease_seconds())
     except LimitsError:
         return  # the next admission finds them dirty again
 
@@ -112,7 +113,7 @@ def budget_left(tenant_id: UUID, user_id: UUID, api_key_id: UUID | None) -> Budg
         overview = limits().peek(tenant_id, applying)
         if isinstance(overview, Cold):
             limits().rebuild(tenant_id, lambda asked: load(tenant_id, asked), missing=overview.missing,
-                             lease_seconds=_open_lease_seconds())  # fmt: skip
+                             lease_seconds=open_lease_seconds())  # fmt: skip
             overview = limits().peek(tenant_id, applying)
     except LimitsError as error:
         raise AdmissionUnavailable("Budgets cannot be read right now.", retry_after_seconds=1) from error
@@ -125,5 +126,6 @@ def budget_left(tenant_id: UUID, user_id: UUID, api_key_id: UUID | None) -> Budg
     return BudgetLeft(month_nanousd=least(LimitKind.BUDGET_MONTH), day_nanousd=least(LimitKind.BUDGET_DAY))
 
 
-def _open_lease_seconds() -> float:
+def open_lease_seconds() -> float:
+    """How long a reservation that is written down holds its place."""
     return float(settings.GENERATION_DEADLINE_SECONDS) + _LEASE_MARGIN_SECONDS

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import structlog
-from django.db import IntegrityError, transaction
+from django.db import DataError, IntegrityError, transaction
 
 from apps.billing import settlement
 from apps.billing.clients import limits
@@ -24,6 +24,8 @@ GRACE_SECONDS = 60.0
 # Processes say this often that a tenant is busy while a call is open; longer silence and nothing left means idle.
 IDLE_SECONDS = 60.0
 _BATCH = 500
+# One busy tenant must not keep a drainer from the others for ever.
+_MOST_BATCHES = 20
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +34,13 @@ def drain_settlements(*, grace_seconds: float = GRACE_SECONDS) -> int:
     """Write every settlement into the ledger; returns how many. Raises `LimitsError` where Redis does not answer."""
     drained = 0
     for tenant_id, seen in limits().busy().items():
-        count, waiting = _drain(UUID(tenant_id), grace_seconds)
+        try:
+            count, waiting = _drain(UUID(tenant_id), grace_seconds)
+        except (LimitsError, *DATABASE_AWAY):
+            raise
+        except Exception:  # the others' must be written all the same
+            log.exception("settlements.failed", tenant_id=tenant_id)
+            continue
         drained += count
         if not count and not waiting and time.time() - float(seen) > IDLE_SECONDS:
             limits().mark_idle(tenant_id, seen)
@@ -58,14 +66,16 @@ async def drain_forever(stopping: threading.Event) -> None:
 
 def _drain(tenant_id: UUID, grace_seconds: float) -> tuple[int, int]:
     """How many were written, and how many calls of the tenant are open still."""
-    count = 0
-    while True:
+    count, waiting = 0, 1
+    for _ in range(_MOST_BATCHES):
         collected = limits().settlements(tenant_id, grace_seconds=grace_seconds, count=_BATCH)
+        waiting = collected.waiting
         if not collected.settlements:
-            return count, collected.waiting
+            break
         _write([one for one in map(_read, collected.settlements) if one is not None])
         limits().drained(tenant_id, collected.settlements[-1].id)
         count += len(collected.settlements)
+    return count, waiting
 
 
 def _read(one: Settlement) -> Record | None:
@@ -83,11 +93,11 @@ def _write(records: Sequence[Record]) -> None:
     """All in one transaction; where the database will not have one of them, each in its own."""
     try:
         _insert(records)
-    except IntegrityError:
+    except (IntegrityError, DataError):
         for record in records:
             try:
                 _insert([record])
-            except IntegrityError:
+            except (IntegrityError, DataError):
                 # Its person or tenant is gone. It must not hold up those behind it.
                 log.exception("settlement.refused", call_id=str(record.call_id), tenant_id=str(record.tenant_id))
 

@@ -17,7 +17,7 @@ from django.conf import settings
 
 from apps.billing import clients, settlement, snapshots
 from apps.billing.contracts import Admission, CallCost, LedgerLine
-from apps.billing.counters import STALE_TRIES
+from apps.billing.counters import STALE_TRIES, open_lease_seconds
 from apps.billing.errors import AdmissionUnavailable, SnapshotStale
 from apps.billing.ledger import charged_nanousd, used_tokens
 from apps.billing.reading import Reading
@@ -25,6 +25,8 @@ from apps.billing.refusals import allowances, refusal
 from apps.billing.snapshots import TenantLimits
 from apps.limits.async_client import AsyncLimits
 from apps.limits.contracts import (
+    MAX_COUNT,
+    MAX_NANOUSD,
     Admitted,
     Call,
     Cold,
@@ -93,7 +95,7 @@ class OpenCalls:
         self._tending: asyncio.Task[None] | None = None
         self._repairs: set[asyncio.Task[None]] = set()
         self._seen: tuple[str, int] | None = None
-        self._reading = Reading(limits, lease_seconds=LEASE_SECONDS)
+        self._reading = Reading(limits, lease_seconds=open_lease_seconds())
 
     async def open(self, principal: Principal, calls: Sequence[CallCost], epoch: int | None) -> tuple[Admission, ...]:
         now = datetime.now(UTC)
@@ -206,8 +208,8 @@ class OpenCalls:
             tenant_id=admission.tenant_id,
             # Those of now: a quota that was set meanwhile counts this call too.
             scopes=held.scopes if known is None else known.scopes(admission.user_id, admission.api_key_id),
-            amount_nanousd=charged_nanousd(lines),
-            tokens=used_tokens(lines),
+            amount_nanousd=min(charged_nanousd(lines), MAX_NANOUSD),
+            tokens=min(used_tokens(lines), MAX_COUNT),
             record=settlement.record(admission, tuple(lines), state, now),
             at=now,
         )
@@ -254,16 +256,24 @@ class OpenCalls:
         if busy:
             await self._say_busy(busy)
         for tenant_id, tenant in list(self._tenants.items()):
-            if tenant.unwanted:
-                unwanted = set(tenant.unwanted)
-                await self._limits.release(tenant_id, unwanted)
-                tenant.unwanted -= unwanted
-            if tenant.untold:
-                await asyncio.gather(*(self._tell(tenant, one) for one in list(tenant.untold.values())))
-            if now - tenant.tended_at > RENEW_SECONDS:
-                await self._renew(tenant_id, tenant)
+            try:
+                await self._tend_one(tenant_id, tenant)
+            except LimitsError:
+                raise
+            except Exception:  # the others must be tended all the same
+                log.exception("calls.untended", tenant_id=str(tenant_id))
             if tenant.idle and now - tenant.said_busy_at > _BUSY_SECONDS and self._tenants.get(tenant_id) is tenant:
                 del self._tenants[tenant_id]
+
+    async def _tend_one(self, tenant_id: UUID, tenant: _Tenant) -> None:
+        if tenant.unwanted:
+            unwanted = set(tenant.unwanted)
+            await self._limits.release(tenant_id, unwanted)
+            tenant.unwanted -= unwanted
+        if tenant.untold:
+            await asyncio.gather(*(self._tell(tenant, one) for one in list(tenant.untold.values())))
+        if time.monotonic() - tenant.tended_at > RENEW_SECONDS:
+            await self._renew(tenant_id, tenant)
 
     async def _notice_losses(self) -> None:
         """Another connection, or a Redis that remembers from another moment on: ask about everything at once."""

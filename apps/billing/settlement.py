@@ -7,6 +7,7 @@ from uuid import UUID
 import orjson
 
 from apps.billing.contracts import Admission, CallCost, LedgerLine, LineKind
+from apps.limits.contracts import MAX_NANOUSD
 from apps.tenants.contracts import Principal
 
 
@@ -27,8 +28,9 @@ def record(admission: Admission, lines: tuple[LedgerLine, ...], state: str, at: 
     told = [
         [
             str(line.attempt_id), line.kind, line.provider, line.model, _text(line.price_id),
-            line.input_tokens, line.cached_tokens, line.cache_write_tokens, line.output_tokens,
-            line.reasoning_tokens, line.amount_nanousd, line.estimated,
+            *map(_countable, (line.input_tokens, line.cached_tokens, line.cache_write_tokens, line.output_tokens,
+                              line.reasoning_tokens, line.amount_nanousd)),
+            line.estimated,
         ]
         for line in lines
     ]  # fmt: skip
@@ -37,7 +39,7 @@ def record(admission: Admission, lines: tuple[LedgerLine, ...], state: str, at: 
 
 def note(principal: Principal, cost: CallCost, at: datetime) -> str:
     """What must be known of a call whose process dies."""
-    return orjson.dumps({**_whose(cost.call_id, principal), "at": at, "model": cost.model[:120]}).decode()
+    return orjson.dumps({**_whose(cost.call_id, principal), "at": at, "model": _plain(cost.model)}).decode()
 
 
 def _whose(call_id: UUID, whose: Principal | Admission) -> dict[str, str | None]:
@@ -47,6 +49,16 @@ def _whose(call_id: UUID, whose: Principal | Admission) -> dict[str, str | None]
         "user": str(whose.user_id),
         "key": _text(whose.api_key_id),
     }
+
+
+def _countable(number: int) -> int:
+    """A provider may claim any number. What no ledger can hold must not hold up those that it can."""
+    return min(max(0, number), MAX_NANOUSD)
+
+
+def _plain(model: str) -> str:
+    """A caller's word, as text that any database takes."""
+    return "".join(mark if " " <= mark <= "~" else "?" for mark in model[:120])
 
 
 def _text(id: UUID | None) -> str | None:

@@ -94,13 +94,18 @@ class Limits:
         lease_seconds: float,
         load: Loader,
         epoch: int | None = None,
+        open_lease_seconds: float | None = None,
     ) -> Decision:
-        """`admit`, rebuilding with `load` while the answer is `Cold`. Raises also `Rebuilding`."""
+        """`admit`, rebuilding with `load` while the answer is `Cold`. Raises also `Rebuilding`.
+
+        `open_lease_seconds`: of the calls that `load` finds open, where that is another lease than these calls'.
+        """
         for _ in range(rebuilding.ATTEMPTS):
             decision = self.admit(tenant_id, limits, calls, lease_seconds=lease_seconds, epoch=epoch)
             if not isinstance(decision, Cold):
                 return decision
-            self.rebuild(tenant_id, load, missing=decision.missing, lease_seconds=lease_seconds)
+            lease = open_lease_seconds or lease_seconds
+            self.rebuild(tenant_id, load, missing=decision.missing, lease_seconds=lease)
         raise Rebuilding("the limits of this tenant were lost again and again")
 
     def rebuild(

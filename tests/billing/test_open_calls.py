@@ -1,8 +1,11 @@
 """Stateless calls: admitted, settled and drained, whatever is lost on the way."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import cast
 from uuid import UUID
 
 import pytest
@@ -19,6 +22,7 @@ from apps.billing.open_calls import OpenCalls
 from apps.limits.async_client import AsyncLimits
 from apps.tenants.contracts import Principal
 from apps.tenants.scope import database_step, tenant_scope
+from tests.billing.conftest import open_call
 
 LoseCounters = Callable[[Principal], None]
 
@@ -207,3 +211,31 @@ async def test_a_budget_is_exact_through_a_loss_over_two_processes(
     assert len(await admit(one, alice, cost(100))) == 1
     for calls in (one, other):
         await calls.stop(1.0)
+
+
+async def test_what_the_ledger_cannot_hold_holds_up_nobody(calls: OpenCalls, alice: Principal) -> None:
+    absurd = LedgerLine(uuid7(), LineKind.CHARGE, "test", "m", None, input_tokens=10**30, amount_nanousd=10**25)
+    broken, whole = await admit(calls, alice, CallCost(uuid7(), 1, 1, "nul\0\ud800"), cost(1))
+    await calls.close(broken, [absurd, replace(line(7), model="nul\0")], "completed")
+    await calls.close(whole, [line(5)], "completed")
+    unknown = replace(alice, user_id=uuid7())
+    (nobodys,) = await admit(calls, unknown, cost(1))
+    await calls.close(nobodys, [line(3)], "completed")
+    await calls.close((await admit(calls, alice, last := cost(1)))[0], [line(2)], "completed")
+    await database_step(services.drain_settlements)
+    assert await database_step(entries, alice, broken.call_id) == []
+    for written in (whole.call_id, last.call_id):
+        assert len(await database_step(entries, alice, written)) == 1
+
+
+async def test_a_lost_server_does_not_shorten_what_chats_hold(
+    calls: OpenCalls, alice: Principal, lose_counters: LoseCounters
+) -> None:
+    await database_step(services.set_quota, tenant_id=alice.tenant_id, parallel_calls=2)
+    chat = await database_step(open_call, alice, 1_000)
+    await database_step(lose_counters, alice)
+    await admit(calls, alice, cost(1))
+    with Redis.from_url(settings.REDIS_URL) as redis:
+        key = f"{settings.REDIS_PREFIX}{{t:{alice.tenant_id}}}:limits:open"
+        ends = cast(float, redis.zscore(key, str(chat)))
+    assert ends / 1000 - time.time() > settings.GENERATION_DEADLINE_SECONDS
