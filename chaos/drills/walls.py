@@ -5,6 +5,7 @@ Twice: with the role's own grants, and with every grant, so that the wall alone 
 """
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ APP = "switchboard_app"
 TENANTS_OWN = "tenants_tenant"  # its id is the tenant
 # Of these tables the role may write a part of a tenant's rows only; the drill takes one of that part.
 WRITABLE_PART = {"billing_quota": "user_id IS NOT NULL"}
+# Columns of which a row fills one at most.
+ONE_OF = {"billing_quota": ("user_id", "team_id", "api_key_id")}
 COMMANDS = ("SELECT", "INSERT", "UPDATE", "MOVE", "DELETE")
 
 
@@ -152,7 +155,7 @@ def _tables(cluster: Cluster) -> Iterator[Table]:
     for name in [*rows.tenant_tables(cluster.admin), TENANTS_OWN]:
         tenant_column = "id" if name == TENANTS_OWN else "tenant_id"
         columns = cluster.rows(
-            "SELECT a.attname, format_type(a.atttypid, NULL), "
+            "SELECT a.attname, format_type(a.atttypid, a.atttypmod), "
             "has_column_privilege(%s, a.attrelid, a.attnum, 'UPDATE'), "
             "EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique "
             "AND (a.attnum = ANY(i.indkey) OR EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = i.indexrelid "
@@ -231,14 +234,17 @@ def _copy(table: Table, row: dict[str, Any]) -> dict[str, Any]:
     """The row once more, with new values where they must be unique."""
     copy = dict(row)
     for column, kind in table.unique.items():
+        if copy[column] is None and column in ONE_OF.get(table.name, ()):
+            continue
         if kind == "uuid":
             copy[column] = str(uuid4())
         elif kind in ("integer", "bigint", "smallint"):
             copy[column] = int(copy[column]) + 10_000
         elif kind == "bytea":
             copy[column] = f"\\x{uuid4().hex}{uuid4().hex}"
-        elif kind.startswith("character") and copy[column] is not None:
-            copy[column] = uuid4().hex[:20]
+        elif kind.startswith("character"):
+            width = re.search(r"\d+", kind)
+            copy[column] = uuid4().hex[: min(20, int(width[0])) if width else 20]
     if table.name == TENANTS_OWN:
         copy["id"] = str(uuid4())
     return copy
