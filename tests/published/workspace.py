@@ -82,6 +82,17 @@ class Workspace:
             known["conversation_id"] = None
         return known
 
+    def _in_openai_chat_completion(self, body: dict[str, Any]) -> dict[str, Any]:
+        return {"model": self.model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 16}
+
+    _in_anthropic_message = _in_anthropic_count_tokens = _in_openai_chat_completion
+
+    def _in_openai_response(self, body: dict[str, Any]) -> dict[str, Any]:
+        return {"model": self.model, "input": "Hello"}
+
+    def _in_openai_embeddings(self, body: dict[str, Any]) -> dict[str, Any]:
+        return {"model": f"{self.model}-vectors", "input": "Hello"}
+
     def _in_accounts_token_create(self, body: dict[str, Any]) -> dict[str, Any]:
         body.pop("otp", None)
         # Not as the caller: the server writes a quick hash of tests anew, and what was signed in before has ended then.

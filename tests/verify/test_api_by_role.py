@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from apps.routing import services as routing
-from apps.routing.contracts import NewPrice
+from apps.routing.contracts import ModelKind, NewPrice
+from apps.routing.models import LanguageModel
 from apps.tenants import services
 from apps.tenants.contracts import Scope
 from apps.tenants.policy import Role
@@ -46,6 +47,10 @@ def model(database: None, provider_simulator: Simulator) -> Iterator[str]:
     routing.register_model(
         provider_id=provider_id, upstream_model="bench+tokens=3+tps=0", price=price, slug=slug, name="At once"
     )
+    vectors = routing.register_model(
+        provider_id=provider_id, upstream_model="demo-embed", price=price, slug=f"{slug}-vectors", name="Vectors"
+    )
+    LanguageModel.objects.using("engine").filter(id=vectors.model_id).update(kind=ModelKind.EMBEDDING)
     with celery_worker(DRAIN_SECONDS="0.2"):
         yield slug
 

@@ -10,6 +10,7 @@ Schema = dict[str, Any]
 _TEXT: Schema = {"type": "string"}
 _MESSAGES: Schema = {"type": "array", "items": {"type": "object"}, "minItems": 1}
 _STREAM: Schema = {"type": "boolean", "description": "Answer with server-sent events, as the dialect has them."}
+_EVENT: Schema = {"type": "object", "description": "An event of the dialect.", "properties": {"data": _TEXT}}
 _REFUSED = {
     "400": "The request cannot be understood, or this model cannot do it.",
     "401": "No credential, or none that is accepted.",
@@ -31,7 +32,7 @@ def _door(operation_id: str, description: str, takes: Schema, required: list[str
     refusal = {"application/json": {"schema": {"$ref": f"#/components/schemas/{error}"}}}
     answers: Schema = {status: {"description": text, "content": refusal} for status, text in _REFUSED.items()}
     answers["401"]["headers"] = {"WWW-Authenticate": {"required": True, "schema": _TEXT}}
-    told = {"application/json": {"schema": {"type": "object"}}, "text/event-stream": {"schema": _TEXT}}
+    told = {"application/json": {"schema": {"type": "object"}}, "text/event-stream": {"schema": _EVENT}}
     return {
         "operationId": operation_id,
         "tags": ["gateway"],
