@@ -37,6 +37,7 @@ class Table:
 
     `tenant_column` names the tenant; `unique` columns (with their types) differ in every copy of a row; `updatable` is
     a column that the role may write. `append_only`: a trigger refuses what changes or removes rows, everybody's.
+    `one_each`: it holds one row for each tenant at most.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Table:
     may: frozenset[str]
     updatable: str
     append_only: bool
+    one_each: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +180,16 @@ def _tables(cluster: Cluster) -> Iterator[Table]:
             "WHERE t.tgrelid = %s::regclass AND p.proname LIKE '%%append_only')",
             name,
         )
+        one_each = name != TENANTS_OWN and cluster.value(
+            "SELECT EXISTS (SELECT 1 FROM pg_index i "
+            "JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] "
+            "WHERE i.indrelid = %s::regclass AND i.indisunique AND i.indnatts = 1 AND i.indpred IS NULL "
+            "AND a.attname = %s)",
+            name,
+            tenant_column,
+        )
         column = updatable[0] if updatable else tenant_column
-        yield Table(name, tenant_column, unique, frozenset(may), column, append_only)
+        yield Table(name, tenant_column, unique, frozenset(may), column, append_only, bool(one_each))
 
 
 def _cases(tables: list[Table], callers: list[Caller]) -> Iterator[Case]:
@@ -207,7 +217,8 @@ def _reached(cluster: Cluster, app: "psycopg.Connection[Any]", case: Case) -> in
         if scope is not None:
             app.execute("SELECT set_config('app.tenant_id', %s, true)", [scope])
         if case.command == "INSERT":
-            return _insert(app, case.table.name, copy)
+            once_by = case.table.tenant_column if case.table.one_each else ""
+            return _insert(app, case.table.name, copy, once_by=once_by)
         return app.execute(_statement(case, row["id"])).rowcount
     except psycopg.errors.InsufficientPrivilege as error:
         return "policy" if "row-level security" in str(error) else "trigger" if error.diag.context else "grant"
@@ -250,9 +261,15 @@ def _copy(table: Table, row: dict[str, Any]) -> dict[str, Any]:
     return copy
 
 
-def _insert(connection: "psycopg.Connection[Any]", table: str, row: dict[str, Any]) -> int:
-    statement = sql.SQL("INSERT INTO {0} SELECT * FROM jsonb_populate_record(NULL::{0}, {1})")
-    return connection.execute(statement.format(sql.Identifier(table), Jsonb(row))).rowcount
+def _insert(connection: "psycopg.Connection[Any]", name: str, row: dict[str, Any], *, once_by: str = "") -> int:
+    """`once_by`: the column that a table holds one row for. A second one is written over the first, as its app does;
+    the wall is asked before the conflict is looked for."""
+    statement = sql.SQL("INSERT INTO {0} SELECT * FROM jsonb_populate_record(NULL::{0}, {1})").format(
+        sql.Identifier(name), Jsonb(row)
+    )
+    if once_by:
+        statement += sql.SQL(" ON CONFLICT ({0}) DO UPDATE SET {0} = excluded.{0}").format(sql.Identifier(once_by))
+    return connection.execute(statement).rowcount
 
 
 DRILLS = (Drill("16", "row-level-security fuzz", run, mutations=("wall-off",)),)
