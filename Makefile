@@ -30,7 +30,7 @@ test: install-dev ## all tests (arguments: ARGS="tests/billing -k budget")
 
 verify: test install-embedded ## all tests and the slow ones, then every fault drill and the benchmarks in short form
 	@. $(VENV)/bin/activate && tests/run -q tests/verify
-	@. $(VENV)/bin/activate && tests/run -q tests/journeys/test_killed_processes.py tests/journeys/test_no_other_host.py
+	@. $(VENV)/bin/activate && tests/run -q tests/journeys/long
 	$(PY) -m chaos
 	$(PY) -m benchmarks.chat --short
 

@@ -12,7 +12,6 @@ GROUPS = (
     "tests/conversations/doors/",
     "tests/conversations/test_worker_processes.py",
     "tests/hardening/",
-    "tests/house/test_commands.py",
     "tests/house/test_policy_doors.py",
     "tests/house/test_policy_walk.py",
     "tests/house/test_row_security.py",

@@ -1,5 +1,6 @@
 """What `manage.py doctor` says about mail."""
 
+import socket
 import socketserver
 from collections.abc import Iterator
 from threading import Thread
@@ -9,9 +10,14 @@ import pytest
 from django.test.utils import override_settings
 
 from chatproject.management.commands import doctor
-from tests.house.test_commands import closed_port
 
 (CHECK,) = (one for one in doctor.CHECKS if one.name == "mail")
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def mail_at(port: int, **more: Any) -> override_settings:

@@ -14,4 +14,4 @@ def test_a_group_stays_together_and_others_go_alone() -> None:
     assert together.group_of(one) == together.group_of(other) == "tests/isolation/"
     alone = "tests/tenants/test_teams.py::test_it"
     assert together.group_of(alone) == alone
-    assert together.group_of("tests/house/test_commands.py::test_it") == "tests/house/test_commands.py"
+    assert together.group_of("tests/house/test_policy_walk.py::test_it") == "tests/house/test_policy_walk.py"

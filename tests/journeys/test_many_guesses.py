@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from apps.vault import keyed_digest
 from tests.journeys.conftest import BrowserOf, OpenTab
 from tests.journeys.installation import Installation, Person
-from tests.journeys.test_second_factor import sign_in
+from tests.journeys.long.test_second_factor import sign_in
 
 FAILURES = 12
 

@@ -11,9 +11,6 @@ from apps.routing.edge.gateway.application import DOORS
 from tests.conversations.doors.caller import Caller, problem
 from tests.isolation.surface import routes
 from tests.product import WebServer
-from tests.published.exercise import Caller as Credential
-from tests.published.exercise import Exercise
-from tests.published.workspace import Workspace
 from tests.servers import ROOT
 
 SHORT = {"coverage": {"enabled": False}, "fuzzing": {"generation": {"max-examples": 1, "mode": "positive"}}}
@@ -68,13 +65,3 @@ def test_every_published_door_needs_a_credential_unless_it_says_so(web: WebServe
                 public.append(path)
     nobody.close()
     assert public == [f"/api/v1/accounts/token/{rest}" for rest in ("", "refresh/", "revoke/")]
-
-
-def test_what_is_published_is_so_for_a_member(caller: Caller, web: WebServer, document: dict[str, Any]) -> None:
-    """The short form of `tests/verify/test_api_by_role.py`: one call of every operation."""
-    workspace = Workspace("member", "quick")
-    member = Credential("member", {"Authorization": f"Bearer {workspace.sign_in().access}"}, "member")
-    report = Exercise(document, web.url, member, workspace).run(SHORT, seconds=20)
-    assert report.failures == [], "\n".join(report.failures)
-    operations = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
-    assert sorted(report.statuses) == sorted(operations) and report.share_of_success() > 0.5

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import stat
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from onebox import __main__ as onebox
 from onebox import commands
 from onebox.network import listen
 from tests import servers
+from tests.house.test_doctor_on_mail import closed_port
 from tests.processes import Simulator
 from tests.product import web_server
 
@@ -99,12 +99,6 @@ def failing(done: "subprocess.CompletedProcess[str]") -> dict[str, str]:
     assert done.stdout.count("  mend: ") == len(lines), "each fault comes with its remedy"
     assert done.returncode == (1 if lines else 0), done.stderr
     return dict(line.removeprefix("✗ ").split(": ", 1) for line in lines)
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_the_doctor_says_what_a_new_installation_lacks(manage: Run, environment: Environment) -> None:
