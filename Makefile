@@ -29,7 +29,7 @@ test: install-dev ## all tests (arguments: ARGS="tests/billing -k budget")
 	@. $(VENV)/bin/activate && exec tests/run $(ARGS)
 
 verify: test install-embedded ## all tests and the slow ones, then every fault drill and the benchmarks in short form
-	@. $(VENV)/bin/activate && tests/run -q tests/verify
+	@. $(VENV)/bin/activate && tests/run -q tests/verify $$(cat tests/slow)
 	@. $(VENV)/bin/activate && tests/run -q tests/journeys/long
 	$(PY) -m chaos
 	$(PY) -m benchmarks.chat --short
