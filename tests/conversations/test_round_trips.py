@@ -190,7 +190,8 @@ async def test_sharing_costs_calls_nothing_and_a_process_a_round_trip_a_second(
             known.took(deployment_id, Verdict.NONE)
         assert await chat.answered_by() == (SOUND, alone)
     seconds = time.monotonic() - began
-    assert chat.traffic.shared <= 2 + seconds / (0.9 * SYNC_SECONDS)
+    # A word more where the machine held the thread up and it made up for it.
+    assert chat.traffic.shared <= 4 + seconds / (0.9 * SYNC_SECONDS)
     assert known.sync()
     other = become(sharing=True)
     assert other.sync()
