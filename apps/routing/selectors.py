@@ -47,6 +47,7 @@ from apps.tenants.scope import tenant_scope
 SNAPSHOT_TTL_SECONDS = 5.0
 _SNAPSHOTS_KEPT = 1024
 _NANOUSD_PER_USD = 1_000_000_000
+_TENANTS_OWN = ("allowed_models", "residency", "max_output_tokens", "max_cost_nanousd", "max_first_token_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +225,7 @@ def _read(tenant_id: UUID) -> Snapshot:
     """One transaction: the tenant's allowance, its models (its own hide global ones of that name), and their routes."""
     expires_at = time.monotonic() + SNAPSHOT_TTL_SECONDS
     with tenant_scope(tenant_id):
-        told = Tenant.objects.only(
-            "allowed_models", "residency", "max_output_tokens", "max_cost_nanousd", "max_first_token_ms"
-        )
-        tenant = told.filter(id=tenant_id).first()
+        tenant = Tenant.objects.only(*_TENANTS_OWN).filter(id=tenant_id).first()
         allowed, residency = (tenant.allowed_models, tenant.residency) if tenant else (None, [])
         # A switched-off model of the tenant's own hides the global one too: its traffic must not go elsewhere unasked.
         by_slug: dict[str, LanguageModel] = {}
@@ -260,6 +258,8 @@ def _read(tenant_id: UUID) -> Snapshot:
         if row.enabled and row.provider.enabled
     }
     chatting = {slug: model for slug, model in offered.items() if model.kind is ModelKind.CHAT}
+    listed = allowed or offered
+    embedding = {slug: one for slug, one in offered.items() if one.kind is ModelKind.EMBEDDING and slug in listed}
     read = Catalogue(
         tenant_id,
         MappingProxyType(chatting),
@@ -269,13 +269,7 @@ def _read(tenant_id: UUID) -> Snapshot:
         max_cost_nanousd=tenant.max_cost_nanousd if tenant else None,
         max_first_token_ms=tenant.max_first_token_ms if tenant else None,
         side_models=MappingProxyType({slug: model for slug, model in offered.items() if slug not in chatting}),
-        embedders=MappingProxyType(
-            {
-                slug: model
-                for slug, model in offered.items()
-                if model.kind is ModelKind.EMBEDDING and (not allowed or slug in allowed)
-            }
-        ),
+        embedders=MappingProxyType(embedding),
         cache=caches,
         side_uses=(*cache_rules.side_uses(caches), *side_uses(safety)),
     )

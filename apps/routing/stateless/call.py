@@ -144,8 +144,7 @@ async def _within_budget(caller: Principal, plan: Plan, n: int) -> tuple[Plan, t
 
 
 def _costs(plan: Plan, ids: Sequence[UUID]) -> list[CallCost]:
-    tokens = max(one.input_tokens_bound + one.output_tokens_bound for one in plan.candidates)
-    return [CallCost(one, plan.amount_bound_nanousd, tokens, plan.model) for one in ids]
+    return [CallCost(one, plan.amount_bound_nanousd, plan.tokens_bound, plan.model) for one in ids]
 
 
 def _answered_here(plan: Plan) -> Plan:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import structlog
 from django.conf import settings
 
 from apps.billing.contracts import Admission
@@ -21,8 +20,6 @@ from apps.routing.wire.embeddings import AskedVectors, upstream_body
 from apps.safety import Direction
 from apps.tenants.contracts import Principal
 from apps.tenants.scope import database_step, tenant_scope
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

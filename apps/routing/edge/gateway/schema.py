@@ -26,6 +26,36 @@ _REFUSED = {
     "504": "The provider took too long.",
 }
 
+_ANTHROPIC_ERROR: Schema = {
+    "type": "object",
+    "properties": {
+        "type": {"const": "error"},
+        "error": {
+            "type": "object",
+            "properties": {"type": _TEXT, "message": _TEXT},
+            "required": ["type", "message"],
+        },
+        "request_id": _TEXT,
+    },
+    "required": ["type", "error"],
+}
+_OPENAI_ERROR: Schema = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {
+                "message": _TEXT,
+                "type": _TEXT,
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+            "required": ["message", "type", "param", "code"],
+        }
+    },
+    "required": ["error"],
+}
+
 
 def _door(operation_id: str, description: str, takes: Schema, required: list[str], error: str) -> Schema:
     body = {"type": "object", "properties": takes, "required": required}
@@ -46,19 +76,6 @@ def _door(operation_id: str, description: str, takes: Schema, required: list[str
 
 def add_gateway(result: Schema, generator: Any, request: Any, public: bool) -> Schema:
     """drf-spectacular's postprocessing hook."""
-    result["components"]["schemas"]["AnthropicError"] = {
-        "type": "object",
-        "properties": {
-            "type": {"const": "error"},
-            "error": {
-                "type": "object",
-                "properties": {"type": _TEXT, "message": _TEXT},
-                "required": ["type", "message"],
-            },
-            "request_id": _TEXT,
-        },
-        "required": ["type", "error"],
-    }
     says = {"model": _TEXT, "messages": _MESSAGES, "stream": _STREAM}
     doors = {
         "/v1/chat/completions": _door(
@@ -97,21 +114,6 @@ def add_gateway(result: Schema, generator: Any, request: Any, public: bool) -> S
             "AnthropicError",
         ),
     }
-    result["components"]["schemas"]["GatewayError"] = {
-        "type": "object",
-        "properties": {
-            "error": {
-                "type": "object",
-                "properties": {
-                    "message": _TEXT,
-                    "type": _TEXT,
-                    "param": {"type": ["string", "null"]},
-                    "code": {"type": ["string", "null"]},
-                },
-                "required": ["message", "type", "param", "code"],
-            }
-        },
-        "required": ["error"],
-    }
+    result["components"]["schemas"] |= {"AnthropicError": _ANTHROPIC_ERROR, "GatewayError": _OPENAI_ERROR}
     result["paths"] |= {path: {"post": door} for path, door in doors.items()}
     return result
