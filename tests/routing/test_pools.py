@@ -14,7 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from apps.routing import services
 from apps.routing.contracts import Call, Candidate, Excluded, Plan
 from apps.routing.errors import PoolsFull
-from apps.routing.pools import Pools
+from apps.routing.pools import Pools, current
 from apps.routing.search import POOL_FULL
 from apps.tenants.contracts import Principal
 from tests.processes import Simulator
@@ -171,6 +171,7 @@ async def test_a_full_pool_overflows_to_the_next_place(alice: Principal, provide
         name = plan.candidates[0].provider_name
         passed_over = (Excluded(name, SLOW, POOL_FULL, "m"),) if _answered(one) == SOUND else ()
         assert one.finished.passed_over == passed_over
+    await _gone(current())
     assert _answered(await converse(alice, plan)) == SLOW, "its places came back"
 
 

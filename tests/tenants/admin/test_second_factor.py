@@ -38,7 +38,8 @@ def test_a_newcomer_is_led_through_setting_one_up(operator: Operator) -> None:
     page = client.get(_path("mfa_activate_totp"))
     assert page.status_code == 200, "the password was just given, so it is not asked for again"
     secret = page.context["form"].secret
-    code = format_hotp_value(hotp_value(secret, next(yield_hotp_counters_from_time())))
+    # The newest step that counts: the oldest may be over before its code is looked at.
+    code = format_hotp_value(hotp_value(secret, [*yield_hotp_counters_from_time()][-1]))
     assert client.post(_path("mfa_activate_totp"), {"code": code}).status_code == 302
     assert client.get("/admin/").status_code == 200, "setting one up has shown it"
 
