@@ -7,6 +7,7 @@ from typing import Any, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from apps.observability import lines
 from apps.observability.redaction import redact, without_secrets
 
 # Chatty at INFO, and what they say is counted elsewhere.
@@ -27,6 +28,11 @@ def _redact_exception(logger: WrappedLogger, method: str, event: EventDict) -> E
     return event
 
 
+def _flat(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """The fields of a line of the hot path among the others."""
+    return {**event, **event.pop(lines.FIELDS)} if lines.FIELDS in event else event
+
+
 def _shared() -> list[Processor]:
     """What each event passes, whether it comes from structlog or from the standard library."""
     return [
@@ -34,6 +40,7 @@ def _shared() -> list[Processor]:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
+        _flat,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         redact,
         structlog.processors.StackInfoRenderer(),
@@ -68,11 +75,18 @@ def settings(*, level: str, format: Literal["json", "console"]) -> dict[str, Any
                 "()": structlog.stdlib.ProcessorFormatter,
                 "foreign_pre_chain": _shared(),
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-            }
+            },
+            "line": {"()": lines.JsonLine},
         },
-        "handlers": {"stderr": {"()": StderrHandler, "formatter": "event"}},
+        "handlers": {
+            "stderr": {"()": StderrHandler, "formatter": "event"},
+            "lines": {"()": StderrHandler, "formatter": "line" if format == "json" else "event"},
+        },
         "root": {"handlers": ["stderr"], "level": level},
-        "loggers": {name: {"level": "WARNING"} for name in _QUIET},
+        "loggers": {
+            lines.NAME: {"handlers": ["lines"], "level": level, "propagate": False},
+            **{name: {"level": "WARNING"} for name in _QUIET},
+        },
     }
 
 

@@ -76,7 +76,7 @@ _LIMITS: Final = frozenset(
 _DECISIONS: Final = frozenset({"admitted", "refused", "cold", "stale", "unavailable"})
 _APPENDS: Final = frozenset({"appended", "skipped", "fenced", "gap", "nolog", "failed"})
 _CACHES: Final = frozenset({"exact", "semantic"})
-_TOKEN_KINDS: Final = frozenset({"input", "cached", "output", "reasoning"})
+_TOKENS: Final = tuple(TOKENS.labels(kind) for kind in ("input", "cached", "output", "reasoning"))
 
 _DIRECTIONS: Final = frozenset({"prompt", "answer"})
 _SCREENED: Final = frozenset({"secret", "pii", "abuse", "injection", "moderation"})
@@ -97,10 +97,14 @@ def _one_of(value: str, known: frozenset[str]) -> str:
 
 def http_answered(method: str, route: str | None, status: int, seconds: float) -> None:
     """`route` is the pattern of the path (`/chat/<uuid>/`), never the path itself; None where none matched."""
-    verb = method.upper() if method.upper() in _METHODS else "OTHER"
-    pattern = route or "unmatched"
+    verb, pattern = method_label(method), route or "unmatched"
     HTTP_REQUESTS.labels(verb, pattern, str(status)).inc()
     HTTP_SECONDS.labels(verb, pattern).observe(seconds)
+
+
+def method_label(method: str) -> str:
+    """One of the methods that are known, or `OTHER`."""
+    return method.upper() if method.upper() in _METHODS else "OTHER"
 
 
 def generation_started() -> None:
@@ -120,8 +124,11 @@ def first_token(seconds: float | None) -> None:
         FIRST_TOKEN_SECONDS.observe(seconds)
 
 
-def tokens(kind: str, count: int) -> None:
-    TOKENS.labels(_one_of(kind, _TOKEN_KINDS)).inc(count)
+def tokens_used(input: int, cached: int, output: int, reasoning: int) -> None:
+    """Of one attempt; cached are among the input, reasoning among the output."""
+    for child, count in zip(_TOKENS, (input, cached, output, reasoning), strict=True):
+        if count:
+            child.inc(count)
 
 
 def cache_looked_up(kind: str, *, hit: bool, saved_nanousd: int = 0) -> None:

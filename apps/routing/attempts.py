@@ -10,8 +10,6 @@ from contextlib import aclosing
 from dataclasses import replace
 from uuid import UUID
 
-import structlog
-
 from apps.billing.contracts import Admission
 from apps.observability import metrics
 from apps.routing import queues, tokens
@@ -44,8 +42,6 @@ ADAPTERS: Mapping[str, Adapter] = {
     "openai_compatible": OpenAICompatible(),
     queues.LITELLM: LiteLLM(),
 }
-
-log = structlog.get_logger(__name__)
 
 
 async def stream(
@@ -187,9 +183,10 @@ class _Attempt:
         )
 
     def end(self, state: AttemptState, error_code: str | None = None) -> AttemptEnd:
-        """How it ended, said once in the log too."""
+        """How it ended."""
         progress, usage = self.progress, self.usage()
-        end = AttemptEnd(
+        metrics.tokens_used(usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.reasoning_tokens)
+        return AttemptEnd(
             attempt_id=self.attempt_id,
             candidate=self._candidate,
             number=self._number,
@@ -198,29 +195,5 @@ class _Attempt:
             error_code=error_code,
             first_token_seconds=progress.first_token_seconds,
             duration_seconds=self.seconds,
-        )
-        metrics.tokens("input", usage.input_tokens)
-        metrics.tokens("cached", usage.cached_tokens)
-        metrics.tokens("output", usage.output_tokens)
-        metrics.tokens("reasoning", usage.reasoning_tokens)
-        log.info(
-            "attempt.ended",
-            attempt_id=str(end.attempt_id),
-            number=end.number,
-            provider=self._candidate.provider,
-            model=self._candidate.model,
-            upstream_model=self._candidate.upstream_model,
-            state=state.value,
-            error_code=error_code,
-            first_token_ms=_ms(end.first_token_seconds),
-            duration_ms=_ms(end.duration_seconds),
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            estimated=usage.estimated,
             skipped_events=progress.skipped_events,
         )
-        return end
-
-
-def _ms(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1000)

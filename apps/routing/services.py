@@ -5,6 +5,7 @@ from functools import partial
 
 from apps.billing.contracts import Admission
 from apps.routing import caching, checks, fleet, planning, screening
+from apps.routing.attempt_log import log_attempt
 from apps.routing.catalogue_load import load_catalogue
 from apps.routing.contracts import Call, Catalogue, Chunk, Deadlines, Gate, Plan, Prompt
 from apps.routing.difficulty import difficulty
@@ -43,6 +44,7 @@ __all__ = [
     "ledger_line",
     "load_catalogue",
     "load_litellm",
+    "log_attempt",
     "plan",
     "plan_from_json",
     "plan_to_json",

@@ -156,7 +156,7 @@ class _Call:
 
     def end(self, state: AttemptState, error_code: str | None = None) -> AttemptEnd:
         """How it ended, said once in the log and the counters too."""
-        metrics.tokens("input", self.usage.input_tokens)
+        metrics.tokens_used(self.usage.input_tokens, 0, 0, 0)
         log.info(
             "side_call.ended",
             attempt_id=str(self.attempt_id),

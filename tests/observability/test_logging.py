@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 from uuid import UUID
@@ -10,6 +11,7 @@ import pytest
 import structlog
 
 from apps.observability.context import bound
+from apps.observability.lines import write
 from apps.observability.logging import configure
 from apps.observability.redaction import REDACTED, is_secret, redact, without_secrets
 from apps.observability.timing import stage
@@ -49,6 +51,30 @@ def test_the_standard_librarys_events_look_the_same(lines: Lines) -> None:
     (line,) = lines()
     assert (line["event"], line["request_id"], line["status_code"]) == ("Not Found: /x", "r-12345678", 404)
     assert WORDS not in json.dumps(line)
+
+
+def test_a_line_of_the_hot_path_looks_the_same(lines: Lines) -> None:
+    write("request", {"route": "/v1/chat/completions", "status": 200, "provider": "Zürich\u2028", "key": None})
+    (line,) = lines()
+    assert (line["event"], line["level"], line["logger"]) == ("request", "info", "switchboard.calls")
+    assert (line["status"], line["provider"], line["key"]) == (200, "Zürich\u2028", None)
+    assert line["timestamp"].endswith("Z")
+    assert len(line["timestamp"]) == len("2026-11-21T00:00:00.000000Z")
+
+
+def test_a_line_of_the_hot_path_is_there_for_people_too(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(level="INFO", format="console")
+    write("request", {"route": "/v1/messages", "status": 429})
+    told = without_colours(capsys.readouterr().err)
+    assert "route=/v1/messages" in told
+    assert "status=429" in told
+    configure(level="WARNING", format="console")
+    write("request", {"route": "/v1/messages", "status": 429})
+    assert capsys.readouterr().err == ""
+
+
+def without_colours(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 def test_levels_hold(lines: Lines) -> None:

@@ -37,7 +37,7 @@ def test_quantities_and_levels() -> None:
     before = _value("switchboard_tokens_total", kind="output")
     appends = _value("switchboard_log_appends_total", result="gap")
     lag = _value("switchboard_redis_lag_seconds_count")
-    metrics.tokens("output", 120)
+    metrics.tokens_used(0, 0, 120, 0)
     metrics.appended("GAP", 2)
     metrics.redis_lag(0.003)
     metrics.slots(12, 500)

@@ -174,3 +174,50 @@ def test_an_event_that_cannot_be_read_is_skipped_and_counted(payload: bytes) -> 
 def test_an_error_event_is_raised() -> None:
     with pytest.raises(ProviderOverloaded, match="Overloaded"):
         _read(TEXT, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})
+
+
+def _whole(document: Any, text_tool: str | None = None) -> tuple[list[Delta], Progress]:
+    progress = Progress()
+    reader = EventReader(progress, lambda error: ProviderOverloaded(str(error)), text_tool=text_tool)
+    return list(reader.take_whole(document)), progress
+
+
+def test_a_message_in_one_piece_is_its_deltas_at_once() -> None:
+    document = {
+        "type": "message",
+        "content": [
+            {"type": "thinking", "thinking": "Hm", "signature": "c2ln"},
+            {"type": "text", "text": "Hi é"},
+            {"type": "tool_use", "id": "a", "name": "look", "input": {"at": 1}},
+        ],
+        "stop_reason": "stop_sequence",
+        "stop_sequence": "END",
+        "usage": {"input_tokens": 3, "cache_read_input_tokens": 2, "output_tokens": 5},
+    }
+    deltas, progress = _whole(document)
+    assert deltas == [
+        ReasoningDelta("Hm"),
+        TextDelta("Hi é"),
+        ToolCallStarted("a", "look"),
+        ToolCallCompleted("a", "look", '{"at":1}'),
+    ]
+    assert progress.usage == Usage(input_tokens=5, output_tokens=5, cached_tokens=2)
+    assert (progress.finish_reason, progress.stop_sequence, progress.usage_is_final) == ("stop", "END", True)
+
+
+def test_an_answer_asked_for_as_a_tools_input_comes_as_text() -> None:
+    content = [{"type": "tool_use", "id": "a", "name": "answer", "input": {"at": 1}}]
+    document = {"type": "message", "content": content, "stop_reason": "tool_use", "usage": {"output_tokens": 5}}
+    deltas, progress = _whole(document, text_tool="answer")
+    assert (deltas, progress.finish_reason) == ([TextDelta('{"at":1}')], "stop")
+
+
+@pytest.mark.parametrize("document", [None, [], 7, {}, {"type": "message"}, {"type": "message", "content": [7]}])
+def test_what_is_no_message_has_no_end(document: Any) -> None:
+    deltas, progress = _whole(document)
+    assert (deltas, progress.finish_reason) == ([], None)
+
+
+def test_an_error_in_one_piece_is_raised() -> None:
+    with pytest.raises(ProviderOverloaded):
+        _whole({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}})

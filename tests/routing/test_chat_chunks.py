@@ -180,3 +180,59 @@ def test_an_error_event_is_raised(chunk: dict[str, Any]) -> None:
 )
 def test_a_finish_reason_is_a_word_that_can_be_stored(told: Any, kept: str) -> None:
     assert _read(_delta(told, content="sound"))[1].finish_reason == kept
+
+
+def _whole(document: Any) -> tuple[list[Delta], Progress]:
+    progress = Progress()
+    reader = ChunkReader(progress, lambda error: ProviderOverloaded(str(error)))
+    return list(reader.take_whole(document)), progress
+
+
+def test_an_answer_in_one_piece_is_its_deltas_at_once() -> None:
+    calls = [
+        {"id": "a", "type": "function", "function": {"name": "look", "arguments": '{"at":1}'}},
+        {"id": "b", "type": "function", "function": {"name": "look", "arguments": "{}"}},
+    ]
+    message = {"role": "assistant", "content": "Hi", "reasoning_content": "Hm", "refusal": None, "tool_calls": calls}
+    document = {
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "tool_calls"}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13},
+    }
+    deltas, progress = _whole(document)
+    assert deltas == [
+        ReasoningDelta("Hm"),
+        TextDelta("Hi"),
+        ToolCallStarted("a", "look"),
+        ToolCallStarted("b", "look"),
+        ToolCallCompleted("a", "look", '{"at":1}'),
+        ToolCallCompleted("b", "look", "{}"),
+    ]
+    assert (progress.finish_reason, progress.usage, progress.usage_is_final) == ("tool_calls", Usage(9, 4), True)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        [],
+        "text",
+        7,
+        {},
+        {"choices": []},
+        {"choices": [{}]},
+        {"choices": [None]},
+        {"choices": [{"message": None}]},
+        {"choices": [{"message": {"tool_calls": [7]}, "finish_reason": "stop"}]},
+    ],
+)
+def test_what_is_no_answer_has_no_end(document: Any) -> None:
+    deltas, progress = _whole(document)
+    assert (deltas, progress.finish_reason) == ([], None)
+
+
+def test_an_error_in_one_piece_is_raised() -> None:
+    with pytest.raises(ProviderOverloaded):
+        _whole({"error": {"message": "busy"}})
+    with pytest.raises(ProviderOverloaded):
+        _whole({"choices": [{"index": 0, "message": {"content": "x"}, "finish_reason": "error"}]})

@@ -11,6 +11,7 @@ from apps.conversations.errors import CancelAsked, Fenced
 from apps.conversations.generation import attempts
 from apps.conversations.generation.claim import Claimed
 from apps.conversations.generation.finish import Answer
+from apps.routing import services as routing
 from apps.routing.contracts import AttemptEnd, Candidate
 from apps.tenants.scope import DATABASE_AWAY, database_step
 
@@ -66,3 +67,4 @@ class ChatGate:
 
     def ended(self, end: AttemptEnd) -> None:
         self._answer.ends.append(end)
+        routing.log_attempt(end)

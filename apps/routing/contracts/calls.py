@@ -177,9 +177,11 @@ class Plan:
 class Prompt:
     """The messages in OpenAI's chat form, and parameters passed through (`temperature`, `tools`, ...).
 
-    `prefilled`: the last message is the beginning of the answer, to be gone on from.
+    `prefilled`: the last message is the beginning of the answer, to be gone on from. `whole`: nobody reads along, so a
+    provider may answer in one piece.
     """
 
     messages: Sequence[Mapping[str, Any]]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     prefilled: bool = False
+    whole: bool = False

@@ -98,7 +98,7 @@ class AttemptState(StrEnum):
 class AttemptEnd:
     """How one attempt ended. `usage` is the provider's, or an estimate from what was received.
 
-    `number` counts the attempts at the answer, and is 1 for every call beside it.
+    `number` counts the attempts at the answer, and is 1 for every call beside it. `skipped_events` could not be read.
     """
 
     attempt_id: UUID
@@ -109,6 +109,7 @@ class AttemptEnd:
     error_code: str | None
     first_token_seconds: float | None
     duration_seconds: float
+    skipped_events: int = 0
 
     @classmethod
     def never_made(cls, attempt_id: UUID, candidate: Candidate, number: int = 1) -> "AttemptEnd":

@@ -44,7 +44,7 @@ def body_of(request: Request) -> tuple[bytes, str | None]:
     body: dict[str, Any] = {
         "model": request.upstream_model,
         "max_tokens": request.output_tokens_bound,
-        "stream": True,
+        "stream": not request.prompt.whole,
     }
     tools, choice = _tools(parameters), _tool_choice(parameters)
     text_tool = None

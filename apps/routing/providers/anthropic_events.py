@@ -83,6 +83,30 @@ class EventReader:
             raise self._failure(error)
         return _NOTHING
 
+    def take_whole(self, document: Any) -> Sequence[Delta]:
+        """The deltas of a message in one piece: each block begins and ends at once."""
+        deltas: list[Delta] = []
+        error = None
+        try:
+            if document["type"] == "error":
+                error = document.get("error") or document
+            else:
+                for index, block in enumerate(document["content"]):
+                    deltas += self._start(index, block)
+                    deltas += self._answer_of(index)
+                    deltas += self._completed([index])
+                self._message_delta({"delta": document, "usage": document.get("usage")})
+        except (ValueError, TypeError, AttributeError, LookupError):
+            self._progress.skipped_events += 1
+        if error:
+            raise self._failure(error)
+        return deltas
+
+    def _answer_of(self, index: int) -> Sequence[Delta]:
+        """The text of an answer that was asked for as a tool's input and came at once."""
+        call = self._calls.get(index)
+        return self._said(call.whole, TextDelta) if call is not None and call.name == self._text_tool else _NOTHING
+
     def _delta(self, delta: dict[str, Any], event: dict[str, Any]) -> Sequence[Delta]:
         kind = delta["type"]
         if kind == "text_delta":

@@ -76,6 +76,14 @@ class ChunkReader:
             raise self._failure(error)
         return deltas
 
+    def take_whole(self, document: Any) -> Sequence[Delta]:
+        """The deltas of an answer in one piece, which says as a message what a stream says in its deltas."""
+        try:
+            choices = [{**document["choices"][0], "delta": _numbered(document["choices"][0]["message"])}]
+        except (TypeError, AttributeError, LookupError):
+            choices = []
+        return self.take_chunk({**document, "choices": choices} if isinstance(document, dict) else document)
+
     def _choice(self, choice: dict[str, Any]) -> Sequence[Delta]:
         if choice.get("index"):
             return _NOTHING
@@ -141,6 +149,14 @@ class ChunkReader:
             self._progress.received(arguments)
             call.arguments.append(arguments)
         return started
+
+
+def _numbered(message: dict[str, Any]) -> dict[str, Any]:
+    """The message with a number on each tool call, as in streams."""
+    calls = message.get("tool_calls")
+    return (
+        {**message, "tool_calls": [{**call, "index": place} for place, call in enumerate(calls)]} if calls else message
+    )
 
 
 def _word(reason: Any) -> str:

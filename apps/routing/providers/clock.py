@@ -7,19 +7,32 @@ from apps.routing.errors import FirstTokenTimeout, GapTimeout, ProviderFailed, T
 from apps.routing.providers.base import Progress
 
 USAGE_WAIT_SECONDS = 2.0  # after the finish reason
+# An answer in one piece shows no first token. It is waited for as long as a slow model would write it.
+_WHOLE_TOKENS_PER_SECOND = 25.0
 
 
 class Clock:
     """The deadlines of one attempt, in the loop's time."""
 
-    __slots__ = ("_deadlines", "_heard", "_progress", "_provider", "_silent_since", "_total_at", "now")
+    __slots__ = (
+        "_first_seconds",
+        "_gap_seconds",
+        "_heard",
+        "_progress",
+        "_provider",
+        "_silent_since",
+        "_total_at",
+        "now",
+    )
 
-    def __init__(self, deadlines: Deadlines, progress: Progress, provider: str) -> None:
+    def __init__(self, deadlines: Deadlines, progress: Progress, provider: str, whole_tokens: int = 0) -> None:
+        """`whole_tokens`: so many may come in one piece, before which nothing is heard."""
         self.now = asyncio.get_running_loop().time
         self._silent_since = self.now()
         self._total_at = self._silent_since + deadlines.total_seconds
         self._heard = False
-        self._deadlines = deadlines
+        self._first_seconds = deadlines.first_token_seconds + whole_tokens / _WHOLE_TOKENS_PER_SECOND
+        self._gap_seconds = deadlines.gap_seconds
         self._progress = progress
         self._provider = provider
 
@@ -38,9 +51,9 @@ class Clock:
         if self._progress.finish_reason is not None:
             allowed_seconds = USAGE_WAIT_SECONDS
         elif self._progress.first_token_seconds is None:
-            allowed_seconds = self._deadlines.first_token_seconds
+            allowed_seconds = self._first_seconds
         else:
-            allowed_seconds = self._deadlines.gap_seconds
+            allowed_seconds = self._gap_seconds
         return min(self._total_at, self._silent_since + allowed_seconds)
 
     def expired(self) -> ProviderFailed:
@@ -49,8 +62,6 @@ class Clock:
             return TotalTimeout("The answer took longer than allowed. Try again, or ask for a shorter one.")
         if self._progress.first_token_seconds is None:
             return FirstTokenTimeout(
-                f"{self._provider} did not begin to answer within {self._deadlines.first_token_seconds:g} s. Try again."
+                f"{self._provider} did not begin to answer within {self._first_seconds:g} s. Try again."
             )
-        return GapTimeout(
-            f"{self._provider} fell silent in its answer for {self._deadlines.gap_seconds:g} s. Try again."
-        )
+        return GapTimeout(f"{self._provider} fell silent in its answer for {self._gap_seconds:g} s. Try again.")

@@ -1,4 +1,4 @@
-"""One streamed call over HTTP, from posting to hanging up. What it says is the adapter's; how it fails is told here.
+"""One call over HTTP, from posting to hanging up. What it says is the adapter's; how it fails is told here.
 
 Raw aiohttp, because this is the hot path: a client library costs ten times as much per chunk.
 """
@@ -51,14 +51,28 @@ class Reader(Protocol):
         """The deltas of one event. Raises a `ProviderFailed` for an error event."""
         ...
 
+    def take_whole(self, document: Any) -> Sequence[Delta]:
+        """The deltas of an answer that came in one piece. Raises a `ProviderFailed` where it is an error."""
+        ...
+
 
 async def deltas(
     request: Request, outgoing: Outgoing, reader: Reader, progress: Progress
 ) -> AsyncGenerator[Delta, None]:
-    """See `base.Adapter.answer`. An answer whose finish reason and usage are there is complete, whatever may follow."""
-    clock = Clock(request.deadlines, progress, request.provider_name)
+    """See `base.Adapter.answer`. An answer whose finish reason and usage are there is complete, whatever may follow.
+
+    Where the prompt says that nobody reads along, an answer in one piece will do, and costs a fraction.
+    """
+    whole_tokens = request.output_tokens_bound if request.prompt.whole else 0
+    clock = Clock(request.deadlines, progress, request.provider_name, whole_tokens)
     response = await _post(request, outgoing, progress, clock)
     try:
+        if request.prompt.whole and response.status == 200 and response.content_type == "application/json":
+            for delta in reader.take_whole(await _document(response, request, progress, clock)):
+                yield delta
+            if progress.finish_reason is None:
+                raise _unreadable(request.provider_name)
+            return
         await _check(response, request, progress)
         parser = EventParser()
         received_bytes = 0
@@ -157,6 +171,21 @@ async def _check(response: aiohttp.ClientResponse, request: Request, progress: P
     if isinstance(document, dict) and document.get("error"):
         raise refusals.from_error_object(document["error"], provider, access)
     raise MalformedStream(f"{provider} did not answer with a stream. An administrator should check its address.")
+
+
+async def _document(response: aiohttp.ClientResponse, request: Request, progress: Progress, clock: Clock) -> Any:
+    """The answer in one piece. Raises what `deltas` raises for streams that end early, late or never."""
+    parts: list[bytes] = []
+    size_bytes, limit_bytes = 0, most_bytes(request)
+    while data := await _read(response.content, clock, progress, request.provider_name):
+        parts.append(data)
+        size_bytes += len(data)
+        if size_bytes > limit_bytes:
+            raise _unreadable(request.provider_name)
+    try:
+        return orjson.loads(b"".join(parts))
+    except orjson.JSONDecodeError as error:
+        raise _unreadable(request.provider_name) from error
 
 
 async def _read(content: aiohttp.StreamReader, clock: Clock, progress: Progress, provider: str) -> bytes:

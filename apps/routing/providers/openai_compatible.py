@@ -29,6 +29,10 @@ _OURS = frozenset(
 )
 
 
+_STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
+_WHOLE = {"stream": False}
+
+
 class OpenAICompatible:
     """Implements `base.Adapter`. Has no state: connections belong to the loop's session."""
 
@@ -47,7 +51,8 @@ def key_headers(access: ProviderAccess) -> dict[str, str]:
 
 
 def body_of(request: Request) -> bytes:
-    """The request's body. Usage is always asked for, and `max_tokens` is what was reserved."""
+    """The request's body. Usage is always asked for (an answer in one piece has it), and `max_tokens` is what was
+    reserved."""
     passed_on = {name: value for name, value in request.prompt.parameters.items() if name not in _OURS}
     if passed_on.get("tools"):
         passed_on["tools"] = [_translated(tool) for tool in passed_on["tools"]]
@@ -59,8 +64,7 @@ def body_of(request: Request) -> bytes:
             **passed_on,
             "model": request.upstream_model,
             "messages": _messages(request.prompt.messages),
-            "stream": True,
-            "stream_options": {"include_usage": True},
+            **(_WHOLE if request.prompt.whole else _STREAMED),
             _limit_name(request.access.base_url): request.output_tokens_bound,
         }
     )

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from django.conf import settings
@@ -21,6 +21,7 @@ from apps.billing.contracts import Admission, CallCost, LedgerLine
 from apps.billing.errors import AdmissionUnavailable, OverBudget, SnapshotStale
 from apps.routing import planning, queues, services, tokens
 from apps.routing.access import known
+from apps.routing.attempt_log import milliseconds
 from apps.routing.contracts import (
     CacheUse,
     Call,
@@ -169,12 +170,16 @@ class Lane:
 
 
 class OpenCall:
-    """A call that was admitted. Leaving its context settles it, in the background: no caller waits for that."""
+    """A call that was admitted. Leaving its context settles it, in the background: no caller waits for that.
+
+    `facts` is what the log says of it; all of it is there once the context was left.
+    """
 
     def __init__(self, asked: Asked, leave: Admitted) -> None:
         self.plan = leave.plan
         self.lanes = [Lane(admission) for admission in leave.admissions]
-        self._asked = asked
+        self.facts: dict[str, Any] = _whose(leave)
+        self._prompt = asked.prompt if asked.stream else replace(asked.prompt, whole=True)
 
     async def __aenter__(self) -> Self:
         return self
@@ -186,6 +191,7 @@ class OpenCall:
         hung_up = isinstance(error, asyncio.CancelledError | GeneratorExit)
         for lane in self.lanes:
             _settle(lane, hung_up=hung_up)
+        self.facts |= self._outcome(hung_up=hung_up)
 
     @property
     def answering(self) -> Candidate:
@@ -195,50 +201,76 @@ class OpenCall:
             return lane.finished.candidate
         return lane.gate.asked or self.plan.candidates[0]
 
-    async def chunks(self) -> AsyncGenerator[tuple[int, Chunk], None]:
+    def chunks(self) -> AsyncGenerator[tuple[int, Chunk], None]:
         """What comes, each with the number of its answer. Raises what `services.stream` raises."""
-        if len(self.lanes) == 1:
-            async with aclosing(self._answer(self.lanes[0])) as chunks:
-                async for chunk in chunks:
-                    yield 0, chunk
-            return
-        offered: asyncio.Queue[tuple[int, Chunk | Exception | None]] = asyncio.Queue(_OFFERED_CHUNKS)
+        return self._answer(0) if len(self.lanes) == 1 else self._answers()
+
+    async def _answers(self) -> AsyncGenerator[tuple[int, Chunk], None]:
+        offered: _Offered = asyncio.Queue(_OFFERED_CHUNKS)
         tasks = [asyncio.create_task(self._offer(number, offered)) for number in range(len(self.lanes))]
         try:
             open_lanes = len(tasks)
             while open_lanes:
-                number, found = await offered.get()
+                found = await offered.get()
                 if isinstance(found, Exception):
                     raise found
                 if found is None:
                     open_lanes -= 1
                 else:
-                    yield number, found
+                    yield found
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _offer(self, number: int, offered: "asyncio.Queue[tuple[int, Chunk | Exception | None]]") -> None:
+    async def _offer(self, number: int, offered: "_Offered") -> None:
         """Put an answer into the queue, and then how it ended: None, or what went wrong."""
         try:
-            async with aclosing(self._answer(self.lanes[number])) as chunks:
+            async with aclosing(self._answer(number)) as chunks:
                 async for chunk in chunks:
-                    await offered.put((number, chunk))
+                    await offered.put(chunk)
         except Exception as error:
-            await offered.put((number, error))
+            await offered.put(error)
         else:
-            await offered.put((number, None))
+            await offered.put(None)
 
-    async def _answer(self, lane: Lane) -> AsyncGenerator[Chunk, None]:
-        answer = services.stream(
-            self.plan, lane.admission, lane.gate, self._asked.prompt, _deadlines(), Rescue.CONTINUE
-        )
+    async def _answer(self, number: int) -> AsyncGenerator[tuple[int, Chunk], None]:
+        lane = self.lanes[number]
+        answer = services.stream(self.plan, lane.admission, lane.gate, self._prompt, _deadlines(), Rescue.CONTINUE)
         async with aclosing(answer) as chunks:
             async for chunk in chunks:
                 if isinstance(chunk, Finished):
                     lane.finished = chunk
-                yield chunk
+                yield number, chunk
+
+    def _outcome(self, *, hung_up: bool) -> dict[str, Any]:
+        by, ended = self.answering, [lane.finished for lane in self.lanes if lane.finished is not None]
+        first = self.lanes[0].gate.first_token_seconds
+        return {
+            "state": "cancelled" if hung_up else "completed" if len(ended) == len(self.lanes) else "failed",
+            "model": by.model,
+            "provider": by.provider,
+            "upstream_model": by.upstream_model,
+            "attempts": sum(len(lane.gate.ends) for lane in self.lanes),
+            "first_token_ms": milliseconds(first),
+            "input_tokens": sum(one.usage.input_tokens for one in ended),
+            "output_tokens": sum(one.usage.output_tokens for one in ended),
+        }
+
+
+_Offered = asyncio.Queue[tuple[int, Chunk] | Exception | None]
+
+
+def _whose(leave: Admitted) -> dict[str, Any]:
+    caller, first = leave.caller, leave.admissions[0]
+    return {
+        "call_id": first.call_id.hex,
+        "tenant_id": str(caller.tenant_id),
+        "user_id": str(caller.user_id),
+        "api_key_id": None if caller.api_key_id is None else str(caller.api_key_id),
+        "asked": leave.plan.model,
+        "answers": len(leave.admissions),
+    }
 
 
 def _deadlines() -> Deadlines:

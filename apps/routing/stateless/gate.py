@@ -5,6 +5,7 @@ from uuid import UUID
 from uuid6 import uuid7
 
 from apps.billing.contracts import LedgerLine, LineKind
+from apps.routing.attempt_log import log_attempt
 from apps.routing.contracts import AttemptEnd, AttemptState, Candidate, Finished
 from apps.routing.ledger_lines import ledger_line
 
@@ -23,6 +24,15 @@ class CallGate:
 
     def ended(self, end: AttemptEnd) -> None:
         self.ends.append(end)
+        # The one that gave the answer stands in the line that the door writes of each request.
+        if end.state is not AttemptState.WON:
+            log_attempt(end)
+
+    @property
+    def first_token_seconds(self) -> float | None:
+        """Of the newest attempt at the answer that showed anything."""
+        shown = (end.first_token_seconds for end in reversed(self.ends) if not end.candidate.on_the_side)
+        return next((seconds for seconds in shown if seconds is not None), None)
 
     def lines(self, finished: Finished | None, *, hung_up: bool) -> list[LedgerLine]:
         """One ledger line per attempt.

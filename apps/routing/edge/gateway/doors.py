@@ -11,7 +11,7 @@ import orjson
 import structlog
 from django.conf import settings
 
-from apps.observability import context, metrics
+from apps.observability import context, lines, metrics
 from apps.problems import Forbidden, InternalError, MethodNotAllowed, Problem
 from apps.routing.contracts import CacheUse, Chunk
 from apps.routing.edge.gateway import heads
@@ -79,14 +79,14 @@ class Door(ABC):
         """One line for each request, as for every door. 499: the caller hung up before anything was said."""
         status = response.status or 499
         metrics.http_answered(request.method, self.path, status, seconds)
-        log.info(
-            "request",
-            method=request.method,
-            route=self.path,
-            status=status,
-            duration_ms=round(seconds * 1000, 1),
-            request_id=request_id,
-        )
+        said: dict[str, str | int | float | bool | None] = {
+            "method": metrics.method_label(request.method),
+            "route": self.path,
+            "status": status,
+            "duration_ms": round(seconds * 1000, 1),
+            "request_id": request_id,
+        }
+        lines.write("request", said | request.facts)
 
     async def _answer(self, request: Request, response: Response, request_id: str) -> None:
         head = {"x-request-id": request_id, "cache-control": "no-store", "x-content-type-options": "nosniff"}
@@ -133,6 +133,7 @@ class AnswersDoor(Door):
             cache = CacheUse.of_header(request.header(b"cache-control") or "")
             opened = await open_call(caller.find, asked, cache)
             async with opened:
+                request.facts = opened.facts
                 tell = _tell_as_it_comes if asked.stream else _tell_whole
                 await tell(opened, partial(self._writer, asked, opened), response, head)
 

@@ -1,8 +1,8 @@
 """HTTP as these doors need it: a request read with bounds, an answer written whole or piece by piece."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from types import TracebackType
 from typing import Any
 
 from apps.tenants.edge.parsers import MAX_BYTES
@@ -14,6 +14,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 # Proxies and clients give up on connections that are silent for a minute or less.
 KEEPALIVE_SECONDS = 15.0
+_LOOK_AFTER_SECONDS = 0.05
 
 
 class HungUp(Exception):
@@ -28,6 +29,8 @@ class Request:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.scheme: str = scope.get("scheme", "http")
+        # What the log says of it beside its method and status.
+        self.facts: dict[str, Any] = {}
         self._receive = receive
         self._headers: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
@@ -56,27 +59,47 @@ class Request:
             if not message.get("more_body"):
                 return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    @asynccontextmanager
-    async def while_here(self) -> AsyncGenerator[None, None]:
+    def while_here(self) -> "WhileHere":
         """What runs inside is cancelled when the caller hangs up, and `HungUp` raised. Enter it after the body."""
+        return WhileHere(self._receive)
+
+
+class WhileHere:
+    """See `Request.while_here`. Most answers are told before anybody looks: a look is a task of its own."""
+
+    __slots__ = ("_receive", "_task", "_timer", "_watch")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._watch: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("only a task can be told that its caller hung up")
-        watch = asyncio.create_task(self._gone(task))
-        try:
-            yield
-        except asyncio.CancelledError:
-            # A server that shuts down cancels too, and must see that it was heard.
-            if watch.done() and not watch.cancelled() and task.uncancel() == 0:
-                raise HungUp from None
-            raise
-        finally:
-            watch.cancel()
+        self._task = task
+        self._timer = asyncio.get_running_loop().call_later(_LOOK_AFTER_SECONDS, self._look)
 
-    async def _gone(self, task: "asyncio.Task[Any]") -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        watch = self._watch
+        if watch is None:
+            return
+        # A server that shuts down cancels too, and must see that it was heard.
+        heard = isinstance(error, asyncio.CancelledError) and watch.done() and not watch.cancelled()
+        watch.cancel()
+        if heard and self._task.uncancel() == 0:
+            raise HungUp from None
+
+    def _look(self) -> None:
+        self._watch = self._task.get_loop().create_task(self._gone())
+
+    async def _gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        task.cancel()
+        self._task.cancel()
 
 
 def _too_large() -> PayloadTooLarge:
