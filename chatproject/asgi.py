@@ -14,6 +14,7 @@ from channels.security.websocket import AllowedHostsOriginValidator, WebsocketDe
 from django.conf import settings
 
 from apps.routing.edge.gateway.application import BesideDjango
+from apps.routing.edge.gateway.keyed import finish_all
 from apps.routing.stateless.call import settle_all
 from apps.tenants.edge.client_address import ForwardedByProxies
 from apps.tenants.guard import refuse_unsafe_roles
@@ -27,6 +28,7 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
         message = await receive()
         ends = message["type"] == "lifespan.shutdown"
         if ends:
+            await finish_all()
             await settle_all()
         await send({"type": f"{message['type']}.complete"})
         if ends:

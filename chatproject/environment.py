@@ -78,6 +78,10 @@ class Environment(BaseSettings):
     breaker_open_seconds: float = Field(2.0, gt=0)
     breaker_open_max_seconds: float = Field(16.0, gt=0)
     answer_max_bytes: int = Field(1_000_000, ge=1_000)
+    idempotency_keep_seconds: int = Field(86_400, ge=86_400, le=30 * 86_400)
+    idempotency_answer_max_bytes: int = Field(8 * 1024 * 1024, ge=1_000)
+    idempotency_tenant_max_bytes: int = Field(64 * 1024 * 1024, ge=1_000)
+    idempotency_tenant_max_keys: int = Field(100_000, ge=1)
     outbound_allow: str = ""
     entra_authorities: str = (
         "https://login.microsoftonline.com,https://login.microsoftonline.us,https://login.partner.microsoftonline.cn"

@@ -18,6 +18,8 @@ PRICE = NewPrice(input_nanousd_per_mtok=100_000_000, output_nanousd_per_mtok=400
 # Slug -> upstream names in order of priority.
 MODELS = {
     "gw-quick": ["bench+tokens=12+tps=0"],
+    "gw-keyed": ["bench+tokens=30+tps=60+ttft=100"],
+    "gw-slow": ["bench+tokens=60+tps=20+ttft=0"],
     "gw-endless": ["bench+tokens=20000+tps=50+ttft=0"],
     "gw-rescued": ["bench+tokens=40+tps=0+fault=die@9", "bench+tokens=40+tps=0"],
     "gw-breaks": ["bench+tokens=40+tps=0+fault=die@9"],

@@ -8,6 +8,7 @@ import redis
 from django.conf import settings
 
 _UUID = r"(?P<id>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+_ANY = _UUID.replace("?P<id>", "")
 _P = re.escape(settings.REDIS_PREFIX)
 _CACHE = rf"{_P}sb:\d+:"
 
@@ -15,7 +16,9 @@ _CACHE = rf"{_P}sb:\d+:"
 TENANTS = {
     rf"{_P}\{{t:{_UUID}\}}:limits(:[a-z]+)?": "counters of a tenant's limits",
     rf"{_P}\{{t:{_UUID}\}}:cached:[0-9a-f]{{64}}": "an answer that may be served again in its tenant",
-    rf"{_CACHE}\{{t:{_UUID}\}}:answer:\w+:{_UUID.replace('?P<id>', '')}:[0-9a-f]{{64}}": "a tenant's drawn answer",
+    rf"{_P}\{{t:{_UUID}\}}:repeat:{_ANY}:[0-9a-f]{{64}}(:said)?": "an answer that its caller's key tells again",
+    rf"{_P}\{{t:{_UUID}\}}:repeats(:sizes)?": "which keys of a tenant are kept, and how much they take",
+    rf"{_CACHE}\{{t:{_UUID}\}}:answer:\w+:{_ANY}:[0-9a-f]{{64}}": "a tenant's drawn answer",
 }
 GENERATIONS = {rf"\{{g:{_UUID}\}}:log": "the stream of one answer; the id is nowhere but in its owner's answers"}
 NOBODYS = {

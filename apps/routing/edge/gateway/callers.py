@@ -13,6 +13,7 @@ from apps.tenants.contracts import Principal, Scope
 from apps.tenants.edge import credentials
 from apps.tenants.edge.middleware import TENANT_HEADER
 from apps.tenants.errors import TenantMismatch
+from apps.tenants.key_secrets import MARK as KEY_MARK
 from apps.tenants.scope import database_step
 
 _TENANT_HEADER = TENANT_HEADER.lower().encode()
@@ -38,6 +39,21 @@ class Caller:
         caller = cls(request)
         caller._first = await caller._found()
         return caller
+
+    @property
+    def known(self) -> tuple[Principal, int]:
+        """Who was found before the body was read, as long as nobody has asked with `find`."""
+        if self._first is None:
+            raise RuntimeError("ask before the call is opened")
+        return self._first
+
+    async def anew(self) -> Principal:
+        """Who it is as the database says now."""
+        credential = _credential(self._request)
+        if credential is not None and credential.startswith(KEY_MARK):
+            await database_step(selectors.look_again, credential)
+        self._first = await self._found()
+        return self._first[0]
 
     async def find(self) -> tuple[Principal, int]:
         """Who it is, and of which generation of keys. The first time, who was found before the body was read."""

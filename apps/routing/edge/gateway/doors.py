@@ -14,7 +14,7 @@ from django.conf import settings
 from apps.observability import context, lines, metrics
 from apps.problems import Forbidden, InternalError, MethodNotAllowed, Problem
 from apps.routing.contracts import CacheUse, Chunk
-from apps.routing.edge.gateway import heads
+from apps.routing.edge.gateway import heads, keyed
 from apps.routing.edge.gateway.callers import Caller
 from apps.routing.edge.gateway.http import HungUp, Receive, Request, Response, Scope, Send
 from apps.routing.stateless.call import OpenCall, count, open_call
@@ -57,6 +57,8 @@ class Door(ABC):
     """ASGI application of one path. `actions` is what it opens to whom, by method, as for every door."""
 
     actions: ClassVar[Mapping[str, Action]] = {"POST": Action.CHAT_ASK}
+    # Whether an idempotency key means something here.
+    keyed: ClassVar[bool] = True
 
     def __init__(self, path: str, refusal: Refusal) -> None:
         self.path = path
@@ -96,7 +98,13 @@ class Door(ABC):
             if settings.SECURE_SSL_REDIRECT and request.scheme != "https":
                 raise Forbidden("Come over HTTPS. This key has crossed the network in the open: replace it.")
             caller = await Caller.of(request)
-            await self._serve(caller, request, parse_json(await request.body()), response, head)
+            body = parse_json(await request.body())
+            key = request.raw_header(keyed.HEADER) if self.keyed else None
+            if key is None:
+                await self._serve(caller, request, body, response, head)
+            else:
+                told_again = keyed.Keyed(key, self.path, self._serve, self._cut)
+                await keyed.answer(told_again, caller, request, body, response, head)
         except HungUp:
             raise
         except Exception as error:
@@ -110,6 +118,10 @@ class Door(ABC):
         if isinstance(problem, MethodNotAllowed):
             told["allow"] = "POST"
         await response.whole(problem.status, told, orjson.dumps(self._refusal(problem, request_id)))
+
+    def _cut(self, body: Any, problem: Problem) -> bytes:
+        """What tells in a stream that it ends before its end."""
+        return b""
 
     @abstractmethod
     async def _serve(
@@ -137,6 +149,9 @@ class AnswersDoor(Door):
                 tell = _tell_as_it_comes if asked.stream else _tell_whole
                 await tell(opened, partial(self._writer, asked, opened), response, head)
 
+    def _cut(self, body: Any, problem: Problem) -> bytes:
+        return self._dialect.Writer(self._dialect.read(body), call_id="", created=int(time.time())).failed(problem)
+
     def _writer(self, asked: Asked, opened: OpenCall) -> Writer:
         """To be made with the first piece: by then it is known who answers."""
         call_id = opened.lanes[0].admission.call_id
@@ -145,6 +160,8 @@ class AnswersDoor(Door):
 
 class CountDoor(Door):
     """Where a request's tokens are counted, as Anthropic has it: an estimate, since no tokenizer runs here."""
+
+    keyed = False
 
     async def _serve(
         self, caller: Caller, request: Request, body: Any, response: Response, head: Mapping[str, str]
@@ -199,7 +216,7 @@ async def _tell_as_it_comes(
     except Exception as error:
         if writer is None:
             raise
-        await response.end(writer.failed(_told(error)))
+        await response.end(writer.failed(_told(error)), cut=True)
     else:
         await response.end(writer.end() if writer is not None else b"")
 

@@ -7,6 +7,7 @@ from apps.billing.contracts import Allowance
 from apps.billing.errors import LimitReached
 from apps.limits.contracts import LimitKind
 from apps.problems import Problem
+from apps.routing.repeats.errors import AnswerNotKept
 from apps.routing.route_header import NAME as ROUTE
 from apps.routing.route_header import member
 from apps.routing.stateless.call import OpenCall
@@ -38,7 +39,9 @@ def of_vectors(made: Embedded) -> dict[str, str]:
 
 
 def of_refusal(problem: Problem) -> dict[str, str]:
-    """Which limit said no, where one did."""
+    """Which limit said no, where one did; whether clients may repeat what looks as if they might."""
+    if isinstance(problem, AnswerNotKept):
+        return {"x-should-retry": "false"}  # official clients repeat other conflicts
     if not isinstance(problem, LimitReached) or not problem.kind:
         return {}
     return limits([Allowance(problem.kind, "", problem.limit, problem.remaining, problem.reset_seconds)])

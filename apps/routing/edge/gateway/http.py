@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from types import TracebackType
 from typing import Any
 
@@ -31,6 +32,8 @@ class Request:
         self.scheme: str = scope.get("scheme", "http")
         # What the log says of it beside its method and status.
         self.facts: dict[str, Any] = {}
+        # A call that is to end whether or not its caller waits for it is not attended.
+        self.attended = True
         self._receive = receive
         self._headers: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
@@ -39,6 +42,11 @@ class Request:
     def header(self, name: bytes) -> str | None:
         value = self._headers.get(name)
         return None if value is None else value.decode("latin-1").strip()
+
+    def raw_header(self, name: bytes) -> bytes | None:
+        """As it came, without the blanks around it."""
+        value = self._headers.get(name)
+        return None if value is None else value.strip(b" \t")
 
     async def body(self) -> bytes:
         """The whole body. Raises `PayloadTooLarge` or `HungUp`."""
@@ -59,9 +67,9 @@ class Request:
             if not message.get("more_body"):
                 return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def while_here(self) -> "WhileHere":
+    def while_here(self) -> AbstractAsyncContextManager[None]:
         """What runs inside is cancelled when the caller hangs up, and `HungUp` raised. Enter it after the body."""
-        return WhileHere(self._receive)
+        return WhileHere(self._receive) if self.attended else nullcontext()
 
 
 class WhileHere:
@@ -133,7 +141,8 @@ class Response:
         self._written_at = asyncio.get_running_loop().time()
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
-    async def end(self, piece: bytes = b"") -> None:
+    async def end(self, piece: bytes = b"", *, cut: bool = False) -> None:
+        """`cut`: what was told is no whole answer."""
         self.stop()
         await self._send({"type": "http.response.body", "body": piece})
 

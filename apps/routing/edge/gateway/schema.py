@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from apps.routing.repeats.place import MAX_KEY
 from apps.tenants.edge.openapi import roles_of
 from apps.tenants.policy import Action
 
@@ -17,8 +18,11 @@ _REFUSED = {
     "403": "The credential's scopes or the role forbid it.",
     "404": "There is no such model here.",
     "405": "Only POST is understood.",
-    "409": "The model has no price, is dearer than the ceiling, or the header names another workspace.",
+    "409": "The model has no price, is dearer than the ceiling, or the header names another workspace; the call of "
+    "this idempotency key is still running (`Retry-After`), or its answer was too large to keep "
+    "(`x-should-retry: false`).",
     "413": "The body is too large.",
+    "422": "The idempotency key was used before, for another request.",
     "429": "A limit or budget says no; `Retry-After` says when to come again, where time helps.",
     "500": "A defect of ours.",
     "502": "The provider failed.",
@@ -57,11 +61,27 @@ _OPENAI_ERROR: Schema = {
 }
 
 
-def _door(operation_id: str, description: str, takes: Schema, required: list[str], error: str) -> Schema:
+_KEY: Schema = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "The same key and body again are told the same answer, and nothing is asked or charged twice.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[ -~]*$"},
+}
+_REPLAYED: Schema = {"schema": {"const": "true"}, "description": "This answer was given before, to the same key."}
+
+
+def _door(
+    operation_id: str, description: str, takes: Schema, required: list[str], error: str, *, keyed: bool = True
+) -> Schema:
     body = {"type": "object", "properties": takes, "required": required}
     refusal = {"application/json": {"schema": {"$ref": f"#/components/schemas/{error}"}}}
     answers: Schema = {status: {"description": text, "content": refusal} for status, text in _REFUSED.items()}
     answers["401"]["headers"] = {"WWW-Authenticate": {"required": True, "schema": _TEXT}}
+    ok: Schema = {"description": "The answer."}
+    if keyed:
+        ok["headers"] = {"Idempotency-Replayed": _REPLAYED}
+    else:
+        del answers["422"]
     told = {"application/json": {"schema": {"type": "object"}}, "text/event-stream": {"schema": _EVENT}}
     return {
         "operationId": operation_id,
@@ -69,7 +89,8 @@ def _door(operation_id: str, description: str, takes: Schema, required: list[str
         "description": description,
         "security": [{"bearer": []}, {"apiKey": []}],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
-        "responses": {"200": {"description": "The answer.", "content": told}, **answers},
+        **({"parameters": [_KEY]} if keyed else {}),
+        "responses": {"200": {**ok, "content": told}, **answers},
         **roles_of(Action.CHAT_ASK),
     }
 
@@ -105,6 +126,7 @@ def add_gateway(result: Schema, generator: Any, request: Any, public: bool) -> S
             {"model": _TEXT, "messages": _MESSAGES},
             ["model", "messages"],
             "AnthropicError",
+            keyed=False,
         ),
         "/v1/messages": _door(
             "anthropic_message",

@@ -22,6 +22,12 @@ class Command(BaseCommand):
         parser.add_argument("--model", help="only those that this model gave, by its slug")
         parser.add_argument("--older-than", type=float, metavar="HOURS", help="only those kept longer ago")
 
+        parser.add_argument(
+            "--keyed",
+            action="store_true",
+            help="also all that is kept under idempotency keys: a request that is sent again is then a new call",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         tenant_id = None
         if options["tenant"] and (tenant_id := selectors.tenant_id_by_slug(options["tenant"])) is None:
@@ -32,8 +38,13 @@ class Command(BaseCommand):
         before = None if hours is None else time.time() - hours * _HOUR_SECONDS
         try:
             cleared = cache_clearing.clear(
-                tenant_id, model=options["model"], kept_before=before, actor=Actor.command("clear_cache")
+                tenant_id,
+                model=options["model"],
+                kept_before=before,
+                actor=Actor.command("clear_cache"),
+                keyed=options["keyed"],
             )
         except RedisError as error:
-            raise CommandError(f"The cache's Redis does not answer: {type(error).__name__}.") from error
-        self.stdout.write(f"Forgotten: {cleared.exact} exact, {cleared.semantic} semantic.")
+            raise CommandError(f"Redis does not answer: {type(error).__name__}.") from error
+        keyed = f", {cleared.keyed} by key" if options["keyed"] else ""
+        self.stdout.write(f"Forgotten: {cleared.exact} exact, {cleared.semantic} semantic{keyed}.")
