@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import F, Sum
+from django.db.models import F, Q, Sum
 from django.db.models.functions import Coalesce
 
 from apps.billing.contracts import LedgerLine, LineKind
 from apps.billing.models import LedgerEntry
 from apps.limits.contracts import Counter, Level
-from apps.tenants.models import TeamMember
+from apps.tenants.models import ApiKey, TeamMember
 
 
 def rows(
@@ -57,6 +57,13 @@ def charged_nanousd(lines: Sequence[LedgerLine]) -> int:
     return sum(line.amount_nanousd for line in lines if line.kind is LineKind.CHARGE)
 
 
+def of_team(team_id: UUID) -> Q:
+    """Lines that are a team's: of its members of today, and of every key it has or had."""
+    members = TeamMember.objects.filter(team_id=team_id)
+    keys = ApiKey.objects.filter(team_id=team_id)
+    return Q(user_id__in=members.values("membership__user_id")) | Q(api_key_id__in=keys.values("id"))
+
+
 def spent(counter: Counter) -> tuple[int, int]:
     """Money and tokens of a counter's period. Demands the tenant's scope."""
     start = counter.starts_at
@@ -65,9 +72,8 @@ def spent(counter: Counter) -> tuple[int, int]:
     match counter.scope.level:
         case Level.USER:
             lines = lines.filter(user_id=UUID(counter.scope.id))
-        case Level.TEAM:  # what its members of today have used
-            members = TeamMember.objects.filter(team_id=UUID(counter.scope.id))
-            lines = lines.filter(user_id__in=members.values("membership__user_id"))
+        case Level.TEAM:
+            lines = lines.filter(of_team(UUID(counter.scope.id)))
         case Level.KEY:
             lines = lines.filter(api_key_id=UUID(counter.scope.id))
     total = lines.aggregate(

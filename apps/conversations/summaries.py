@@ -5,7 +5,7 @@ follows it and nothing waits for it. Where there is none, the history is simply 
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -35,7 +35,7 @@ from apps.tenants.contracts import Principal
 from apps.tenants.models import Tenant
 from apps.tenants.policy import Action, allows
 from apps.tenants.scope import tenant_scope
-from apps.tenants.selectors import principal_for
+from apps.tenants.selectors import bounded_by_key, principal_for
 
 SUMMARISE = "conversations.summarise"
 SUMMARY_TOKENS = 1_024
@@ -106,7 +106,7 @@ def begin(tenant_id: UUID, user_id: UUID, generation_id: UUID) -> UUID | None:
         gap = _gap(user_id, generation_id) if wanted else None
     if gap is None:
         return None
-    principal = replace(principal, api_key_id=gap.generation.api_key_id)
+    principal = bounded_by_key(principal, gap.generation.api_key_id)
     found = _plan(principal, gap)
     if found is None:
         log.info("summary.no_model", generation_id=str(generation_id))

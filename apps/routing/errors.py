@@ -2,7 +2,7 @@
 
 Problem
 ├── UnknownModel                  no model of that name is offered to the tenant
-├── ModelNotAllowed               a rule of the workspace keeps the model from this caller
+├── ModelNotAllowed               a rule of the workspace, or the caller's key, keeps the model from this caller
 ├── Unpriced                      every deployment of the model lacks a price
 ├── NotCapable                    what was asked for cannot do what the call needs, or not where it may
 ├── TooDear                       every answer is likely to cost more than the ceiling
@@ -64,7 +64,7 @@ class UnknownModel(NotFound):
 
 
 class ModelNotAllowed(Forbidden):
-    """The workspace has the model, and a rule opens its tier to other roles or teams than the caller's."""
+    """The workspace has the model, and a rule, or the caller's key, keeps it from the caller."""
 
     code = "model_not_allowed"
 

@@ -299,6 +299,8 @@ def _not_offered(slug: str, catalogue: Catalogue) -> Exception:
             f"“{slug}” is of the tier “{tier}”, which this workspace opens to other roles or teams. "
             "An administrator of the workspace can change that."
         )
+    if slug in catalogue.beyond_key:
+        return ModelNotAllowed(f"This API key is not for “{slug}”. GET /v1/models lists what it is for.")
     return UnknownModel(f"There is no model “{slug}” here. Choose one of the list.")
 
 

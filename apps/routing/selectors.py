@@ -7,7 +7,7 @@ import threading
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
 from uuid import UUID
@@ -31,16 +31,10 @@ from apps.routing.contracts import (
     ProviderAccess,
     SafetySettings,
 )
-from apps.routing.models import (
-    Deployment,
-    LanguageModel,
-    Price,
-    RoutingEvidence,
-    RoutingPolicy,
-    SafetyRules,
-)
+from apps.routing.models import Deployment, LanguageModel, Price, RoutingEvidence, RoutingPolicy, SafetyRules
+from apps.routing.narrowing import Narrowed
 from apps.routing.safety_rows import of_row, side_uses
-from apps.tenants.contracts import Principal
+from apps.tenants.contracts import OfferedName, Principal
 from apps.tenants.models import ModelRule, TeamMember, Tenant
 from apps.tenants.scope import tenant_scope
 
@@ -62,20 +56,18 @@ class Snapshot:
     _rules: Mapping[str, "_TierRule"] = field(default_factory=dict, repr=False)
     _opened: dict[UUID, ProviderAccess] = field(default_factory=dict, repr=False)
     safety: SafetySettings = OFF
+    _narrowed: Narrowed = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_narrowed", Narrowed(self.catalogue))
 
     def catalogue_for(self, principal: Principal) -> Catalogue:
-        """The catalogue without the models of tiers that are not open to this caller."""
-        closed = {tier for tier, rule in self._rules.items() if not rule.opens(principal.role, principal.user_id)}
-        if not closed:
+        """As far as it is open to this caller: by the rules for tiers, and within the models of the caller's key."""
+        role, user_id = principal.role, principal.user_id
+        closed = frozenset(tier for tier, rule in self._rules.items() if not rule.opens(role, user_id))
+        if not closed and principal.models is None:
             return self.catalogue
-        whole = self.catalogue
-        offered = {**whole.models, **whole.embedders}
-        return replace(
-            whole,
-            models=MappingProxyType({slug: one for slug, one in whole.models.items() if one.tier not in closed}),
-            embedders=MappingProxyType({slug: one for slug, one in whole.embedders.items() if one.tier not in closed}),
-            withheld=MappingProxyType({slug: one.tier for slug, one in offered.items() if one.tier in closed}),
-        )
+        return self._narrowed.get(closed, principal.models)
 
     def access(self, deployment_id: UUID) -> ProviderAccess | None:
         """Where and with which key to call the deployment; None where it is switched off or no longer there.
@@ -116,13 +108,20 @@ def catalogue(tenant_id: UUID) -> Catalogue:
 
 
 def catalogue_for(principal: Principal) -> Catalogue:
-    """The models this caller may use, by the tenant's rules for tiers. As old as `catalogue` at most."""
+    """What this caller may use. As old as `catalogue` at most."""
     return snapshot(principal.tenant_id).catalogue_for(principal)
 
 
 def models_for(principal: Principal) -> list[ModelCard]:
     """Cards of the models this caller may use, in the order lists show them, and then of the policies."""
     return cards_of(catalogue_for(principal))
+
+
+def names_for(principal: Principal) -> list[OfferedName]:
+    """What the caller may name in a request: models, policies, and models that make vectors."""
+    offered = catalogue_for(principal)
+    found = [OfferedName(card.slug, card.name, answers=not card.policy) for card in cards_of(offered)]
+    return [*found, *(OfferedName(one.slug, one.name) for one in offered.embedders.values())]
 
 
 def models_by_tier(tenant_id: UUID) -> dict[str, list[str]]:

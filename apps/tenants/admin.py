@@ -107,9 +107,9 @@ class ApiKeyAdmin(ReadOnlyAdmin[ApiKey]):
     personal = True
     list_display = ("prefix", "name", "user", "tenant", "created_at", "expires_at", "last_used_at", "revoked_at")
     list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
-    list_select_related = ("user", "tenant")
-    search_fields = ("prefix", "name", "user__email", "tenant__slug")
-    fields = (*list_display, "scopes")
+    list_select_related = ("user", "tenant", "team")
+    search_fields = ("prefix", "name", "user__email", "tenant__slug", "team__name")
+    fields = (*list_display, "rotated_at", "scopes", "allowed_models", "team")
     actions = ("revoke",)
     ordering = ("-created_at",)
 

@@ -250,9 +250,9 @@ class OwnKeyAdmin(ScopedReadOnly[ApiKey]):
     list_display = ("prefix", "name", "person", "created_at", "expires_at", "last_used_at", "revoked_at")
     list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
     list_select_related = ("user",)
-    search_fields = ("prefix", "name", "user__email")
+    search_fields = ("prefix", "name", "user__email", "team__name")
     ordering = ("-created_at",)
-    fields = (*list_display, "scopes")
+    fields = (*list_display, "rotated_at", "scopes", "allowed_models", "team")
     actions = ("revoke",)
 
     @admin.display(description="speaks for", ordering="user__email")

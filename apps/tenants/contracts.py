@@ -1,8 +1,8 @@
 """What crosses the border of `tenants`: who is calling, for which tenant."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -46,7 +46,12 @@ class Via(StrEnum):
 class Scope(StrEnum):
     """What a restricted API key may open. A key without scopes opens all of it."""
 
-    CHAT = "chat"  # the doors under /v1/ and the WebSocket
+    CHAT = "chat"  # every door under /v1/, and the WebSocket
+    COMPLETIONS = "completions"  # POST /v1/chat/completions; like the next three, beside the list of models
+    RESPONSES = "responses"  # POST /v1/responses
+    MESSAGES = "messages"  # POST /v1/messages, and counting tokens for it
+    EMBEDDINGS = "embeddings"  # POST /v1/embeddings
+    READ = "read"  # GET under /v1/ and /api/
     MANAGE = "manage"  # the REST API under /api/
     SCIM = "scim"  # a directory's doors under /scim/, which no other key opens; alone, and made by administrators
 
@@ -67,7 +72,9 @@ class Proof:
 class Principal:
     """The caller: one person (or a program in their name) in one tenant. Every route resolves to this first.
 
-    `scopes` is empty for a person's session (everything their role may do) and for an unrestricted key.
+    `scopes` is empty for a person's session (everything their role may do) and for an unrestricted key. `models` bounds
+    what the caller may reach, by slug; None sets no bound. `key_prefix` names the secret that was shown: a key may have
+    several for a while.
     """
 
     user_id: UUID
@@ -79,6 +86,8 @@ class Principal:
     via: Via
     scopes: frozenset[str] = frozenset()
     api_key_id: UUID | None = None
+    models: frozenset[str] | None = None
+    key_prefix: str | None = field(default=None, compare=False)
     proof: Proof | None = field(default=None, compare=False, repr=False)
     # The tenant demands a second factor, and this person has none: nothing is open but setting one up.
     lacks_second_factor: bool = field(default=False, compare=False)
@@ -88,9 +97,9 @@ class Principal:
         """What Django REST framework asks of a user object."""
         return True
 
-    def allows(self, scope: Scope) -> bool:
-        """Whether the credential opens doors of this scope."""
-        return not self.scopes or scope in self.scopes
+    def opens(self, scopes: Collection[Scope]) -> bool:
+        """Whether the credential opens a door that any of these scopes opens."""
+        return not self.scopes or not self.scopes.isdisjoint(scopes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,34 @@ class ApiKeySummary:
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    is_yours: bool = True
+    models: tuple[str, ...] | None = None
+    rotated_at: datetime | None = None
+    earlier_secrets: tuple["EarlierSecretSummary", ...] = ()
+    team_id: UUID | None = None
+    team_name: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it opens nothing any more."""
+        return self.revoked_at is not None or (self.expires_at is not None and self.expires_at <= datetime.now(UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierSecretSummary:
+    """A secret that a key had before it was rotated, and that still works until `ends_at`."""
+
+    prefix: str
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedName:
+    """What a caller may name in a request. `answers` is False for a policy, which answers by other models."""
+
+    slug: str
+    name: str
+    answers: bool = True
 
 
 @dataclass(frozen=True, slots=True)

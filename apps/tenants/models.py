@@ -124,7 +124,16 @@ class ApiKey(models.Model):
     prefix = models.CharField(max_length=24, unique=True)
     digest = models.BinaryField(max_length=32)
     scopes = ArrayField(models.CharField(max_length=60), default=list, blank=True)
+    allowed_models = ArrayField(
+        models.CharField(max_length=120),
+        null=True,
+        blank=True,
+        help_text="Slugs of the models and policies it may reach; empty means all that its person may.",
+    )
+    # A key ends with its team, before the reference does: see the migration that made the column.
+    team = models.ForeignKey("Team", on_delete=models.DO_NOTHING, null=True, related_name="+", db_constraint=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    rotated_at = models.DateTimeField(null=True, blank=True, help_text="When it got the secret it has now.")
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -132,6 +141,23 @@ class ApiKey(models.Model):
     class Meta:
         verbose_name = "API key"
         indexes = [models.Index(fields=["tenant", "user", "-created_at"], name="tenants_apikey_list")]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}…"
+
+
+class EarlierSecret(models.Model):
+    """A secret that a key had before it was rotated. It works beside the new one until it ends."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    api_key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="earlier_secrets", db_constraint=False)
+    prefix = models.CharField(max_length=24, unique=True)
+    digest = models.BinaryField(max_length=32)
+    ends_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "api_key", "ends_at"], name="tenants_earliersecret_list")]
 
     def __str__(self) -> str:
         return f"{self.prefix}…"

@@ -16,7 +16,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from apps.problems import Conflict
-from apps.tenants import audit, epochs, selectors, token_families
+from apps.tenants import api_keys, audit, epochs, selectors, token_families
 from apps.tenants.contracts import OffBoarded, Principal, tenant_of_session
 from apps.tenants.errors import NotFound
 from apps.tenants.models import ApiKey, Invitation, Membership, Tenant
@@ -97,7 +97,8 @@ def _end_everything(membership: Membership) -> tuple[OffBoarded, list[bytes], li
     tenant_id, user_id = membership.tenant_id, membership.user_id
     token_families_ended = token_families.revoke_in_tenant(tenant_id, user_id)
     keys = ApiKey.objects.filter(tenant_id=tenant_id, user_id=user_id, revoked_at=None)
-    digests = [bytes(digest) for digest in keys.values_list("digest", flat=True)]
+    ended_keys = list(keys)
+    digests = api_keys.digests_of(ended_keys)
     keys.update(revoked_at=Now())
     _close_ways_back(membership)
     if membership.suspended_at is None:
@@ -105,7 +106,7 @@ def _end_everything(membership: Membership) -> tuple[OffBoarded, list[bytes], li
         Membership.objects.filter(tenant_id=tenant_id, id=membership.id).update(suspended_at=Now())
     handled = [handler(tenant_id, user_id) for handler in _handlers]
     ended = OffBoarded(
-        keys=len(digests),
+        keys=len(ended_keys),
         token_families=token_families_ended,
         sessions=_end_sessions(tenant_id, user_id),
         answers=sum(count for count, _after in handled),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from apps.tenants import audit, provisioned
+from apps.tenants import api_keys, audit, provisioned
 from apps.tenants.contracts import Principal
 from apps.tenants.errors import NotFound
 from apps.tenants.models import Team, TeamMember
@@ -61,6 +61,7 @@ def delete_group(by: Principal, group_id: UUID) -> None:
     """Raises `NotFound`. Rules that name the team match nobody from then on."""
     with writing(by):
         team = _team(by, group_id)
+        api_keys.end_keys_of_team(by.tenant_id, team.id, actor_of(by))
         Team.objects.filter(tenant_id=by.tenant_id, id=team.id).delete()
         told = {"name": team.name, "external_id": team.external_id}
         audit.record(by.tenant_id, actor_of(by), "team.deprovisioned", target=("team", team.id), data=told)
@@ -114,6 +115,7 @@ def _set_members(by: Principal, team: Team, wanted: set[UUID]) -> None:
     rows = TeamMember.objects.filter(tenant_id=by.tenant_id, team_id=team.id)
     gone = set(rows.values_list("membership_id", flat=True)) - wanted
     if gone:
+        api_keys.end_keys_of_team(by.tenant_id, team.id, actor_of(by), gone)
         rows.filter(membership_id__in=gone).delete()
     _note(by, team, added, gone)
 
@@ -122,6 +124,7 @@ def _remove(by: Principal, team: Team, unwanted: set[UUID]) -> None:
     rows = TeamMember.objects.filter(tenant_id=by.tenant_id, team_id=team.id, membership_id__in=unwanted)
     gone = set(rows.values_list("membership_id", flat=True))
     if gone:
+        api_keys.end_keys_of_team(by.tenant_id, team.id, actor_of(by), gone)
         rows.delete()
     _note(by, team, set(), gone)
 

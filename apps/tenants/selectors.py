@@ -1,17 +1,21 @@
 """Reads: who is calling, for which tenant, and with which keys."""
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Exists
+from django.db.models.functions import Now
 
 from apps.accounts import second_factor
 from apps.accounts.selectors import fingerprint
 from apps.tenants import audit, key_secrets
-from apps.tenants.contracts import ApiKeySummary, MembershipSummary, Principal, Proof, Via
+from apps.tenants.contracts import ApiKeySummary, EarlierSecretSummary, MembershipSummary, Principal, Proof, Via
 from apps.tenants.known_keys import KnownKey, known_keys
-from apps.tenants.models import ApiKey, Membership, RefreshToken, Tenant
+from apps.tenants.models import ApiKey, EarlierSecret, Membership, RefreshToken, Team, Tenant
 from apps.tenants.policy import Action, allows
 from apps.tenants.scope import own_scope, tenant_scope
 from apps.vault import same_digest
@@ -64,14 +68,25 @@ def tenant_id_by_slug(slug: str) -> UUID | None:
     return Tenant.objects.using("engine").filter(slug=slug, deleted_at=None).values_list("id", flat=True).first()
 
 
+def key_named(tenant_id: UUID, name: str) -> tuple[UUID, UUID] | None:
+    """For operators: the id and person of a tenant's key, by its id or the prefix that lists show."""
+    keys = ApiKey.objects.using("engine").filter(tenant_id=tenant_id)
+    try:
+        keys = keys.filter(id=UUID(name))
+    except ValueError:
+        keys = keys.filter(prefix=name.rstrip("…"))
+    return keys.values_list("id", "user_id").first()
+
+
 def api_keys(principal: Principal) -> list[ApiKeySummary]:
     """The caller's keys, the newest first; an administrator sees those of the whole tenant."""
     with tenant_scope(principal.tenant_id):
-        rows = ApiKey.objects.filter(tenant_id=principal.tenant_id).select_related("user")
+        rows = ApiKey.objects.filter(tenant_id=principal.tenant_id).select_related("user", "team")
         if not allows(principal.role, Action.KEYS_OF_OTHERS):
             rows = rows.filter(user_id=principal.user_id)
         elif rows.exclude(user_id=principal.user_id).exists():
             audit.record_read(principal, "api_key.listed", target=("tenant", principal.tenant_id))
+        earlier = _earlier_secrets(principal.tenant_id)
         return [
             ApiKeySummary(
                 id=row.id,
@@ -83,9 +98,40 @@ def api_keys(principal: Principal) -> list[ApiKeySummary]:
                 expires_at=row.expires_at,
                 last_used_at=row.last_used_at,
                 revoked_at=row.revoked_at,
+                is_yours=row.user_id == principal.user_id,
+                models=None if row.allowed_models is None else tuple(row.allowed_models),
+                rotated_at=row.rotated_at,
+                earlier_secrets=tuple(earlier[row.id]) if row.revoked_at is None else (),
+                team_id=row.team_id,
+                team_name=row.team.name if row.team is not None else "",
             )
             for row in rows.order_by("-created_at", "-id")
         ]
+
+
+def own_teams(principal: Principal) -> list[tuple[UUID, str]]:
+    """Ids and names of the teams that the caller is in."""
+    with tenant_scope(principal.tenant_id):
+        rows = Team.objects.filter(tenant_id=principal.tenant_id, members__membership__user_id=principal.user_id)
+        return list(rows.order_by("name", "id").values_list("id", "name"))
+
+
+def _earlier_secrets(tenant_id: UUID) -> Mapping[UUID, list[EarlierSecretSummary]]:
+    """Secrets that work beside their key's newest, by key. Demands the tenant's scope."""
+    found: defaultdict[UUID, list[EarlierSecretSummary]] = defaultdict(list)
+    for row in EarlierSecret.objects.filter(tenant_id=tenant_id, ends_at__gt=Now()).order_by("ends_at"):
+        found[row.api_key_id].append(EarlierSecretSummary(row.prefix, row.ends_at))
+    return found
+
+
+def bounded_by_key(principal: Principal, key_id: UUID | None) -> Principal:
+    """The person as they asked with one of their keys: what is done later for such a call reaches no further."""
+    if key_id is None:
+        return principal
+    with tenant_scope(principal.tenant_id):
+        row = ApiKey.objects.filter(tenant_id=principal.tenant_id, id=key_id).first()
+    bound = None if row is None else _models_of(row)
+    return replace(principal, api_key_id=key_id, models=bound)
 
 
 def principal_for_api_key(secret: str) -> Principal | None:
@@ -145,14 +191,30 @@ def generation() -> int:
 
 def _look_up(prefix: str, digest: bytes) -> KnownKey:
     """One key across all tenants, as `engine`: before the key is known, so is no tenant."""
-    key = ApiKey.objects.using("engine").filter(prefix=prefix, revoked_at=None).first()
-    if key is None or not same_digest(bytes(key.digest), digest):
+    key, ends_at = _key_of(prefix, digest)
+    if key is None:
         return KnownKey(None)
     rows = Membership.objects.using("engine").filter(tenant_id=key.tenant_id, user_id=key.user_id, **_ACTIVE)
     row = rows.select_related("tenant", "user").first()
     if row is None:
         return KnownKey(None)
-    return KnownKey(_principal(row, Via.API_KEY, key), key.expires_at)
+    return KnownKey(replace(_principal(row, Via.API_KEY, key), key_prefix=prefix), ends_at)
+
+
+def _key_of(prefix: str, digest: bytes) -> tuple[ApiKey | None, datetime | None]:
+    """The key that a secret opens, by its newest secret or an earlier one, and when that ends."""
+    key = ApiKey.objects.using("engine").filter(prefix=prefix, revoked_at=None).first()
+    if key is not None:
+        return (key, key.expires_at) if same_digest(bytes(key.digest), digest) else (None, None)
+    rows = EarlierSecret.objects.using("engine").select_related("api_key").filter(prefix=prefix, ends_at__gt=Now())
+    earlier = rows.filter(api_key__revoked_at=None).first()
+    if earlier is None or not same_digest(bytes(earlier.digest), digest):
+        return None, None
+    return earlier.api_key, earlier.ends_at
+
+
+def _models_of(key: ApiKey) -> frozenset[str] | None:
+    return None if key.allowed_models is None else frozenset(key.allowed_models)
 
 
 def _principal(row: Membership, via: Via, key: ApiKey | None = None) -> Principal:
@@ -166,6 +228,7 @@ def _principal(row: Membership, via: Via, key: ApiKey | None = None) -> Principa
         via=via,
         scopes=frozenset(key.scopes) if key else frozenset(),
         api_key_id=key.id if key else None,
+        models=_models_of(key) if key else None,
         # A key was made by somebody who could enter; programs have no second factor.
         lacks_second_factor=key is None
         and row.tenant.requires_second_factor

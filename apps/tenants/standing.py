@@ -37,6 +37,10 @@ SELECT (
 ) AND (%(key)s::uuid IS NULL OR EXISTS (
     SELECT 1 FROM tenants_apikey k WHERE k.tenant_id = m.tenant_id AND k.id = %(key)s AND k.user_id = m.user_id
     AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
+    AND (%(prefix)s::text IS NULL OR k.prefix = %(prefix)s OR EXISTS (
+        SELECT 1 FROM tenants_earliersecret e WHERE e.tenant_id = k.tenant_id AND e.api_key_id = k.id
+        AND e.prefix = %(prefix)s AND e.ends_at > clock_timestamp()
+    ))
 )) AND (%(family)s::uuid IS NULL OR NOT EXISTS (
     SELECT 1 FROM tenants_refreshtoken r
     WHERE r.tenant_id = m.tenant_id AND r.family = %(family)s AND r.revoked_at IS NOT NULL
@@ -48,14 +52,18 @@ FOR SHARE OF m
 
 _STANDINGS = """
 SELECT c.n, m.role, u.password
-FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[])
-    WITH ORDINALITY AS c (tenant_id, user_id, key_id, family, n)
+FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::uuid[])
+    WITH ORDINALITY AS c (tenant_id, user_id, key_id, key_prefix, family, n)
 JOIN tenants_membership m ON m.tenant_id = c.tenant_id AND m.user_id = c.user_id AND m.suspended_at IS NULL
 JOIN tenants_tenant t ON t.id = c.tenant_id AND t.status = 'active' AND t.deleted_at IS NULL
 JOIN accounts_user u ON u.id = c.user_id AND u.is_active
 WHERE (c.key_id IS NULL OR EXISTS (
     SELECT 1 FROM tenants_apikey k WHERE k.id = c.key_id AND k.tenant_id = c.tenant_id AND k.user_id = c.user_id
     AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())
+    AND (c.key_prefix IS NULL OR k.prefix = c.key_prefix OR EXISTS (
+        SELECT 1 FROM tenants_earliersecret e WHERE e.tenant_id = k.tenant_id AND e.api_key_id = k.id
+        AND e.prefix = c.key_prefix AND e.ends_at > clock_timestamp()
+    ))
 )) AND (c.family IS NULL OR EXISTS (
     SELECT 1 FROM tenants_refreshtoken r WHERE r.tenant_id = c.tenant_id AND r.family = c.family
     HAVING count(*) > 0 AND bool_and(r.revoked_at IS NULL)
@@ -75,6 +83,7 @@ def still_stands(principal: Principal) -> None:
         "user": principal.user_id,
         "role": principal.role,
         "key": principal.api_key_id,
+        "prefix": principal.key_prefix,
         "family": principal.proof.family if principal.proof else None,
     }
     with connections["default"].cursor() as cursor:
@@ -84,7 +93,7 @@ def still_stands(principal: Principal) -> None:
         raise CredentialRefused("The key or sign-in has ended, or the role in this workspace has changed.")
 
 
-Credential = tuple[UUID, UUID, UUID | None, UUID | None]
+Credential = tuple[UUID, UUID, UUID | None, str | None, UUID | None]
 
 
 class Register:
@@ -167,4 +176,4 @@ class _Session:
 
 def _credential(principal: Principal) -> Credential:
     family = principal.proof.family if principal.proof else None
-    return principal.tenant_id, principal.user_id, principal.api_key_id, family
+    return principal.tenant_id, principal.user_id, principal.api_key_id, principal.key_prefix, family

@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 
 from apps.accounts.contracts import is_storable
 from apps.problems import Conflict
-from apps.tenants import audit, instructions
+from apps.tenants import api_keys, audit, epochs, instructions
 from apps.tenants.contracts import (
     LONGEST_FIRST_TOKEN_MS,
     MOST_USD,
@@ -70,10 +70,12 @@ def rename_team(principal: Principal, team_id: UUID, name: str) -> str:
 
 
 def delete_team(principal: Principal, team_id: UUID) -> None:
-    """Dissolve a team; rules that name it open their tier to its members no more. Raises `NotFound`."""
+    """Dissolve a team; its keys end, and rules that name it open their tier to its members no more. Raises
+    `NotFound`."""
     require(principal, Action.TEAMS_MANAGE)
     with tenant_scope(principal.tenant_id):
         team = _team(principal, team_id)
+        api_keys.end_keys_of_team(principal.tenant_id, team_id, audit.Actor.of(principal))
         TeamMember.objects.filter(tenant_id=principal.tenant_id, team_id=team_id).delete()
         Team.objects.filter(id=team_id).delete()
         _record(principal, "team.deleted", team_id, name=team.name)
@@ -91,12 +93,14 @@ def add_member(principal: Principal, team_id: UUID, membership_id: UUID) -> None
         )
         if is_new:
             _record(principal, "team.member_added", team_id, membership=membership_id)
+            transaction.on_commit(lambda: epochs.passed(principal.tenant_id))
 
 
 def remove_member(principal: Principal, team_id: UUID, membership_id: UUID) -> None:
-    """Take a member out of a team. Raises `NotFound`."""
+    """Take a member out of a team; their keys of it end. Raises `NotFound`."""
     require(principal, Action.TEAMS_MANAGE)
     with tenant_scope(principal.tenant_id):
+        api_keys.end_keys_of_team(principal.tenant_id, team_id, audit.Actor.of(principal), [membership_id])
         rows = TeamMember.objects.filter(tenant_id=principal.tenant_id, team_id=team_id, membership_id=membership_id)
         if not rows.delete()[0]:
             raise NotFound("There is no such member in this team.")

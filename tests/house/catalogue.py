@@ -154,6 +154,7 @@ ENGINE_GRANTS = {
         "SELECT, INSERT, UPDATE (last_used_at, revoked_at)",
         "a key is looked up before its tenant is known; operators revoke",
     ),
+    "tenants_earliersecret": ("SELECT", "a key is looked up before its tenant is known"),
     "socialaccount_socialaccount": ("SELECT", "operators look up who signs in with whose company"),
     "tenants_auditentry": ("SELECT, INSERT", "what operators and jobs did; verified and exported, never changed"),
     "tenants_flag": ("SELECT, INSERT, UPDATE, DELETE", "operators keep flags"),

@@ -91,6 +91,12 @@ def _key(side: Side, _: Ids) -> Ids:
     return {"key_id": str(tenants.create_api_key(side.principal, f"{side.canary} key").id)}
 
 
+def _rotated_key(side: Side, _: Ids) -> Ids:
+    key = tenants.create_api_key(side.principal, f"{side.canary} rotated")
+    tenants.rotate_api_key(side.principal, key.id, 3600)
+    return {"rotated_key_id": str(key.id), "secret_prefix": key.prefix}
+
+
 def _directory_key(side: Side, _: Ids) -> Ids:
     return {"directory_key_id": str(tenants.create_api_key(side.principal, f"{side.canary} key", [Scope.SCIM]).id)}
 
@@ -190,6 +196,7 @@ MAKERS: dict[str, Callable[[Side, Ids], Ids]] = {
     "team_id": _team,
     "team_member_id": _team_member,
     "key_id": _key,
+    **dict.fromkeys(("rotated_key_id", "secret_prefix"), _rotated_key),
     "directory_key_id": _directory_key,
     "family": _family,
     "invitation_id": _invitation,

@@ -105,6 +105,7 @@ _CACHES = {
     "semantic_ttl_days": "7",
     "max_entries": "100",
 }
+_EARLIER_SECRET = {"key_id": "rotated_key_id", "prefix": "secret_prefix"}
 _WITH_TEAM_MEMBER = {"membership_id": "team_member_id"}
 
 CHATS = [
@@ -151,12 +152,16 @@ ACCOUNTS = [
     _rest("GET", "/api-keys/", shows=True),
     Control("POST", "/api/v1/api-keys/", "session", json={"name": "another"}),
     _rest("DELETE", "/api-keys/%(key_id)s/", **_MINE),
+    _rest("DELETE", "/api-keys/%(key_id)s/secrets/%(prefix)s/", places=_EARLIER_SECRET, **_MINE),
+    Control("POST", "/api/v1/api-keys/%(key_id)s/rotate/", "session", json={"overlap_seconds": 60}, **_MINE),
     _rest("POST", "/api-keys/revoke-all/", ends=True),
     _page("GET", "/settings/about-you/", shows=True),
     _page("POST", "/settings/about-you/", form={"instructions": "I sail."}),
     _page("GET", "/settings/keys/", shows=True),
     _page("POST", "/settings/keys/", form={"name": "another"}),
     _page("POST", "/settings/keys/%(key_id)s/revoke/", **_MINE),
+    _page("POST", "/settings/keys/%(key_id)s/rotate/", form={"overlap_seconds": "3600"}, **_MINE),
+    _page("POST", "/settings/keys/%(key_id)s/secrets/%(prefix)s/end/", places=_EARLIER_SECRET, **_MINE),
     _page("GET", "/join/", shows=True, beside=("waiting_tenant_id",)),
     _page("POST", "/join/%(tenant_id)s/", places={"tenant_id": "waiting_tenant_id"}, **_MINE),
     _page("POST", "/invitation/%(secret)s/accept/", ends=True, **_MINE),

@@ -204,7 +204,8 @@ class SideUse:
 class Catalogue:
     """What one tenant, or one caller in it, may use, as it was at one moment: models by slug, in the order of lists.
 
-    `withheld` names the models that the tenant may use and this caller may not, each with its tier. `residency` names
+    `withheld` names the models that the tenant may use and this caller may not, each with its tier; `beyond_key` names
+    models and policies that the caller's key is not for. `residency` names
     where the tenant's prompts may be processed (none: anywhere). `ratings` are the tenant's own votes, by slug.
     `side_models` are those that do not chat, by slug; of these, `side_uses` are asked beside every answer, and
     `embedders` are those that callers may ask for vectors themselves.
@@ -225,6 +226,7 @@ class Catalogue:
     cache: CacheRules = NO_CACHES
     max_cost_nanousd: int | None = None
     max_first_token_ms: int | None = None
+    beyond_key: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """From a credential to a principal: bearer tokens, API keys and the session cookie, at every kind of door."""
 
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Collection, Iterable, MutableMapping
 from dataclasses import replace
 from importlib import import_module
 from typing import Any, TypeVar
@@ -53,26 +53,45 @@ def principal_of_session(request: HttpRequest) -> Principal | None:
     return replace(principal, proof=Proof(accounts.fingerprint(user), session_key=request.session.session_key))
 
 
-def require_scope(principal: Principal, scope: Scope | None) -> None:
-    """Raises `InsufficientScope` when the credential is restricted to other doors; None is a door of no scope.
+def require_scope(principal: Principal, scopes: Collection[Scope]) -> None:
+    """Raises `InsufficientScope` when the credential is restricted to doors that none of these scopes opens.
 
     A directory's doors are opened by a key made for them, and by nothing that merely is not restricted.
     """
-    if scope is Scope.SCIM and principal.scopes != {Scope.SCIM}:
+    if Scope.SCIM in scopes and principal.scopes != {Scope.SCIM}:
         raise InsufficientScope("Only a directory's key opens this. An administrator makes one in the settings.")
-    if principal.scopes and (scope is None or not principal.allows(scope)):
+    if not principal.opens(scopes):
         raise InsufficientScope(
             f"This API key is restricted to: {', '.join(sorted(principal.scopes))}. Make one with more scopes."
         )
 
 
-def scope_of_path(path: str) -> Scope | None:
-    """Which scope opens a path; pages are opened by none."""
+_GATEWAY = {
+    "/v1/chat/completions": frozenset({Scope.CHAT, Scope.COMPLETIONS}),
+    "/v1/responses": frozenset({Scope.CHAT, Scope.RESPONSES}),
+    "/v1/messages": frozenset({Scope.CHAT, Scope.MESSAGES}),
+    "/v1/messages/count_tokens": frozenset({Scope.CHAT, Scope.MESSAGES}),
+    "/v1/embeddings": frozenset({Scope.CHAT, Scope.EMBEDDINGS}),
+}
+# Programs ask for it before anything else; it names what the caller may ask, and nothing more.
+_MODELS = frozenset({Scope.READ}).union(*_GATEWAY.values())
+_CHAT, _CHAT_READ = frozenset({Scope.CHAT}), frozenset({Scope.CHAT, Scope.READ})
+_MANAGE, _MANAGE_READ = frozenset({Scope.MANAGE}), frozenset({Scope.MANAGE, Scope.READ})
+_SCIM, _NONE = frozenset({Scope.SCIM}), frozenset[Scope]()
+
+
+def scopes_of_door(method: str, path: str) -> frozenset[Scope]:
+    """The scopes of which each opens a door; pages are opened by none."""
+    reads = method in ("GET", "HEAD")
     if path.startswith("/v1/"):
-        return Scope.CHAT
+        if reads and (path == "/v1/models" or path.startswith("/v1/models/")):
+            return _MODELS
+        return _GATEWAY.get(path) or (_CHAT_READ if reads else _CHAT)
     if path.startswith("/scim/"):
-        return Scope.SCIM
-    return Scope.MANAGE if path.startswith("/api/") else None
+        return _SCIM
+    if path.startswith("/api/"):
+        return _MANAGE_READ if reads else _MANAGE
+    return _NONE
 
 
 async def principal_of_token(token: str) -> Principal:
@@ -80,7 +99,7 @@ async def principal_of_token(token: str) -> Principal:
 
     def step() -> Principal:
         principal = principal_of_credential(token)
-        require_scope(principal, Scope.CHAT)
+        require_scope(principal, _CHAT)
         return principal
 
     return await _told(step)

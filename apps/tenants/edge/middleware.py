@@ -214,7 +214,7 @@ def _principal(request: HttpRequest) -> Principal | None:
         return _principal_of_session(request) if settings.SESSION_COOKIE_NAME in request.COOKIES else None
     request.user = AnonymousUser()
     principal = credentials.principal_of_credential(credential)
-    credentials.require_scope(principal, credentials.scope_of_path(request.path))
+    credentials.require_scope(principal, credentials.scopes_of_door(request.method or "", request.path))
     request._dont_enforce_csrf_checks = True  # type: ignore[attr-defined]
     return principal
 

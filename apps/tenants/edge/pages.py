@@ -1,13 +1,12 @@
-"""Pages: signing up, signing in, and one's API keys."""
+"""Pages: signing up and signing in."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Concatenate, ParamSpec
-from uuid import UUID
 
 from django import forms
 from django.conf import settings
-from django.contrib import auth, messages
+from django.contrib import auth
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
@@ -25,11 +24,10 @@ from apps.tenants import selectors, services
 from apps.tenants.contracts import Principal, Via
 from apps.tenants.edge import sign_in_guard
 from apps.tenants.edge.entering import enter
-from apps.tenants.edge.forms import ApiKeyForm
 from apps.tenants.edge.problems import headers_of
 from apps.tenants.edge.throttle import SIGN_IN, SIGN_UP
 from apps.tenants.errors import TooManyTries
-from apps.tenants.policy import Action, allows, opens, public
+from apps.tenants.policy import public
 
 P = ParamSpec("P")
 PersonsView = Callable[Concatenate[HttpRequest, Principal, P], HttpResponse]
@@ -120,44 +118,6 @@ def sign_up(request: HttpRequest) -> HttpResponseBase:
     if user is None:  # made inactive within this second
         return redirect(settings.LOGIN_URL)
     return enter(request, user, tenant.id, _target(request))
-
-
-@opens(GET=Action.KEYS_READ, POST=Action.KEYS_MAKE)
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
-@person_required
-def api_keys(request: HttpRequest, principal: Principal) -> HttpResponse:
-    """List one's keys; make one. Its secret is on the answering page and nowhere else."""
-    form = ApiKeyForm(request.POST if request.method == "POST" else None)
-    new_key, status = None, 200
-    if form.is_bound:
-        try:
-            if form.is_valid():
-                given = form.cleaned_data
-                new_key = services.create_api_key(principal, given["name"], given["scopes"], form.expires_at())
-                form = ApiKeyForm()
-            else:
-                status = 400
-        except Problem as problem:
-            show_problem(form, problem)
-            status = problem.status
-    context = {
-        "keys": selectors.api_keys(principal),
-        "form": form,
-        "new_key": new_key,
-        "principal": principal,
-        "makes": allows(principal.role, Action.KEYS_MAKE),
-    }
-    return render(request, "tenants/api_keys.html", context, status=status)
-
-
-@opens(POST=Action.KEYS_REVOKE)
-@require_POST
-@person_required
-def revoke_api_key(request: HttpRequest, principal: Principal, key_id: UUID) -> HttpResponse:
-    services.revoke_api_key(principal, key_id)
-    messages.success(request, "The key is revoked.")
-    return redirect("api_keys")
 
 
 def _target(request: HttpRequest) -> str:

@@ -1,6 +1,5 @@
 """REST: who am I, API keys."""
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +9,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.tenants import instructions, selectors, services
-from apps.tenants.contracts import Principal, Scope, Via
+from apps.tenants import api_keys, instructions, selectors, services
+from apps.tenants.contracts import NewApiKey, Principal, Scope, Via
 from apps.tenants.edge.fields import Text
 from apps.tenants.policy import Action
 
@@ -85,13 +84,24 @@ class MeView(APIView):
         )
 
 
+class EarlierSecretSerializer(serializers.Serializer[Any]):
+    prefix = serializers.CharField()
+    ends_at = serializers.DateTimeField()
+
+
 class ApiKeySerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     name = serializers.CharField()
     prefix = serializers.CharField()
     scopes = serializers.ListField(child=serializers.CharField())
+    models = serializers.ListField(
+        child=serializers.CharField(), allow_null=True, help_text="What it may reach; null: all that its person may."
+    )
+    team = serializers.UUIDField(source="team_id", allow_null=True, help_text="The team that its calls count in.")
     user_name = serializers.CharField()
     created_at = serializers.DateTimeField()
+    rotated_at = serializers.DateTimeField(allow_null=True)
+    earlier_secrets = EarlierSecretSerializer(many=True, help_text="Secrets that work beside the newest.")
     expires_at = serializers.DateTimeField(allow_null=True)
     last_used_at = serializers.DateTimeField(allow_null=True)
     revoked_at = serializers.DateTimeField(allow_null=True)
@@ -115,6 +125,16 @@ class ApiKeysView(APIView):
         scopes = serializers.ListField(
             child=serializers.ChoiceField(choices=[scope.value for scope in Scope]), required=False, default=list
         )
+        models = serializers.ListField(
+            child=Text(max_length=120),
+            required=False,
+            allow_null=True,
+            default=None,
+            help_text="Slugs of models and policies. Whatever answers is one of them, fallbacks too; null: no bound.",
+        )
+        team = serializers.UUIDField(
+            required=False, allow_null=True, default=None, help_text="A team of one's own: its limits apply to the key."
+        )
         expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
     @extend_schema(responses=ApiKeySerializer(many=True), operation_id="api_keys_list")
@@ -125,11 +145,20 @@ class ApiKeysView(APIView):
     def post(self, request: Request) -> Response:
         given = self.Input(data=request.data)
         given.is_valid(raise_exception=True)
-        expires_at: datetime | None = given.validated_data["expires_at"]
+        told = given.validated_data
         key = services.create_api_key(
-            principal_of(request), given.validated_data["name"], given.validated_data["scopes"], expires_at
+            principal_of(request),
+            told["name"],
+            told["scopes"],
+            told["expires_at"],
+            models=told["models"],
+            team_id=told["team"],
         )
-        return Response(NewApiKeySerializer(key).data, status=201, headers={"Cache-Control": "no-store"})
+        return _new_secret(key)
+
+
+def _new_secret(key: NewApiKey) -> Response:
+    return Response(NewApiKeySerializer(key).data, status=201, headers={"Cache-Control": "no-store"})
 
 
 class ApiKeyView(APIView):
@@ -140,6 +169,38 @@ class ApiKeyView(APIView):
     @extend_schema(responses={204: None}, operation_id="api_keys_revoke")
     def delete(self, request: Request, key_id: UUID) -> Response:
         services.revoke_api_key(principal_of(request), key_id)
+        return Response(status=204)
+
+
+class ApiKeyRotateView(APIView):
+    """Give a key of one's own a new secret. The one it had works on for a while, or ends at once."""
+
+    actions = {"POST": Action.KEYS_MAKE}
+
+    @extend_schema_serializer(component_name="ApiKeyRotation")
+    class Input(serializers.Serializer[Any]):
+        overlap_seconds = serializers.IntegerField(
+            min_value=0,
+            max_value=api_keys.MAX_OVERLAP_SECONDS,
+            help_text="How long the secret it had goes on working. 0: no earlier secret works any more.",
+        )
+
+    @extend_schema(request=Input, responses={201: NewApiKeySerializer}, operation_id="api_keys_rotate")
+    def post(self, request: Request, key_id: UUID) -> Response:
+        given = self.Input(data=request.data)
+        given.is_valid(raise_exception=True)
+        overlap_seconds = given.validated_data["overlap_seconds"]
+        return _new_secret(services.rotate_api_key(principal_of(request), key_id, overlap_seconds))
+
+
+class EarlierSecretView(APIView):
+    """End a secret that a rotation left working, before its time."""
+
+    actions = {"DELETE": Action.KEYS_REVOKE}
+
+    @extend_schema(responses={204: None}, operation_id="api_keys_end_secret")
+    def delete(self, request: Request, key_id: UUID, prefix: str) -> Response:
+        services.end_earlier_secret(principal_of(request), key_id, prefix)
         return Response(status=204)
 
 

@@ -72,7 +72,7 @@ def directory_door(*methods: str) -> Callable[[DirectorysView[P]], Callable[Conc
             bearer = request.headers.get("Authorization", "").lower().startswith("bearer ")
             if principal is None or not bearer or principal.via is not Via.API_KEY:
                 raise Unauthenticated("Send the directory's key as `Authorization: Bearer ...`.")
-            require_scope(principal, Scope.SCIM)
+            require_scope(principal, {Scope.SCIM})
             features.require(Feature.DIRECTORY, principal.tenant_id)
             method = "GET" if request.method == "HEAD" else request.method
             if method not in methods:

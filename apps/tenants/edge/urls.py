@@ -8,6 +8,7 @@ from apps.tenants.edge import (
     directory_pages,
     identity_provider_views,
     instruction_pages,
+    key_pages,
     member_pages,
     members,
     oauth_server,
@@ -88,8 +89,10 @@ pages: list[URLPattern] = [
     ),
     path("join/", directory_pages.waiting, name="joining"),
     path("join/<uuid:tenant_id>/", directory_pages.join, name="join"),
-    path("settings/keys/", views.api_keys, name="api_keys"),
-    path("settings/keys/<uuid:key_id>/revoke/", views.revoke_api_key, name="revoke_api_key"),
+    path("settings/keys/", key_pages.api_keys, name="api_keys"),
+    path("settings/keys/<uuid:key_id>/rotate/", key_pages.rotate_api_key, name="rotate_api_key"),
+    path("settings/keys/<uuid:key_id>/secrets/<str:prefix>/end/", key_pages.end_earlier_secret, name="end_secret"),
+    path("settings/keys/<uuid:key_id>/revoke/", key_pages.revoke_api_key, name="revoke_api_key"),
 ]
 
 api: list[URLPattern] = [
@@ -119,6 +122,8 @@ api: list[URLPattern] = [
     path("api-keys/", rest.ApiKeysView.as_view()),
     path("api-keys/revoke-all/", rest.ApiKeysRevokeAllView.as_view()),
     path("api-keys/<uuid:key_id>/", rest.ApiKeyView.as_view()),
+    path("api-keys/<uuid:key_id>/rotate/", rest.ApiKeyRotateView.as_view()),
+    path("api-keys/<uuid:key_id>/secrets/<str:prefix>/", rest.EarlierSecretView.as_view()),
 ]
 
 # Without a slash at the end, as RFC 7644 writes them.

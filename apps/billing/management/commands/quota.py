@@ -14,7 +14,7 @@ from apps.limits.errors import LimitsError
 from apps.tenants import selectors
 from apps.tenants.admin_changes import note_saved, state
 from apps.tenants.audit import Actor
-from apps.tenants.models import ApiKey, Membership, Team
+from apps.tenants.models import Membership, Team
 
 _COUNTS = ("parallel_calls", "requests_per_minute", "tokens_per_minute", "tokens_per_day", "tokens_per_month")
 _BUDGETS = {"budget_day_usd": "budget_day_nanousd", "budget_month_usd": "budget_month_nanousd"}
@@ -65,13 +65,7 @@ def _whose(tenant_id: UUID, options: dict[str, Any]) -> dict[str, UUID | None]:
         members = Membership.objects.using("engine").filter(tenant_id=tenant_id, user__email__iexact=options["user"])
         found["user_id"] = members.values_list("user_id", flat=True).first()
     elif options["key"]:
-        keys = ApiKey.objects.using("engine").filter(tenant_id=tenant_id)
-        named = options["key"].rstrip("…")
-        try:
-            keys = keys.filter(id=UUID(named))
-        except ValueError:
-            keys = keys.filter(prefix=named)
-        found["api_key_id"] = keys.values_list("id", flat=True).first()
+        found["api_key_id"] = next(iter(selectors.key_named(tenant_id, options["key"]) or ()), None)
     else:
         return found
     if not any(found.values()):

@@ -9,7 +9,7 @@ import structlog
 from apps.problems import Unauthenticated
 from apps.routing.edge.gateway.http import Request
 from apps.tenants import selectors, services
-from apps.tenants.contracts import Principal, Scope
+from apps.tenants.contracts import Principal
 from apps.tenants.edge import credentials
 from apps.tenants.edge.middleware import TENANT_HEADER
 from apps.tenants.errors import TenantMismatch
@@ -70,7 +70,7 @@ class Caller:
             principal = await database_step(credentials.principal_of_credential, credential)
         elif stale:
             _in_background(_look_again, credential, principal)
-        credentials.require_scope(principal, Scope.CHAT)
+        credentials.require_scope(principal, credentials.scopes_of_door(self._request.method, self._request.path))
         named = self._request.header(_TENANT_HEADER)
         if named is not None and named.lower() != str(principal.tenant_id):
             raise TenantMismatch("This key is of another workspace than the request names.")
