@@ -55,7 +55,11 @@ def models(offered: None, provider_simulator: Simulator, alice: Principal) -> st
     provider_id = routing.add_provider(
         name=name, base_url=f"{provider_simulator.url}/v1", key="any", simulated=True, tenant_id=alice.tenant_id
     )
-    for kind, upstream in (("broken", "bench+fault=500"), ("spare", "bench+tokens=4+tps=0"), ("good", "bench+tokens=5+tps=0")):
+    for kind, upstream in (
+        ("broken", "bench+fault=500"),
+        ("spare", "bench+tokens=4+tps=0"),
+        ("good", "bench+tokens=5+tps=0"),
+    ):
         routing.register_model(provider_id=provider_id, upstream_model=upstream, price=PRICE, slug=f"{name}-{kind}")
     LanguageModel.objects.using("engine").filter(slug=f"{name}-broken").update(fallbacks={"any": [f"{name}-spare"]})
     RoutingPolicy.objects.using("engine").create(
@@ -165,7 +169,7 @@ def test_one_header_counts_and_no_other_names_anybody(
     ):
         assert status(nobody) == 401, nobody
         assert status(("X-Api-Key", narrow), nobody) == 403, nobody
-    assert status(("Authorization", "Bearer "), ("X-Api-Key", wide)) == 401
+    assert status(("Authorization", "Bearer"), ("X-Api-Key", wide)) == 401
     assert program.get(f"/v1/models?api_key={wide}&key={wide}").status_code == 401
 
 

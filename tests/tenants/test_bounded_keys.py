@@ -130,7 +130,7 @@ def test_no_key_makes_or_widens_a_key(alice: Principal) -> None:
         for path, body in (
             ("/api/v1/api-keys/", {"name": "child", "scopes": [], "models": None}),
             ("/api/v1/api-keys/", {"name": "child", "scopes": ["manage"], "models": ["kb-one"]}),
-            (f"/api/v1/api-keys/{narrow.id}/rotate/", {}),
+            (f"/api/v1/api-keys/{narrow.id}/rotate/", {"overlap_seconds": 0}),
             (f"/api/v1/api-keys/{wide.id}/rotate/", {"overlap_seconds": 60}),
         ):
             refused = Client().post(path, body, content_type="application/json", headers=headers)

@@ -155,7 +155,12 @@ def test_over_rest(client_of: Callable[[Principal], Client], alice: Principal) -
     for bad in ({}, {"overlap_seconds": -1}, {"overlap_seconds": "soon"}, {"overlap_seconds": 10**12}):
         refused = client.post(f"{path}rotate/", bad, content_type="application/json")
         assert (refused.status_code, list(refused.json()["errors"])) == (400, ["overlap_seconds"])
-    assert client.post(f"/api/v1/api-keys/{uuid4()}/rotate/", {"overlap_seconds": 0}, content_type="application/json").status_code == 404
+    assert (
+        client.post(
+            f"/api/v1/api-keys/{uuid4()}/rotate/", {"overlap_seconds": 0}, content_type="application/json"
+        ).status_code
+        == 404
+    )
 
 
 def test_by_command(alice: Principal) -> None:

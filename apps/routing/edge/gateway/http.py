@@ -23,8 +23,8 @@ class HungUp(Exception):
 
 
 class Request:
-    """What a caller sent. Header names are small letters; of repeated headers the first counts, as nothing here may
-    be said twice."""
+    """What a caller sent. Header names are small letters; a repeated header is one value with commas, as everywhere in
+    HTTP, so that a credential that is shown twice is none."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.method: str = scope["method"]
@@ -37,7 +37,7 @@ class Request:
         self._receive = receive
         self._headers: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
-            self._headers.setdefault(name, value)
+            self._headers[name] = value if name not in self._headers else self._headers[name] + b"," + value
 
     def header(self, name: bytes) -> str | None:
         value = self._headers.get(name)
