@@ -14,7 +14,7 @@ from django.db import DatabaseError
 
 from apps.billing.contracts import Admission
 from apps.observability import metrics
-from apps.routing import attempts, cache_rules, selectors, side_calls
+from apps.routing import access, attempts, cache_rules, side_calls
 from apps.routing.caches import embedding, exact, guards, key, minilm, semantic
 from apps.routing.caches.entry import Entry, Recording
 from apps.routing.caches.minilm import NotInstalled
@@ -196,13 +196,10 @@ def _chunks(entry: Entry, candidate: Candidate, hit: CacheHit) -> Iterator[Chunk
 
 async def _rules(tenant_id: UUID) -> CacheRules:
     """The tenant's rules; without a database there is no cache either."""
-    known = selectors.snapshot_in_memory(tenant_id)
-    if known is None:
-        try:
-            known = await database_step(selectors.snapshot, tenant_id)
-        except DATABASE_AWAY:
-            return CacheRules()
-    return known.catalogue.cache
+    try:
+        return (await access.known(tenant_id, 0.0)).catalogue.cache
+    except DATABASE_AWAY:
+        return CacheRules()
 
 
 def _start(work: Coroutine[Any, Any, None]) -> None:

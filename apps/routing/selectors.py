@@ -153,11 +153,11 @@ def snapshot(tenant_id: UUID) -> Snapshot:
         return read
 
 
-def snapshot_in_memory(tenant_id: UUID) -> Snapshot | None:
-    """The fresh snapshot, if this process has one. Never reads the database, so an event loop may ask."""
+def snapshot_in_memory(tenant_id: UUID, *, older_seconds: float = 0.0) -> Snapshot | None:
+    """The fresh snapshot (or one so much older), if this process has one. Never reads the database: a loop may ask."""
     with _guard:
         known = _snapshots.get(tenant_id)
-        if known is None or time.monotonic() >= known.expires_at:
+        if known is None or time.monotonic() >= known.expires_at + older_seconds:
             return None
         _snapshots.move_to_end(tenant_id)
         return known

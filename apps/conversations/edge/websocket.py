@@ -85,7 +85,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
             principal = await principal_of_scope(self.scope)
         except Exception as error:
             await self._refuse(error, {})
-            await self.close(CLOSE_UNAUTHENTICATED)
+            await self.close(_close_code(error))
             return
         if principal is None:
             self._start("auth", self._close_unless_authenticated())
@@ -149,7 +149,7 @@ class ChatConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels sh
             principal = await principal_of_token(token)
         except Problem as problem:
             await self._refuse(problem, message)
-            await self.close(CLOSE_UNAUTHENTICATED)
+            await self.close(_close_code(problem))
             return
         self._stop("auth")
         await self._welcome(principal)
@@ -290,6 +290,12 @@ class Defect(Problem):
     code = "internal_error"
     status = 500
     retryable = True
+
+
+def _close_code(error: Exception) -> int:
+    """Whoever cannot be looked up right now is not signed out: that would send them to sign in again for nothing."""
+    known = isinstance(error, Problem) and error.status < 500
+    return CLOSE_UNAUTHENTICATED if known else CLOSE_RESTARTING
 
 
 def _parse(frame: bytes) -> dict[str, Any]:

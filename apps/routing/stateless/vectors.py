@@ -1,6 +1,7 @@
 """Texts turned into vectors for a caller: planned, screened, admitted and settled like an answer."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,17 +10,19 @@ from django.conf import settings
 from apps.billing.contracts import Admission
 from apps.problems import Invalid
 from apps.routing import planning, safety_verdicts, side_calls
+from apps.routing.access import known
 from apps.routing.contracts import Candidate, Catalogue, Plan, SafetySettings, Usage, Verdict
 from apps.routing.errors import BreakersOpen, NoCandidates, PromptBlocked, ProviderFailed, Repeat
 from apps.routing.health import reader
 from apps.routing.prompt_screen import screen_text
-from apps.routing.selectors import snapshot_in_memory
 from apps.routing.stateless.call import Admitted, Find, admitted, settle
 from apps.routing.stateless.gate import CallGate
 from apps.routing.wire.embeddings import AskedVectors, upstream_body
 from apps.safety import Direction
 from apps.tenants.contracts import Principal
 from apps.tenants.scope import database_step, tenant_scope
+
+_SNAPSHOT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +89,8 @@ async def _embedded(
 
 async def _screened(caller: Principal, inputs: Sequence[str | Sequence[int]]) -> Sequence[str | Sequence[int]]:
     """The inputs as they may be sent. Raises `PromptBlocked`, or `Invalid` for what cannot be read."""
-    snapshot = snapshot_in_memory(caller.tenant_id)
-    rules = snapshot.safety if snapshot is not None else None
-    if rules is None or not rules.screens(Direction.PROMPT):
+    rules = (await known(caller.tenant_id, time.monotonic() + _SNAPSHOT_SECONDS)).safety
+    if not rules.screens(Direction.PROMPT):
         return inputs
     return await database_step(_read, caller, rules, inputs)
 
