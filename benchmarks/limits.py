@@ -56,7 +56,8 @@ def main() -> None:
     options = parser.parse_args()
     part = Part(
         f"Admitting and settling, {AT_ONCE} calls at once",
-        "One event loop, nothing pinned; CPU time of the process, and of Redis, for each call.",
+        "One event loop, nothing pinned; every kind of limit for tenant, user and key; CPU time of the process, and of "
+        "Redis, for each call.",
     )
     with tempfile.TemporaryDirectory() as folder:
         server = Redis(Path(folder), uuid4().hex, log_path=Path(folder) / "redis.log")
@@ -70,17 +71,17 @@ def main() -> None:
         options.json.write_text(as_json(conditions(), [part]))
 
 
-def _limits(tenant: Scope, user: Scope) -> tuple[ScopeLimits, ...]:
-    """What a careful operator would set: every kind for the tenant, a budget for the person."""
-    return (
-        ScopeLimits(
-            tenant,
-            requests_per_minute=10**9,
-            parallel_calls=10**6,
-            budget_month_nanousd=10**15,
-            tokens_per_minute=10**9,
-        ),
-        ScopeLimits(user, budget_month_nanousd=10**15),
+def _limits(scope: Scope) -> ScopeLimits:
+    """Every kind there is, none of which is ever reached."""
+    return ScopeLimits(
+        scope,
+        requests_per_minute=10**9,
+        parallel_calls=10**6,
+        budget_day_nanousd=10**15,
+        budget_month_nanousd=10**15,
+        tokens_per_minute=10**9,
+        tokens_per_day=10**12,
+        tokens_per_month=10**12,
     )
 
 
@@ -90,9 +91,11 @@ async def _load(wanted: Wanted) -> Projection:
 
 async def _measure(url: str, part: Part) -> None:
     limits = AsyncLimits(url)
-    tenant_id, user_id = uuid4(), uuid4()
-    scopes = (Scope(Level.TENANT, str(tenant_id)), Scope(Level.USER, str(user_id)))
-    what = _limits(*scopes)
+    tenant_id, user_id, key_id = uuid4(), uuid4(), uuid4()
+    scopes = tuple(
+        Scope(level, str(id)) for level, id in ((Level.TENANT, tenant_id), (Level.USER, user_id), (Level.KEY, key_id))
+    )
+    what = tuple(map(_limits, scopes))
     await limits.admit_warm(tenant_id, what, [Call("first", 1)], lease_seconds=20, load=_load)
 
     async def admit(call_id: str) -> None:
@@ -102,12 +105,20 @@ async def _measure(url: str, part: Part) -> None:
     async def settle(call_id: str) -> None:
         await limits.settle(tenant_id, scopes, call_id, 700, tokens=300, records=("x" * 400,))
 
-    await _pairs(part, limits, "client alone", admit, settle)
+    async def drain() -> None:
+        settlements = (await limits.settlements(tenant_id, grace_seconds=60, count=10_000)).settlements
+        if settlements:
+            await limits.drained(tenant_id, settlements[-1].id)
+        await calls.tend()
+
+    calls = OpenCalls(limits)
+    await _pairs(part, limits, drain, "client alone", admit, settle)
     snapshots._known[tenant_id] = snapshots.TenantLimits(
         tenant_id, 2**52, {one.scope: one for one in what}, {}, read_at=time.monotonic() + 3_600
     )
-    principal = Principal(user_id, tenant_id, "member", "Ada", "ada@example.org", "Acme", Via.API_KEY)
-    calls = OpenCalls(limits)
+    principal = Principal(
+        user_id, tenant_id, "member", "Ada", "ada@example.org", "Acme", Via.API_KEY, api_key_id=key_id
+    )
     admissions: dict[str, Admission] = {}
 
     async def open_call(call_id: str) -> None:
@@ -117,13 +128,14 @@ async def _measure(url: str, part: Part) -> None:
         line = LedgerLine(uuid7(), LineKind.CHARGE, "test", "m", uuid7(), 100, 0, 0, 200, 0, 700)
         await calls.close(admissions.pop(call_id), [line], "completed")
 
-    await _pairs(part, limits, "open_call and close_call", open_call, close_call)
+    await _pairs(part, limits, drain, "open_call and close_call", open_call, close_call)
     await calls.stop(1.0)
 
 
 async def _pairs(
     part: Part,
     limits: AsyncLimits,
+    drain: Callable[[], Awaitable[None]],
     name: str,
     first: Callable[[str], Awaitable[None]],
     second: Callable[[str], Awaitable[None]],
@@ -132,6 +144,7 @@ async def _pairs(
     theirs: tuple[list[float], list[float]] = ([], [])
     for _ in range(_ROUNDS):
         ids = [[str(uuid7()) for _ in range(AT_ONCE)] for _ in range(_BATCHES_PER_ROUND)]
+        await drain()  # as workers do, all the time
         for place, one in enumerate((first, second)):
             client, server = await _cpu_us(limits, one, ids)
             mine[place].append(client)

@@ -69,7 +69,7 @@ class AsyncLimits:
         `LimitsUnavailable`.
         """
         command = protocol.admit(self._prefix, tenant_id, limits, calls, lease_seconds=lease_seconds, epoch=epoch)
-        return protocol.parse_decision(await self._run(command))
+        return protocol.parse_decision(await self._run(command), limits)
 
     async def admit_warm(
         self,
@@ -210,7 +210,7 @@ class AsyncLimits:
 
     async def peek(self, tenant_id: str | UUID, limits: Sequence[ScopeLimits]) -> Overview | Cold:
         """What is left of each limit."""
-        return protocol.parse_overview(await self._run(protocol.peek(self._prefix, tenant_id, limits)))
+        return protocol.parse_overview(await self._run(protocol.peek(self._prefix, tenant_id, limits)), limits)
 
     async def bump_epoch(self, tenant_id: str | UUID) -> int:
         """From now on, callers with an older view of keys and limits are told `Stale`. Call after the commit."""

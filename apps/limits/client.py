@@ -83,7 +83,7 @@ class Limits:
         `LimitsUnavailable`.
         """
         command = protocol.admit(self._prefix, tenant_id, limits, calls, lease_seconds=lease_seconds, epoch=epoch)
-        return protocol.parse_decision(self._run(command))
+        return protocol.parse_decision(self._run(command), limits)
 
     def admit_warm(
         self,
@@ -223,7 +223,7 @@ class Limits:
 
     def peek(self, tenant_id: str | UUID, limits: Sequence[ScopeLimits]) -> Overview | Cold:
         """What is left of each limit."""
-        return protocol.parse_overview(self._run(protocol.peek(self._prefix, tenant_id, limits)))
+        return protocol.parse_overview(self._run(protocol.peek(self._prefix, tenant_id, limits)), limits)
 
     def bump_epoch(self, tenant_id: str | UUID) -> int:
         """From now on, callers with an older view of keys and limits are told `Stale`. Call after the commit."""

@@ -5,130 +5,25 @@ are therefore bounded by `MAX_NANOUSD`: nine million USD per period. Larger ones
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
-from functools import lru_cache
-from uuid import UUID
+from typing import NamedTuple
 
 from apps.limits.errors import OutOfRange
+from apps.limits.scopes import MAX_COUNT, MAX_NANOUSD, Level, LimitKind, Scope, ScopeLimits, amount, tokens, word
 
-MAX_NANOUSD = 9_000_000_000_000_000
-MAX_COUNT = 1_000_000_000
+__all__ = ["MAX_COUNT", "MAX_NANOUSD", "Level", "LimitKind", "Scope", "ScopeLimits", "amount", "tokens", "word"]
+
 MAX_NOTE_BYTES = 1024
 MAX_LEASE_SECONDS = 6 * 86_400.0
-
-_WORD = re.compile(r"[A-Za-z0-9_.:-]{1,80}", re.ASCII)
-
-
-def word(value: str | UUID) -> str:
-    """The id as it stands in keys and records; raises `OutOfRange` where it could be mistaken for a separator."""
-    text = str(value)
-    if not _WORD.fullmatch(text):
-        raise OutOfRange("an id must be 1 to 80 letters, digits, '_', '.', ':' or '-'")
-    return text
-
-
-def amount(nanousd: int) -> int:
-    """The amount itself, checked to be countable."""
-    if not 0 <= nanousd <= MAX_NANOUSD:
-        raise OutOfRange(f"amounts and budgets lie between 0 and {MAX_NANOUSD} nano-dollars")
-    return nanousd
-
-
-def tokens(count: int) -> int:
-    """The tokens of one call, checked to be countable."""
-    if not 0 <= count <= MAX_COUNT:
-        raise OutOfRange(f"the tokens of a call lie between 0 and {MAX_COUNT}")
-    return count
+# A bucket counts in this part of a unit.
+_MINUTE = 60_000
 
 
 def _noted(note: str) -> None:
     if len(note) > MAX_NOTE_BYTES or (not note.isascii() and len(note.encode()) > MAX_NOTE_BYTES):
         raise OutOfRange(f"a note has at most {MAX_NOTE_BYTES} bytes")
-
-
-class Level(StrEnum):
-    """Where in the chain a limit stands."""
-
-    TENANT = "tenant"
-    TEAM = "team"
-    USER = "user"
-    KEY = "key"
-
-
-class LimitKind(StrEnum):
-    REQUESTS_PER_MINUTE = "requests_per_minute"
-    PARALLEL_CALLS = "parallel_calls"
-    BUDGET_DAY = "budget_day"
-    BUDGET_MONTH = "budget_month"
-    TOKENS_PER_MINUTE = "tokens_per_minute"
-    TOKENS_PER_DAY = "tokens_per_day"
-    TOKENS_PER_MONTH = "tokens_per_month"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Scope:
-    """Whose limit it is, such as one user."""
-
-    level: Level
-    id: str
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "id", word(self.id))
-
-    def __str__(self) -> str:
-        return f"{self.level}:{self.id}"
-
-    @staticmethod
-    @lru_cache(4096)
-    def parse(text: str) -> "Scope":
-        level, _, id = text.partition(":")
-        return Scope(Level(level), id)
-
-
-@dataclass(frozen=True, slots=True)
-class ScopeLimits:
-    """The limits of one scope; None means that this scope sets none. Calls are counted in every scope given.
-
-    Keep it where the same limits are asked about often: its words for the scripts (`words`) are put together once.
-    """
-
-    scope: Scope
-    requests_per_minute: int | None = None
-    parallel_calls: int | None = None
-    budget_day_nanousd: int | None = None
-    budget_month_nanousd: int | None = None
-    tokens_per_minute: int | None = None
-    tokens_per_day: int | None = None
-    tokens_per_month: int | None = None
-    words: tuple[str, ...] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        for count in (self.requests_per_minute, self.parallel_calls, self.tokens_per_minute):
-            if count is not None and not 0 <= count <= MAX_COUNT:
-                raise OutOfRange(f"limits lie between 0 and {MAX_COUNT}")
-        for most in (self.tokens_per_day, self.tokens_per_month):
-            if most is not None and not 0 <= most <= MAX_NANOUSD:
-                raise OutOfRange(f"limits lie between 0 and {MAX_NANOUSD}")
-        for budget in (self.budget_day_nanousd, self.budget_month_nanousd):
-            if budget is not None:
-                amount(budget)
-        object.__setattr__(self, "words", self._words())
-
-    def _words(self) -> tuple[str, ...]:
-        limits = {
-            LimitKind.REQUESTS_PER_MINUTE: self.requests_per_minute,
-            LimitKind.PARALLEL_CALLS: self.parallel_calls,
-            LimitKind.BUDGET_DAY: self.budget_day_nanousd,
-            LimitKind.BUDGET_MONTH: self.budget_month_nanousd,
-            LimitKind.TOKENS_PER_MINUTE: self.tokens_per_minute,
-            LimitKind.TOKENS_PER_DAY: self.tokens_per_day,
-            LimitKind.TOKENS_PER_MONTH: self.tokens_per_month,
-        }
-        pairs = [(kind.value, str(limit)) for kind, limit in limits.items() if limit is not None]
-        return (str(self.scope), str(len(pairs)), *(word for pair in pairs for word in pair))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +87,62 @@ class Allowance:
     remaining: int
 
 
+class Left(NamedTuple):
+    """What the counters of one scope say, beside its limits; as the scripts pack them."""
+
+    limits: ScopeLimits
+    running: float
+    held: float
+    held_tokens: float
+    requests: float
+    requests_at: float
+    tokens: float
+    tokens_at: float
+    tokens_rate: float
+    day: float
+    day_spent: float
+    day_tokens: float
+    month: float
+    month_spent: float
+    month_tokens: float
+
+    @property
+    def requests_left(self) -> int:
+        """Of the limit per minute, where there is one; possibly below zero."""
+        return int(((self.limits.requests_per_minute or 0) * _MINUTE - self.requests) // _MINUTE)
+
+    @property
+    def tokens_left(self) -> int:
+        """Of the limit per minute, where there is one; possibly below zero."""
+        return int(((self.limits.tokens_per_minute or 0) * _MINUTE - self.tokens) // _MINUTE)
+
+    def allowances(self) -> Iterator[Allowance]:
+        """One for each limit that is set."""
+        most = self.limits
+        if most.requests_per_minute is not None:
+            yield self._row(LimitKind.REQUESTS_PER_MINUTE, most.requests_per_minute, self.requests_left)
+        if most.parallel_calls is not None:
+            yield self._row(LimitKind.PARALLEL_CALLS, most.parallel_calls, most.parallel_calls - int(self.running))
+        if most.tokens_per_minute is not None:
+            yield self._row(LimitKind.TOKENS_PER_MINUTE, most.tokens_per_minute, self.tokens_left)
+        for kind, limit, spent, held in (
+            (LimitKind.BUDGET_DAY, most.budget_day_nanousd, self.day_spent, self.held),
+            (LimitKind.BUDGET_MONTH, most.budget_month_nanousd, self.month_spent, self.held),
+            (LimitKind.TOKENS_PER_DAY, most.tokens_per_day, self.day_tokens, self.held_tokens),
+            (LimitKind.TOKENS_PER_MONTH, most.tokens_per_month, self.month_tokens, self.held_tokens),
+        ):
+            if limit is not None:
+                left = max(0, limit - int(spent) - int(held))
+                yield Allowance(most.scope, kind, limit, int(spent), int(held), left)
+
+    def _row(self, kind: LimitKind, limit: int, left: int) -> Allowance:
+        return Allowance(self.limits.scope, kind, limit, limit - left, 0, max(0, left))
+
+
+def _allowances(left: Iterable[Left]) -> tuple[Allowance, ...]:
+    return tuple(row for each in left for row in each.allowances())
+
+
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """All calls of the set may run. `repeated`: they were open already and nothing was consumed again.
@@ -199,9 +150,14 @@ class Admitted:
     `dirty`: a counter may be too high or too low by a lost settlement; call `rebuild` soon.
     """
 
-    allowances: tuple[Allowance, ...]
+    left: tuple[Left, ...]
     repeated: bool = False
     dirty: bool = False
+
+    @property
+    def allowances(self) -> tuple[Allowance, ...]:
+        """Each limit that applies, and what is left of it."""
+        return _allowances(self.left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,9 +248,14 @@ class Tended:
 class Overview:
     """What is left right now, for showing. Nothing is consumed."""
 
-    allowances: tuple[Allowance, ...]
+    left: tuple[Left, ...]
     epoch: int
     dirty: bool
+
+    @property
+    def allowances(self) -> tuple[Allowance, ...]:
+        """Each limit that applies, and what is left of it."""
+        return _allowances(self.left)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,13 +53,13 @@ class Pipeline:
 
     async def run(self, command: Command) -> Any:
         """Run the script once and return its reply. Raises `LimitsUnavailable`."""
-        arguments = (str(len(command.keys)), *command.keys, *command.args)
+        arguments = (len(command.keys), *command.keys, *command.args)
         try:
             return await self.send("EVALSHA", command.script.sha, *arguments)
         except NoScriptError:
             return await self.send("EVAL", command.script.text, *arguments)
 
-    async def send(self, *parts: str) -> Any:
+    async def send(self, *parts: str | bytes | int) -> Any:
         """Send one command with this turn's others and return its reply. Raises `LimitsUnavailable`."""
         if self._closed:
             raise LimitsUnavailable("the connection for limits is closed")

@@ -5,6 +5,7 @@ All keys of a tenant share the hash tag `{t:<tenant>}`, so that a cluster keeps 
 """
 
 import hashlib
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,12 +17,12 @@ from uuid import UUID
 from apps.limits.contracts import (
     MAX_LEASE_SECONDS,
     Admitted,
-    Allowance,
     Call,
     Cold,
     Collected,
     Counter,
     Decision,
+    Left,
     LimitKind,
     Memory,
     OpenCall,
@@ -41,8 +42,9 @@ from apps.limits.contracts import (
 )
 from apps.limits.errors import AlreadySettled, OutOfRange
 
-_KEY_ENDINGS = ("", ":open", ":calls", ":settled", ":rebuild", ":late", ":dirty", ":settlements", ":lapsed")
-_KINDS = {kind.value: kind for kind in LimitKind}
+_KEY_ENDINGS = (":counters", ":open", ":calls", ":settled", ":rebuild", ":late", ":dirty", ":settlements", ":lapsed")
+_EPOCH_DAY = datetime(1970, 1, 1).toordinal()
+_COUNTERS = struct.Struct("<14d")
 _FOLDER = Path(__file__).parent / "scripts"
 
 
@@ -54,8 +56,8 @@ class Script:
     sha: str
 
     @classmethod
-    def read(cls, name: str) -> "Script":
-        parts = [(_FOLDER / f"{part}.lua").read_text(encoding="utf-8") for part in ("prelude", name)]
+    def read(cls, *names: str) -> "Script":
+        parts = [(_FOLDER / f"{part}.lua").read_text(encoding="utf-8") for part in ("prelude", *names)]
         text = "\n".join(parts)
         # SHA-1 is the name Redis gives to scripts, not a protection.
         return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
@@ -63,17 +65,17 @@ class Script:
 
 ADMIT = Script.read("admit")
 SETTLE = Script.read("settle")
-RELEASE = Script.read("release")
+RELEASE = Script.read("counting", "release")
 RENEW = Script.read("renew")
-REGISTER = Script.read("register")
+REGISTER = Script.read("counting", "register")
 PEEK = Script.read("peek")
 BUMP_EPOCH = Script.read("bump_epoch")
-COLLECT = Script.read("collect")
+COLLECT = Script.read("counting", "collect")
 DRAINED = Script.read("drained")
 MARK_IDLE = Script.read("mark_idle")
 REMEMBERS = Script.read("remembers")
-BEGIN_REBUILD = Script.read("begin_rebuild")
-INSTALL = Script.read("install")
+BEGIN_REBUILD = Script.read("counting", "begin_rebuild")
+INSTALL = Script.read("counting", "install")
 ABANDON_REBUILD = Script.read("abandon_rebuild")
 
 
@@ -83,7 +85,7 @@ class Command:
 
     script: Script
     keys: tuple[str, ...]
-    args: tuple[str, ...]
+    args: tuple[str | bytes | int, ...]
 
 
 @lru_cache(4096)
@@ -92,13 +94,20 @@ def _keys(prefix: str, tenant_id: str) -> tuple[str, ...]:
     return tuple(stem + ending for ending in _KEY_ENDINGS)
 
 
-def _command(script: Script, prefix: str, tenant_id: str | UUID, args: Iterable[object]) -> Command:
-    return Command(script, _keys(prefix, str(tenant_id)), tuple(map(str, args)))
+_Args = list[str | bytes | int]
 
 
-def _listed(values: Iterable[object]) -> list[object]:
+def _command(script: Script, prefix: str, tenant_id: str | UUID, args: Iterable[str | bytes | int]) -> Command:
+    return Command(script, _keys(prefix, str(tenant_id)), tuple(args))
+
+
+def _listed(values: Iterable[str]) -> _Args:
     items = list(values)
     return [len(items), *items]
+
+
+def _joined(scopes: Iterable[Scope]) -> str:
+    return " ".join(map(str, scopes))
 
 
 def _lease_ms(seconds: float) -> int:
@@ -107,18 +116,19 @@ def _lease_ms(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-def _limits(limits: Sequence[ScopeLimits]) -> list[object]:
-    if len({each.scope for each in limits}) != len(limits):
+def _limits(limits: Sequence[ScopeLimits]) -> tuple[str, bytes]:
+    """The scopes, and what each of them allows, as the scripts read it."""
+    names = [each.name for each in limits]
+    if len(set(names)) != len(names):
         raise OutOfRange("each scope may be given once")
-    args: list[object] = [len(limits)]
-    for each in limits:
-        args += each.words
-    return args
+    return " ".join(names), b"".join([each.packed for each in limits])
 
 
-def _periods(at: datetime) -> tuple[str, str]:
-    moment = at.astimezone(UTC)
-    return f"{moment:%Y-%m-%d}", f"{moment:%Y-%m}"
+def _periods(at: datetime) -> tuple[int, int]:
+    """Day (from 1970-01-01) and month (from January of the year 0), in UTC."""
+    if at.tzinfo is not UTC:
+        at = at.astimezone(UTC)
+    return at.toordinal() - _EPOCH_DAY, at.year * 12 + at.month - 1
 
 
 def admit(
@@ -134,17 +144,17 @@ def admit(
         raise OutOfRange("a set of calls needs at least one call, each named once")
     amount(sum(call.amount_nanousd for call in calls))
     tokens(sum(call.tokens for call in calls))
-    args: list[object] = ["" if epoch is None else epoch, _lease_ms(lease_seconds), *_limits(limits), len(calls)]
+    args: _Args = ["" if epoch is None else epoch, _lease_ms(lease_seconds), *_limits(limits), len(calls)]
     for call in calls:
-        args += [call.call_id, call.amount_nanousd, call.tokens, call.note]
+        args += (call.call_id, call.amount_nanousd, call.tokens, call.note)
     return _command(ADMIT, prefix, tenant_id, args)
 
 
-def parse_decision(reply: Any) -> Decision:
+def parse_decision(reply: Any, limits: Sequence[ScopeLimits]) -> Decision:
+    if reply[0] == b"ADMITTED":
+        return Admitted(_left(limits, reply[3:]), repeated=reply[1] == b"1", dirty=bool(reply[2]))
     kind, *rest = _texts(reply)
     match kind:
-        case "ADMITTED":
-            return Admitted(_allowances(rest[2:]), repeated=rest[0] == "1", dirty=rest[1] == "1")
         case "REFUSED":
             wait_ms = int(rest[2])
             return Refused(
@@ -174,13 +184,13 @@ def settle(
     records: Sequence[str] = (),
 ) -> Command:
     day, month = ("", "") if at is None else _periods(at)
-    args = [word(call_id), amount(amount_nanousd), tokens(used_tokens), day, month]
-    return _command(SETTLE, prefix, tenant_id, [*args, *_listed(scopes), *_listed(records)])
+    args: _Args = [word(call_id), amount(amount_nanousd), tokens(used_tokens), day, month, _joined(scopes)]
+    return _command(SETTLE, prefix, tenant_id, [*args, len(records), *records])
 
 
 def parse_settled(reply: Any) -> Settled:
-    _, repeated, dirty, stream_id = _texts(reply)
-    return Settled(repeated=repeated == "1", dirty=dirty == "1", stream_id=stream_id)
+    _, repeated, dirty, stream_id = reply
+    return Settled(repeated=repeated == b"1", dirty=dirty == b"1", stream_id=stream_id.decode())
 
 
 def release(prefix: str, tenant_id: str | UUID, call_ids: Iterable[str | UUID], *, abandoned: bool = False) -> Command:
@@ -228,11 +238,11 @@ def register(prefix: str, tenant_id: str | UUID, calls: Iterable[OpenCall], leas
     return _command(REGISTER, prefix, tenant_id, [_lease_ms(lease_seconds), *_open_calls(calls)])
 
 
-def _open_calls(calls: Iterable[OpenCall]) -> list[object]:
+def _open_calls(calls: Iterable[OpenCall]) -> _Args:
     items = list(calls)
-    args: list[object] = [len(items)]
+    args: _Args = [len(items)]
     for call in items:
-        args += [call.call_id, call.amount_nanousd, call.tokens, call.note, *_listed(call.scopes)]
+        args += (call.call_id, call.amount_nanousd, call.tokens, call.note, _joined(call.scopes))
     return args
 
 
@@ -244,11 +254,10 @@ def peek(prefix: str, tenant_id: str | UUID, limits: Sequence[ScopeLimits]) -> C
     return _command(PEEK, prefix, tenant_id, _limits(limits))
 
 
-def parse_overview(reply: Any) -> Overview | Cold:
-    kind, *rest = _texts(reply)
-    if kind == "COLD":
-        return _cold(rest)
-    return Overview(_allowances(rest[2:]), epoch=int(rest[0]), dirty=rest[1] == "1")
+def parse_overview(reply: Any, limits: Sequence[ScopeLimits]) -> Overview | Cold:
+    if reply[0] == b"COLD":
+        return _cold(_texts(reply[1:]))
+    return Overview(_left(limits, reply[3:]), epoch=int(reply[1]), dirty=bool(reply[2]))
 
 
 def bump_epoch(prefix: str, tenant_id: str | UUID) -> Command:
@@ -270,7 +279,7 @@ class Begun:
 def begin_rebuild(
     prefix: str, tenant_id: str | UUID, token: str, missing: Sequence[Counter], lock_seconds: float
 ) -> Command:
-    return _command(BEGIN_REBUILD, prefix, tenant_id, [token, _lease_ms(lock_seconds), *_listed(missing)])
+    return _command(BEGIN_REBUILD, prefix, tenant_id, [token, _lease_ms(lock_seconds), *_listed(map(str, missing))])
 
 
 def parse_begun(reply: Any) -> Begun | bool:
@@ -292,22 +301,22 @@ def install(
     absent = [str(counter) for counter in begun.wanted.counters if counter not in projection.spent]
     if absent:
         raise OutOfRange(f"the projection lacks {', '.join(absent)}")
-    args: list[object] = [token, _lease_ms(lease_seconds), len(begun.dirty)]
+    args: _Args = [token, _lease_ms(lease_seconds), len(begun.dirty)]
     for scope, version in begun.dirty:
         args += [scope, version]
     args.append(len(projection.settled_calls))
     for call in projection.settled_calls:
-        args += [call.call_id, call.amount_nanousd, call.tokens, *_periods(call.at), *_listed(call.scopes)]
+        args += (call.call_id, call.amount_nanousd, call.tokens, *_periods(call.at), _joined(call.scopes))
     args.append(len(projection.spent))
     for counter, spent in projection.spent.items():
-        args += [counter, amount(spent), amount(projection.spent_tokens.get(counter, 0))]
+        args += (str(counter.scope), *_period(counter), amount(spent), amount(projection.spent_tokens.get(counter, 0)))
     args.append("1" if begun.wanted.whole else "0")
     if begun.wanted.whole:
         requests, recent_tokens = projection.recent_requests, projection.recent_tokens
         recent = sorted({*requests, *recent_tokens})
         args += [*_open_calls(projection.open_calls), len(recent)]
         for scope_of in recent:
-            args += [scope_of, requests.get(scope_of, 0), recent_tokens.get(scope_of, 0)]
+            args += (str(scope_of), requests.get(scope_of, 0), recent_tokens.get(scope_of, 0))
     return _command(INSTALL, prefix, tenant_id, args)
 
 
@@ -338,6 +347,11 @@ def abandon_rebuild(prefix: str, tenant_id: str | UUID, token: str) -> Command:
     return _command(ABANDON_REBUILD, prefix, tenant_id, [token])
 
 
+def _period(counter: Counter) -> tuple[int | str, int | str]:
+    day, month = _periods(counter.starts_at)
+    return (day, "") if len(counter.period) == 10 else ("", month)
+
+
 def _texts(reply: Any) -> list[str]:
     return [part.decode() if isinstance(part, bytes) else str(part) for part in reply]
 
@@ -346,13 +360,8 @@ def _cold(parts: Sequence[str]) -> Cold:
     return Cold(tuple(sorted(Counter.parse(text) for text in parts[1:])), whole=parts[0] == "1")
 
 
-def _allowances(parts: Sequence[str]) -> tuple[Allowance, ...]:
-    rows = []
-    for start in range(0, len(parts), 6):
-        kind, scope, limit, used, reserved, remaining = parts[start : start + 6]
-        numbers = (int(limit), int(used), int(reserved), int(remaining))
-        rows.append(Allowance(Scope.parse(scope), _KINDS[kind], *numbers))
-    return tuple(rows)
+def _left(limits: Sequence[ScopeLimits], packed: Sequence[bytes]) -> tuple[Left, ...]:
+    return tuple([Left(each, *_COUNTERS.unpack(told)) for each, told in zip(limits, packed, strict=True)])
 
 
 def _unknown(kind: str) -> RuntimeError:

@@ -1,5 +1,6 @@
 """What a database would hold: reservations and the ledger. The truth that counters are checked against."""
 
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from apps.limits.contracts import (
     Wanted,
 )
 
+# The counters of a scope as the scripts pack them, and where the day and the month stand that they speak of.
+COUNTERS = struct.Struct("<14d")
+DAY, MONTH = 8, 11
 DOLLAR = 1_000_000_000
 TENANT = Scope(Level.TENANT, "acme")
 ALICE = Scope(Level.USER, "alice")

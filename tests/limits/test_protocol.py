@@ -98,17 +98,18 @@ def test_a_settled_call_needs_a_time_zone() -> None:
 @settings(max_examples=150, deadline=None)
 @given(moments=st.lists(st.datetimes(datetime(1970, 1, 1), datetime(2400, 12, 31)), min_size=1, max_size=20))
 def test_lua_knows_the_calendar(redis_url: str, moments: list[datetime]) -> None:
-    prelude = protocol.PEEK.text.split("-- ARGV: limits.")[0]
+    prelude = protocol.PEEK.text.split("-- ARGV: scopes")[0]
     program = prelude + (
-        "local out = {}\nfor _, ms in ipairs(ARGV) do local p = periods(tonumber(ms))\n"
-        "out[#out + 1] = p.day .. ' ' .. p.month .. ' ' .. int(p.day_ends) .. ' ' .. int(p.month_ends) end\nreturn out"
+        "local out = {}\nfor index, ms in ipairs(ARGV) do\nlocal days, month = calendar(tonumber(ms))\n"
+        "local day_name, month_name = named(tonumber(ms))\n"
+        "out[index] = table.concat({day_name, month_name, int(days), int(month), int(days_before(month + 1))}, ' ')\n"
+        "end\nreturn out"
     )
     epoch = datetime(1970, 1, 1)
     with Redis.from_url(redis_url, decode_responses=True) as redis:
         times = [(moment - epoch) // timedelta(milliseconds=1) for moment in moments]
         told = cast(list[str], cast(Any, redis).eval(program, 9, *"123456789", *times))
     for moment, line in zip(moments, told, strict=True):
-        midnight = datetime(moment.year, moment.month, moment.day) + timedelta(days=1)
         next_month = (datetime(moment.year, moment.month, 1) + timedelta(days=31)).replace(day=1)
-        ends = [(end - epoch) // timedelta(milliseconds=1) for end in (midnight, next_month)]
-        assert line == f"{moment:%Y-%m-%d} {moment:%Y-%m} {ends[0]} {ends[1]}"
+        day, month = protocol._periods(moment.replace(tzinfo=UTC))
+        assert line == f"{moment:%Y-%m-%d} {moment:%Y-%m} {day} {month} {(next_month - epoch).days}"

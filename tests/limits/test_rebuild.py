@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import pytest
 from redis import Redis
@@ -10,7 +11,7 @@ from redis import Redis
 from apps.limits.client import Limits
 from apps.limits.contracts import Admitted, Cold, Overview, Projection, Refused, ScopeLimits, Wanted
 from apps.limits.errors import Rebuilding
-from tests.limits.records import ALICE, BOB, TENANT, Records, budget, calls
+from tests.limits.records import ALICE, BOB, COUNTERS, DAY, MONTH, TENANT, Records, budget, calls
 
 WHAT = [budget(TENANT, month=100, day=100)]
 
@@ -26,11 +27,21 @@ def _spent(limits: Limits, tenant: str, what: list[ScopeLimits] = WHAT) -> set[i
 
 
 def _state(tenant: str) -> str:
-    return f"test:{{t:{tenant}}}:limits"
+    return f"test:{{t:{tenant}}}:limits:counters"
 
 
-def _spent_fields(redis: Redis, tenant: str) -> set[str]:
-    return {name for name in map(str, redis.hkeys(_state(tenant))) if name.startswith("s:")}
+def _counters(redis_url: str, tenant: str) -> dict[str, list[float]]:
+    with Redis.from_url(redis_url) as redis:
+        state = cast(dict[bytes, bytes], redis.hgetall(_state(tenant)))
+    return {name[2:].decode(): list(COUNTERS.unpack(packed)) for name, packed in state.items() if name[:2] == b"c:"}
+
+
+def _forget_periods(redis_url: str, tenant: str, *, days: int = -1, months: int = -1) -> None:
+    """Have all counters speak of another day and month."""
+    with Redis.from_url(redis_url) as redis:
+        for name, counters in _counters(redis_url, tenant).items():
+            counters[DAY], counters[MONTH] = days, months
+            redis.hset(_state(tenant), f"c:{name}", COUNTERS.pack(*counters))
 
 
 def _warm(limits: Limits, tenant: str, records: Records, what: list[ScopeLimits] = WHAT) -> None:
@@ -142,7 +153,7 @@ BEFORE, DURING, AFTER = range(3)
     [(BEFORE, BEFORE), (BEFORE, DURING), (BEFORE, AFTER), (DURING, DURING), (DURING, AFTER), (AFTER, AFTER)],
 )
 def test_a_settlement_racing_a_rebuild_counts_once(
-    limits: Limits, tenant: str, records: Records, redis: Redis, kept: str, recorded: int, settled: int
+    limits: Limits, tenant: str, records: Records, redis: Redis, redis_url: str, kept: str, recorded: int, settled: int
 ) -> None:
     """First the record, then its settlement in Redis. The reading sees what was recorded BEFORE, not DURING."""
     _warm(limits, tenant, records)
@@ -151,7 +162,7 @@ def test_a_settlement_racing_a_rebuild_counts_once(
     if kept == "nothing":
         redis.flushall()
     elif kept == "the reservation":  # as at the turn of a month
-        redis.hdel(_state(tenant), *_spent_fields(redis, tenant))
+        _forget_periods(redis_url, tenant)
     else:  # a recount of counters that are there
         limits.settle(tenant, [TENANT], "stray", 1)
 
@@ -223,13 +234,26 @@ def test_doubts_that_arise_during_the_reading_stay(limits: Limits, tenant: str, 
     assert not _overview(limits, tenant).dirty and _spent(limits, tenant) == {0}
 
 
-def test_periods_that_are_over_are_forgotten(limits: Limits, tenant: str, records: Records, redis: Redis) -> None:
-    _warm(limits, tenant, records)
-    old = {"s:tenant:acme|2001-01-01", "s:tenant:acme|2001-01"}
-    for name in old:
-        redis.hset(_state(tenant), name, 5)
-    redis.hset(_state(tenant), "swept", "2001-01-01")
-    what = [*WHAT, budget(ALICE, day=1)]
+def test_periods_that_are_over_are_forgotten(
+    limits: Limits, tenant: str, records: Records, redis: Redis, redis_url: str
+) -> None:
+    _warm(limits, tenant, records, [*WHAT, budget(BOB, month=5)])
+    _forget_periods(redis_url, tenant, days=11_323, months=24_012)
+    assert set(_counters(redis_url, tenant)) == {"tenant:acme", "user:bob"}
+    redis.hset(_state(tenant), "swept", "11323")
+    what = [budget(TENANT, month=100), budget(ALICE, day=1)]
     limits.admit_warm(tenant, what, calls("a"), lease_seconds=30, load=records.load)
-    kept = _spent_fields(redis, tenant)
-    assert not kept & old and len(kept) == 3
+    kept = {name: (each[DAY] > 0, each[MONTH] > 0) for name, each in _counters(redis_url, tenant).items()}
+    assert kept == {"tenant:acme": (False, True), "user:alice": (True, False)}
+
+
+def test_what_is_held_is_counted_anew_where_only_the_counters_are_lost(
+    limits: Limits, tenant: str, records: Records, redis: Redis
+) -> None:
+    _warm(limits, tenant, records)
+    limits.admit(tenant, WHAT, calls("a", "b", amount=9), lease_seconds=30)
+    redis.delete(_state(tenant))
+    _warm(limits, tenant, records)
+    assert {row.reserved for row in _overview(limits, tenant).allowances} == {18}
+    limits.release(tenant, ["a", "b"])
+    assert {row.reserved for row in _overview(limits, tenant).allowances} == {0}

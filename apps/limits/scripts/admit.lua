@@ -1,14 +1,15 @@
--- ARGV: epoch or '', lease ms, limits, calls (n, then id, amount, tokens and note each).
+-- ARGV: epoch or '', lease ms, scopes and their limits, calls (n, then id, amount, tokens and note each). Replies with
+-- the counters of each scope.
 local now = clock_ms()
+local now_text = int(now)
 local epoch, lease_ms = tonumber(take()), tonumber(take())
-local limits = take_limits()
-expire_leases(now)
-local period = periods(now)
-local warm, current, missing = read_state(limits, period, now)
+expire_leases(now_text)
+local warm, current, scopes, list = take_scopes(now)
 current = tonumber(current or '')
 if epoch and current and epoch < current then return {'STALE', int(current)} end
-if not warm then return {'COLD', '1', unpack(missing)} end
-if #missing > 0 then return {'COLD', '0', unpack(missing)} end
+local missing, month = missing_of(list, now)
+if not warm then return {'COLD', '1', unpack(missing or {})} end
+if missing then return {'COLD', '0', unpack(missing)} end
 if epoch and epoch > current then redis.call('HSET', STATE, 'epoch', int(epoch)) end
 
 local fresh, asked, asked_tokens = {}, 0, 0
@@ -21,61 +22,73 @@ for _ = 1, tonumber(take()) do
     asked_tokens = asked_tokens + tonumber(call.tokens)
   end
 end
-local dirty = int(redis.call('EXISTS', DIRTY))
-if #fresh == 0 then return tell({'ADMITTED', '1', dirty}, allowances(limits)) end
-
-local function needed_of(kind)
-  if kind == 'requests_per_minute' or kind == 'parallel_calls' then return #fresh end
-  return string.sub(kind, 1, 6) == 'budget' and asked or asked_tokens
+local count = #fresh
+local reply = {'ADMITTED', count == 0 and '1' or '0', redis.call('EXISTS', DIRTY)}
+if count == 0 then
+  for index, scope in ipairs(list) do reply[index + 3] = pack(scope[4]) end
+  return reply
 end
 
--- How long until a limit could let the set pass, in ms; -1: never.
-local function wait_ms(row, limit)
-  local kind, most, needed = row[1], row[3], needed_of(row[1])
-  if needed > most then return -1 end
-  if kind == 'parallel_calls' then return 1000 end
-  if kind == 'requests_per_minute' or kind == 'tokens_per_minute' then
-    local used = kind == 'requests_per_minute' and limit.requests_used or limit.tokens_used
-    return math.ceil((needed * MINUTE - (most * MINUTE - used)) / most)
-  end
-  -- Open calls may settle for less than they hold; what is spent comes back with the next period only.
-  if needed <= most - row[4] then return 1000 end
-  return (string.sub(kind, -3) == 'day' and period.day_ends or period.month_ends) - now
-end
-
-local by_scope = {}
-for _, limit in ipairs(limits) do by_scope[limit.scope] = limit end
 local worst, worst_ms
-for _, row in ipairs(allowances(limits)) do
-  if needed_of(row[1]) > row[6] then
-    local ms = wait_ms(row, by_scope[row[2]])
-    if not worst or (worst_ms >= 0 and (ms < 0 or ms > worst_ms)) then worst, worst_ms = row, ms end
+-- A limit with so much left of it says no; it could let the set pass after so long (-1: never).
+local function refuse(kind, name, most, left, needed, ms)
+  if needed > most then ms = -1 end
+  if not worst or (worst_ms >= 0 and (ms < 0 or ms > worst_ms)) then worst, worst_ms = {kind, name, most, left}, ms end
+end
+
+local function check_bucket(kind, name, most, used, needed)
+  if most < 0 then return end
+  local left = math.floor((most * MINUTE - used) / MINUTE)
+  if needed > left then
+    refuse(kind, name, most, left, needed, math.ceil((needed * MINUTE - (most * MINUTE - used)) / most))
   end
+end
+
+-- Open calls may settle for less than they hold; what is spent comes back with the next period only.
+local function check_period(kind, name, most, spent, held, needed, ends)
+  if most < 0 then return end
+  local left = most - spent - held
+  if needed > left then refuse(kind, name, most, left, needed, needed <= most - spent and 1000 or ends() - now) end
+end
+
+local function day_ends() return (math.floor(now / 86400000) + 1) * 86400000 end
+local function month_ends() return days_before(month + 1) * 86400000 end
+
+for _, scope in ipairs(list) do
+  local name, most, has = scope[1], scope[3], scope[4]
+  check_bucket('requests_per_minute', name, most[1], has[REQUESTS], count)
+  if most[2] >= 0 and count > most[2] - has[RUNNING] then
+    refuse('parallel_calls', name, most[2], most[2] - has[RUNNING], count, 1000)
+  end
+  check_bucket('tokens_per_minute', name, most[5], has[TOKENS], asked_tokens)
+  check_period('budget_day', name, most[3], has[DAY_SPENT], has[HELD], asked, day_ends)
+  check_period('budget_month', name, most[4], has[MONTH_SPENT], has[HELD], asked, month_ends)
+  check_period('tokens_per_day', name, most[6], has[DAY_TOKENS], has[HELD_TOKENS], asked_tokens, day_ends)
+  check_period('tokens_per_month', name, most[7], has[MONTH_TOKENS], has[HELD_TOKENS], asked_tokens, month_ends)
 end
 if worst then
-  return {'REFUSED', worst[1], worst[2], int(worst_ms), int(math.max(0, worst[6])), int(worst[3])}
+  return {'REFUSED', worst[1], worst[2], int(worst_ms), int(math.max(0, worst[4])), int(worst[3])}
 end
 
-local scopes, buckets = {}, {'HSET', STATE}
-local function set(field, value)
-  buckets[#buckets + 1] = field
-  buckets[#buckets + 1] = value
+-- A set of keys that is new, or has been empty, needs an expiry; renewals lengthen it, and now and then a call.
+local young = #list == 0 or list[1][4][RUNNING] == 0 or now % 64 == 0
+local written = {'HSET', STATE}
+for index, scope in ipairs(list) do
+  local counters = scope[4]
+  counters[RUNNING] = counters[RUNNING] + count
+  counters[HELD] = counters[HELD] + asked
+  counters[HELD_TOKENS] = counters[HELD_TOKENS] + asked_tokens
+  if scope[3][1] >= 0 then counters[REQUESTS] = counters[REQUESTS] + count * MINUTE end
+  if scope[3][5] >= 0 then counters[TOKENS] = counters[TOKENS] + asked_tokens * MINUTE end
+  local packed = pack(counters)
+  reply[index + 3] = packed
+  written[index * 2 + 1], written[index * 2 + 2] = scope[2], packed
 end
-for index, limit in ipairs(limits) do
-  local scope = limit.scope
-  scopes[index] = scope
-  if limit.requests_per_minute then
-    limit.requests_used = limit.requests_used + #fresh * MINUTE
-    set('bu:' .. scope, int(limit.requests_used))
-    set('bt:' .. scope, int(now))
-  end
-  if limit.tokens_per_minute then
-    limit.tokens_used = limit.tokens_used + asked_tokens * MINUTE
-    set('tb:' .. scope, int(limit.tokens_used) .. ' ' .. int(now) .. ' ' .. int(limit.tokens_per_minute))
-  end
-  limit.open, limit.held = limit.open + #fresh, limit.held + asked
-  limit.held_tokens = limit.held_tokens + asked_tokens
+if #list > 0 then redis.call(unpack(written)) end
+local expiry_text = int(now + lease_ms)
+for _, call in ipairs(fresh) do note_open(call, scopes, expiry_text) end
+if young then
+  redis.call('PEXPIRE', OPEN, KEEP_MS)
+  redis.call('PEXPIRE', CALLS, KEEP_MS)
 end
-if #buckets > 2 then redis.call(unpack(buckets)) end
-for _, call in ipairs(fresh) do hold(call, scopes, now + lease_ms) end
-return tell({'ADMITTED', '0', dirty}, allowances(limits))
+return reply

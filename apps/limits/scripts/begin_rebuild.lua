@@ -8,31 +8,35 @@ local function want(counter)
     wanted[#wanted + 1] = counter
   end
 end
-expire_leases(now)
+expire_leases(int(now))
+local day, month = calendar(now)
+local day_name, month_name = named(now)
+-- Want those of a scope's counters of today and this month that are known, or else those that are not.
+local function want_of(name, packed, known, only)
+  local counters = read(packed)
+  for period, is_known in pairs({[day_name] = counters[DAY] == day, [month_name] = counters[MONTH] == month}) do
+    if is_known == known and (not only or only == period) then want(name .. '|' .. period) end
+  end
+end
+
 local whole = redis.call('HEXISTS', STATE, 'warm') == 0
-local asked = take_list()
-for _, counter in ipairs(asked) do
-  local known = redis.call('HMGET', STATE, 's:' .. counter, 'k:' .. counter)
-  if not known[1] or not known[2] then want(counter) end
+for _, counter in ipairs(take_list()) do
+  local name, period = string.match(counter, '^(.*)|(.-)$')
+  want_of(name, redis.call('HGET', STATE, 'c:' .. name), false, period)
 end
 local needed = whole or #wanted > 0
 local dirty = redis.call('HGETALL', DIRTY)
 if not needed and #dirty == 0 then return {'CURRENT'} end
 if redis.call('EXISTS', REBUILD) == 1 then return {needed and 'LOCKED' or 'CURRENT'} end
 
-local period = periods(now)
 for index = 1, #dirty, 2 do
   if dirty[index] == '*' then
-    for _, field in ipairs(redis.call('HKEYS', STATE)) do
-      local counter, name = string.match(field, '^s:(.*|(.-))$')
-      local level = counter and string.match(counter, '^%a+')
-      if (level == 'team' or level == 'key') and (name == period.day or name == period.month) then want(counter) end
+    for name, packed in pairs(each_scope()) do
+      local level = string.match(name, '^%a+')
+      if level == 'team' or level == 'key' then want_of(name, packed, true) end
     end
   else
-    for _, name in ipairs({period.day, period.month}) do
-      local counter = dirty[index] .. '|' .. name
-      if redis.call('HEXISTS', STATE, 's:' .. counter) == 1 then want(counter) end
-    end
+    want_of(dirty[index], redis.call('HGET', STATE, 'c:' .. dirty[index]), true)
   end
 end
 redis.call('SET', REBUILD, token, 'PX', lock_ms)

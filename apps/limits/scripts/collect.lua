@@ -2,7 +2,8 @@
 -- are open or lapsed, and the entries.
 local now = clock_ms()
 local grace_ms, after, most = tonumber(take()), take(), take()
-expire_leases(now)
+expire_leases(int(now))
+forget_settled(int(now))
 local lapsed = redis.call('HGETALL', LAPSED)
 for index = 1, #lapsed, 2 do
   local at, amount, tokens, note = string.match(lapsed[index + 1], '^(%d+) (%d+) (%d+)\n(.*)$')

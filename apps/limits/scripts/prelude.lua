@@ -1,20 +1,29 @@
--- Shared by every script. KEYS: 1 state (hash), 2 open (zset: call -> expiry ms), 3 calls (hash: call -> record),
+-- Shared by every script. KEYS: 1 state (hash), 2 open (zset: call -> expiry ms), 3 calls (hash: call -> what it holds),
 -- 4 settled (zset: call -> ms until it is remembered), 5 rebuild (lock), 6 late (hash), 7 dirty (hash: scope -> version),
--- 8 settlements (stream), 9 lapsed (hash: call -> ms at which its lease ended, and its record).
--- State fields: warm, epoch, swept, drained, n:<scope> open calls, r:<scope> money and t:<scope> tokens reserved,
--- s:<scope>|<period> money and k:<scope>|<period> tokens spent, bu:<scope> and bt:<scope> request bucket, tb:<scope>
--- token bucket. A call's record: amount, tokens, scopes; and after a line break its note, where it has one.
+-- 8 settlements (stream), 9 lapsed (hash: call -> ms at which its lease ended, and what it held).
+-- State fields: warm, epoch, swept, drained, and c:<scope>, all counters of a scope, packed: what a call touches is read
+-- in one command and written in another. What a call holds: amount, tokens, scopes; and after a line break its note.
 -- Integers pass through %.0f: Lua's own conversion keeps 14 digits only.
 local STATE, OPEN, CALLS, SETTLED = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local REBUILD, LATE, DIRTY = KEYS[5], KEYS[6], KEYS[7]
 local SETTLEMENTS, LAPSED = KEYS[8], KEYS[9]
-local KEEP_MS = 604800000
-local STATE_KEEP_MS = 3456000000
+local KEEP_MS = '604800000'
+local STATE_KEEP_MS = '3456000000'
 local SETTLED_KEEP_MS = 3600000
 -- Calls with records come by the thousand, and their callers name those they still doubt with every renewal.
 local RECORDED_KEEP_MS = 120000
 -- A bucket counts in 1/60000 of a unit: that makes a refill of k per minute exactly k per ms.
 local MINUTE = 60000
+
+-- Counters of a scope, doubles. Open calls, money and tokens they hold; how far the bucket of requests is used, and when
+-- that was so (ms, 0: never); the same of tokens, and the rate that the bucket was told; a day (counted from 1970-01-01;
+-- -1: unknown), money and tokens spent in it; and of a month (counted from January of the year 0) the same.
+local RUNNING, HELD, HELD_TOKENS = 1, 2, 3
+local REQUESTS, REQUESTS_AT = 4, 5
+local TOKENS, TOKENS_AT, TOKENS_RATE = 6, 7, 8
+local DAY, DAY_SPENT, DAY_TOKENS = 9, 10, 11
+local MONTH, MONTH_SPENT, MONTH_TOKENS = 12, 13, 14
+local PACKED = '<dddddddddddddd'
 
 local position = 0
 local function take()
@@ -34,7 +43,24 @@ local function clock_ms()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
-local function days_before(year, month)  -- days from 1970-01-01 to the first of the month
+-- Day, month (UTC), and the year, of a time in ms.
+local function calendar(ms)
+  local days = math.floor(ms / 86400000)
+  local shifted = days + 719468
+  local era = math.floor(shifted / 146097)
+  local doe = shifted - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local year = yoe + era * 400
+  local month = mp < 10 and mp + 2 or mp - 10  -- from 0
+  if month < 2 then year = year + 1 end
+  return days, year * 12 + month, doy - math.floor((153 * mp + 2) / 5) + 1
+end
+
+local function days_before(month)  -- days from 1970-01-01 to the first of the month
+  local year = math.floor(month / 12)
+  month = month % 12 + 1
   if month <= 2 then year = year - 1 end
   local era = math.floor(year / 400)
   local year_of_era = year - era * 400
@@ -44,148 +70,49 @@ local function days_before(year, month)  -- days from 1970-01-01 to the first of
   return era * 146097 + day_of_era - 719468
 end
 
--- The day, the month (UTC) and the ms at which each ends.
-local function periods(ms)
-  local days = math.floor(ms / 86400000)
-  local shifted = days + 719468
-  local era = math.floor(shifted / 146097)
-  local doe = shifted - era * 146097
-  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
-  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
-  local mp = math.floor((5 * doy + 2) / 153)
-  local day = doy - math.floor((153 * mp + 2) / 5) + 1
-  local month = mp < 10 and mp + 3 or mp - 9
-  local year = yoe + era * 400
-  if month <= 2 then year = year + 1 end
-  local next_month = month == 12 and days_before(year + 1, 1) or days_before(year, month + 1)
-  return {
-    day = string.format('%04d-%02d-%02d', year, month, day),
-    month = string.format('%04d-%02d', year, month),
-    day_ends = (days + 1) * 86400000,
-    month_ends = next_month * 86400000,
-  }
+-- As counters are named: `YYYY-MM-DD` and `YYYY-MM`.
+local function named(ms)
+  local _, month, date = calendar(ms)
+  local name = string.format('%04d-%02d', math.floor(month / 12), month % 12 + 1)
+  return string.format('%s-%02d', name, date), name
 end
 
--- {id, amount, tokens, note} of a call from ARGV, as decimal texts.
-local function take_call()
-  return {id = take(), amount = take(), tokens = take(), note = take()}
+local function read(packed)
+  if packed then return {struct.unpack(PACKED, packed)} end
+  return {0, 0, 0, 0, 0, 0, 0, 0, -1, 0, 0, -1, 0, 0}
 end
 
-local function add(kind, scope, step)
-  local field = kind .. scope
-  if redis.call('HINCRBY', STATE, field, step) == 0 then redis.call('HDEL', STATE, field) end
+local function pack(counters) return struct.pack(PACKED, unpack(counters)) end
+
+-- Says something else than no counters at all.
+local function telling(counters)
+  return counters[RUNNING] ~= 0 or counters[REQUESTS_AT] ~= 0 or counters[TOKENS_AT] ~= 0
+    or counters[DAY] >= 0 or counters[MONTH] >= 0
 end
 
--- Hold what a call may use in each scope until `expiry_ms`.
-local function hold(call, scopes, expiry_ms)
-  redis.call('ZADD', OPEN, int(expiry_ms), call.id)
-  local record = call.amount .. ' ' .. call.tokens .. ' ' .. table.concat(scopes, ' ')
-  if call.note ~= '' then
-    record = record .. '\n' .. call.note
-    redis.call('HDEL', LAPSED, call.id)
-  end
-  redis.call('HSET', CALLS, call.id, record)
-  for _, scope in ipairs(scopes) do
-    redis.call('HINCRBY', STATE, 'n:' .. scope, 1)
-    if call.amount ~= '0' then redis.call('HINCRBY', STATE, 'r:' .. scope, call.amount) end
-    if call.tokens ~= '0' then redis.call('HINCRBY', STATE, 't:' .. scope, call.tokens) end
-  end
-  redis.call('PEXPIRE', OPEN, KEEP_MS)
-  redis.call('PEXPIRE', CALLS, KEEP_MS)
+local function split(scopes)
+  local names = {}
+  for name in string.gmatch(scopes, '%S+') do names[#names + 1] = name end
+  return names
 end
 
-local function read_record(id, record)
-  local line, note = record, ''
-  local break_at = string.find(record, '\n', 1, true)
-  if break_at then line, note = string.sub(record, 1, break_at - 1), string.sub(record, break_at + 1) end
-  local held = {id = id, tokens = '0', note = note, scopes = {}}
-  for part in string.gmatch(line, '%S+') do
-    if not held.amount then held.amount = part
-    elseif string.find(part, ':', 1, true) then held.scopes[#held.scopes + 1] = part
-    else held.tokens = part end
-  end
-  return held
-end
-
--- Give back what a call holds; returns what that was, or false if it holds nothing.
-local function drop(id)
-  local record = redis.call('HGET', CALLS, id)
-  redis.call('ZREM', OPEN, id)
-  if not record then return false end
-  redis.call('HDEL', CALLS, id)
-  local held = read_record(id, record)
-  for _, scope in ipairs(held.scopes) do
-    add('n:', scope, '-1')
-    if held.amount ~= '0' then add('r:', scope, '-' .. held.amount) end
-    if held.tokens ~= '0' then add('t:', scope, '-' .. held.tokens) end
-  end
-  return held
-end
-
-local function mark_dirty(scopes)
-  for _, scope in ipairs(scopes) do redis.call('HINCRBY', DIRTY, scope, 1) end
-  redis.call('PEXPIRE', DIRTY, STATE_KEEP_MS)
-end
-
--- Leases past their time are over. Nobody said what such a call has cost, hence dirty. One with a note waits in
--- LAPSED for its caller, who may only have been slow, until `abandon` is said for it.
-local function expire_leases(now)
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', OPEN, '-inf', int(now))) do
-    local held = drop(id)
-    if held then
-      mark_dirty(held.scopes)
-      if held.note ~= '' then
-        redis.call('HSET', LAPSED, id, int(now) .. ' ' .. held.amount .. ' ' .. held.tokens .. '\n' .. held.note)
-      end
+-- Read the counters of scopes, let `edit(counters, name)` change each, and write them.
+local function change(names, edit)
+  if #names == 0 then return end
+  local fields = {'HMGET', STATE}
+  for index, name in ipairs(names) do fields[index + 2] = 'c:' .. name end
+  local known, written = redis.call(unpack(fields)), {'HSET', STATE}
+  for index, name in ipairs(names) do
+    local counters = read(known[index])
+    edit(counters, name)
+    if telling(counters) then
+      written[#written + 1] = fields[index + 2]
+      written[#written + 1] = pack(counters)
+    elseif known[index] then
+      redis.call('HDEL', STATE, fields[index + 2])
     end
   end
-end
-
-local function remember_settled(id, now, keep_ms)
-  redis.call('ZREMRANGEBYSCORE', SETTLED, '-inf', int(now))
-  redis.call('ZADD', SETTLED, int(now + keep_ms), id)
-  redis.call('PEXPIRE', SETTLED, SETTLED_KEEP_MS)
-end
-
--- Nobody will ever say what a noted call has cost: its note and what it held go where settlements go.
-local function abandon(held, now)
-  redis.call('HDEL', LAPSED, held.id)
-  remember_settled(held.id, now, SETTLED_KEEP_MS)
-  redis.call('XADD', SETTLEMENTS, '*', 'a', held.note, 'c', held.id, 'm', held.amount, 'k', held.tokens)
-end
-
--- Add to the counters that exist. A missing one is left missing: its rebuild reads the records.
-local function spend(amount, tokens, day, month, scopes)
-  local fields, steps = {}, {}
-  for _, scope in ipairs(scopes) do
-    for _, period in ipairs({day, month}) do
-      for prefix, step in pairs({['s:'] = amount, ['k:'] = tokens}) do
-        if step ~= '0' then
-          fields[#fields + 1] = prefix .. scope .. '|' .. period
-          steps[#steps + 1] = step
-        end
-      end
-    end
-  end
-  if #fields == 0 then return end
-  local known = redis.call('HMGET', STATE, unpack(fields))
-  for index, field in ipairs(fields) do
-    if known[index] then redis.call('HINCRBY', STATE, field, steps[index]) end
-  end
-end
-
--- Limits of scopes from ARGV (n, then the scope, m, and kind and limit m times each).
-local function take_limits()
-  local list = {}
-  for index = 1, tonumber(take()) do
-    local limit = {scope = take()}
-    for _ = 1, tonumber(take()) do
-      local kind = take()
-      limit[kind] = tonumber(take())
-    end
-    list[index] = limit
-  end
-  return list
+  if #written > 2 then redis.call(unpack(written)) end
 end
 
 -- What a bucket that was used to `used` at `at` is used to now, refilled at `rate` per minute.
@@ -193,110 +120,151 @@ local function leaked(used, at, rate, now)
   return math.max(0, used - math.max(0, now - at) * rate)
 end
 
--- How far a scope's token bucket is used, refilled at `rate` or else at the one that it was told last; and that one.
-local function read_tokens(text, now, rate)
-  local used, at, told = string.match(text or '', '^(%d+) (%d+) (%d+)$')
-  if not used then return 0, nil end
-  return leaked(tonumber(used), tonumber(at), rate or tonumber(told), now), told
-end
-
--- Tokens that were debited and not used go back into the buckets; a negative number is taken out of them.
-local function give_back_tokens(scopes, tokens, now)
-  if tokens == 0 or #scopes == 0 then return end
-  local fields = {}
-  for index, scope in ipairs(scopes) do fields[index] = 'tb:' .. scope end
-  for index, text in ipairs(redis.call('HMGET', STATE, unpack(fields))) do
-    local used, rate = read_tokens(text, now)
-    if rate then
-      local left = math.max(0, used - tokens * MINUTE)
-      redis.call('HSET', STATE, fields[index], int(left) .. ' ' .. int(now) .. ' ' .. rate)
-    end
+-- Tokens that were debited and not used go back into the bucket; a negative number is taken out of it.
+local function refill(counters, tokens, now)
+  if tokens ~= 0 and counters[TOKENS_AT] ~= 0 then
+    local used = leaked(counters[TOKENS], counters[TOKENS_AT], counters[TOKENS_RATE], now)
+    counters[TOKENS] = math.max(0, used - tokens * MINUTE)
+    counters[TOKENS_AT] = now
   end
 end
 
-local PERIODIC = {
-  {'budget_day', 's:', 'day', 'held'}, {'budget_month', 's:', 'month', 'held'},
-  {'tokens_per_day', 'k:', 'day', 'held_tokens'}, {'tokens_per_month', 'k:', 'month', 'held_tokens'},
-}
-
--- Read into each limit what the state says of it, in one go. Returns `warm` and `epoch`, false where missing, and the
--- counters that are missing.
-local function read_state(limits, period, now)
-  local fields, into = {'warm', 'epoch'}, {}
-  local function want(limit, name, field)
-    fields[#fields + 1] = field
-    into[#into + 1] = {limit, name}
+-- A call that held so much does no more.
+local function give_back(counters, amount, tokens)
+  counters[RUNNING] = math.max(0, counters[RUNNING] - 1)
+  if counters[RUNNING] == 0 then
+    counters[HELD], counters[HELD_TOKENS] = 0, 0
+  else
+    counters[HELD] = math.max(0, counters[HELD] - amount)
+    counters[HELD_TOKENS] = math.max(0, counters[HELD_TOKENS] - tokens)
   end
-  for _, limit in ipairs(limits) do
-    local scope = limit.scope
-    if limit.requests_per_minute then
-      want(limit, 'requests_used', 'bu:' .. scope)
-      want(limit, 'requests_at', 'bt:' .. scope)
-    end
-    if limit.tokens_per_minute then want(limit, 'tokens_used', 'tb:' .. scope) end
-    if limit.parallel_calls then want(limit, 'open', 'n:' .. scope) end
-    if limit.budget_day or limit.budget_month then want(limit, 'held', 'r:' .. scope) end
-    if limit.tokens_per_day or limit.tokens_per_month then want(limit, 'held_tokens', 't:' .. scope) end
-    for _, kind in ipairs(PERIODIC) do
-      if limit[kind[1]] then want(limit, 'spent_' .. kind[1], kind[2] .. scope .. '|' .. period[kind[3]]) end
-    end
-  end
-  local values = redis.call('HMGET', STATE, unpack(fields))
-  for index, place in ipairs(into) do place[1][place[2]] = values[index + 2] end
-  local missing = {}
-  for _, limit in ipairs(limits) do
-    if limit.requests_per_minute then
-      local used, at = tonumber(limit.requests_used or '0'), tonumber(limit.requests_at or '0')
-      limit.requests_used = leaked(used, at, limit.requests_per_minute, now)
-    end
-    if limit.tokens_per_minute then
-      limit.tokens_used = read_tokens(limit.tokens_used, now, limit.tokens_per_minute)
-    end
-    for _, name in ipairs({'open', 'held', 'held_tokens'}) do limit[name] = tonumber(limit[name] or '0') end
-    for _, kind in ipairs(PERIODIC) do
-      local name = 'spent_' .. kind[1]
-      if limit[kind[1]] and not limit[name] then missing[#missing + 1] = limit.scope .. '|' .. period[kind[3]] end
-      limit[name] = tonumber(limit[name] or '0')
-    end
-  end
-  return values[1], values[2], missing
 end
 
--- One row per limit that `read_state` has read: {kind, scope, limit, used, reserved, remaining}, remaining possibly
--- below zero.
-local function allowances(limits)
-  local rows = {}
-  local function row(kind, limit, used, reserved, left)
-    rows[#rows + 1] = {kind, limit.scope, limit[kind], used, reserved, left}
+-- Add to what is known of that day and month. What is not is left unknown: its rebuild reads the records.
+local function spend(counters, amount, tokens, day, month)
+  if counters[DAY] == day then
+    counters[DAY_SPENT] = counters[DAY_SPENT] + amount
+    counters[DAY_TOKENS] = counters[DAY_TOKENS] + tokens
   end
-  for _, limit in ipairs(limits) do
-    local requests, parallel, tokens = limit.requests_per_minute, limit.parallel_calls, limit.tokens_per_minute
-    if requests then
-      local left = math.floor((requests * MINUTE - limit.requests_used) / MINUTE)
-      row('requests_per_minute', limit, requests - left, 0, left)
-    end
-    if parallel then row('parallel_calls', limit, limit.open, 0, parallel - limit.open) end
-    if tokens then
-      local left = math.floor((tokens * MINUTE - limit.tokens_used) / MINUTE)
-      row('tokens_per_minute', limit, tokens - left, 0, left)
-    end
-    for _, kind in ipairs(PERIODIC) do
-      local most = limit[kind[1]]
-      if most then
-        local spent, reserved = limit['spent_' .. kind[1]], limit[kind[4]]
-        row(kind[1], limit, spent, reserved, most - spent - reserved)
+  if counters[MONTH] == month then
+    counters[MONTH_SPENT] = counters[MONTH_SPENT] + amount
+    counters[MONTH_TOKENS] = counters[MONTH_TOKENS] + tokens
+  end
+end
+
+-- {id, amount, tokens, note} of a call from ARGV, as decimal texts.
+local function take_call()
+  return {id = take(), amount = take(), tokens = take(), note = take()}
+end
+
+-- Write down what a call holds in `scopes`, separated by spaces. The counters are told elsewhere.
+local function note_open(call, scopes, expiry_text)
+  redis.call('ZADD', OPEN, expiry_text, call.id)
+  local record = call.amount .. ' ' .. call.tokens .. ' ' .. scopes
+  if call.note ~= '' then
+    record = record .. '\n' .. call.note
+    redis.call('HDEL', LAPSED, call.id)
+  end
+  redis.call('HSET', CALLS, call.id, record)
+end
+
+local function read_call(id, record)
+  local amount, tokens, scopes, note = string.match(record, '^(%d+) (%d+) ([^\n]*)\n?(.*)$')
+  return {id = id, amount = tonumber(amount), tokens = tonumber(tokens), scopes = scopes, note = note}
+end
+
+-- A call is over; returns what it held, or false if that was nothing. The counters are told elsewhere.
+local function note_over(id)
+  local record = redis.call('HGET', CALLS, id)
+  redis.call('ZREM', OPEN, id)
+  if not record then return false end
+  redis.call('HDEL', CALLS, id)
+  return read_call(id, record)
+end
+
+-- Give back what a call holds; returns what that was, or false if it holds nothing.
+local function drop(id)
+  local held = note_over(id)
+  if held then
+    change(split(held.scopes), function(counters) give_back(counters, held.amount, held.tokens) end)
+  end
+  return held
+end
+
+local function mark_dirty(names)
+  for _, name in ipairs(names) do redis.call('HINCRBY', DIRTY, name, 1) end
+  redis.call('PEXPIRE', DIRTY, STATE_KEEP_MS)
+end
+
+-- Leases past their time are over. Nobody said what such a call has cost, hence dirty. One with a note waits in
+-- LAPSED for its caller, who may only have been slow, until `abandon` is said for it.
+local function expire_leases(now_text)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', OPEN, '-inf', now_text)) do
+    local held = drop(id)
+    if held then
+      mark_dirty(split(held.scopes))
+      if held.note ~= '' then
+        local told = now_text .. ' ' .. int(held.amount) .. ' ' .. int(held.tokens) .. '\n' .. held.note
+        redis.call('HSET', LAPSED, id, told)
       end
     end
   end
-  return rows
 end
 
-local function tell(reply, rows)
-  for _, row in ipairs(rows) do
-    reply[#reply + 1] = row[1]
-    reply[#reply + 1] = row[2]
-    for column = 3, 5 do reply[#reply + 1] = int(row[column]) end
-    reply[#reply + 1] = int(math.max(0, row[6]))
+local function remember_settled(id, until_ms)
+  redis.call('ZADD', SETTLED, int(until_ms), id)
+  redis.call('PEXPIRE', SETTLED, SETTLED_KEEP_MS)
+end
+
+local function forget_settled(now_text)
+  redis.call('ZREMRANGEBYSCORE', SETTLED, '-inf', now_text)
+end
+
+-- Limits of a scope, as they come packed: -1 where there is none.
+local LIMITS = '<ddddddd'
+local LIMITS_BYTES = 56
+
+-- Scopes and their limits from ARGV, and what the state says of them by now, in one go. Returns `warm` and `epoch`
+-- (false where missing), the scopes as they came, and for each {name, field, limits, counters}.
+local function take_scopes(now)
+  local scopes, packed = take(), take()
+  local fields, list = {'HMGET', STATE, 'warm', 'epoch'}, {}
+  for name in string.gmatch(scopes, '%S+') do
+    local limits = {struct.unpack(LIMITS, packed, #list * LIMITS_BYTES + 1)}
+    local field = 'c:' .. name
+    list[#list + 1] = {name, field, limits}
+    fields[#fields + 1] = field
   end
-  return reply
+  local known = redis.call(unpack(fields))
+  for index, scope in ipairs(list) do
+    local limits, counters = scope[3], read(known[index + 2])
+    if limits[1] >= 0 then
+      counters[REQUESTS] = leaked(counters[REQUESTS], counters[REQUESTS_AT], limits[1], now)
+      counters[REQUESTS_AT] = now
+    end
+    if limits[5] >= 0 then
+      counters[TOKENS] = leaked(counters[TOKENS], counters[TOKENS_AT], limits[5], now)
+      counters[TOKENS_AT], counters[TOKENS_RATE] = now, limits[5]
+    end
+    scope[4] = counters
+  end
+  return known[1], known[2], scopes, list
+end
+
+-- Of these scopes, the names of the counters that a limit needs and that are not known.
+local function missing_of(list, now)
+  local day, month = calendar(now)
+  local missing
+  for _, scope in ipairs(list) do
+    local limits, counters = scope[3], scope[4]
+    local no_day = (limits[3] >= 0 or limits[6] >= 0) and counters[DAY] ~= day
+    local no_month = (limits[4] >= 0 or limits[7] >= 0) and counters[MONTH] ~= month
+    if no_day or no_month then
+      missing = missing or {}
+      local day_name, month_name = named(now)
+      if no_day then missing[#missing + 1] = scope[1] .. '|' .. day_name end
+      if no_month then missing[#missing + 1] = scope[1] .. '|' .. month_name end
+    end
+  end
+  return missing, month
 end

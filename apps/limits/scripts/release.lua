@@ -3,7 +3,7 @@
 local now = clock_ms()
 local abandoned = take() == '1'
 local released = {}
-expire_leases(now)
+expire_leases(int(now))
 for _, call in ipairs(take_list()) do
   local held = drop(call)
   if held then
@@ -11,7 +11,7 @@ for _, call in ipairs(take_list()) do
     if abandoned then
       if held.note ~= '' then abandon(held, now) end
     else
-      give_back_tokens(held.scopes, tonumber(held.tokens), now)
+      change(split(held.scopes), function(counters) refill(counters, held.tokens, now) end)
     end
   end
 end

@@ -4,7 +4,7 @@ local END = '18446744073709551615-0'
 local now = clock_ms()
 local lease_ms = tonumber(take())
 local lost, forgotten = {}, {}
-expire_leases(now)
+expire_leases(int(now))
 for _, call in ipairs(take_list()) do
   if redis.call('ZSCORE', OPEN, call) then
     redis.call('ZADD', OPEN, int(now + lease_ms), call)
@@ -19,6 +19,7 @@ for _, call in ipairs(take_list()) do
     forgotten[#forgotten + 1] = call
   end
 end
+forget_settled(int(now))
 redis.call('PEXPIRE', OPEN, KEEP_MS)
 redis.call('PEXPIRE', CALLS, KEEP_MS)
 -- An empty stream is drained to its end, whatever was said before a loss.
