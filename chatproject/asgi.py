@@ -18,9 +18,11 @@ from apps.routing.edge.gateway.keyed import finish_all
 from apps.routing.stateless.call import settle_all
 from apps.tenants.edge.client_address import ForwardedByProxies
 from apps.tenants.guard import refuse_unsafe_roles
+from chatproject.collector import leave_out_what_stays
 from chatproject.websocket_urls import urlpatterns
 
 refuse_unsafe_roles()
+leave_out_what_stays()
 
 
 async def lifespan(scope: Any, receive: Any, send: Any) -> None:

@@ -11,6 +11,7 @@ from chatproject.environment import ROOT, load
 
 ENV = load()
 
+API_KEY_PEPPER = ENV.api_key_pepper.get_secret_value()
 SECRET_KEY = ENV.secret_key.get_secret_value()
 DEBUG = ENV.debug
 ALLOWED_HOSTS = [host.strip() for host in ENV.allowed_hosts.split(",") if host.strip()]

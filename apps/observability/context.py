@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars, bound_contextvars
 from uuid6 import uuid7
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}", re.ASCII)
@@ -25,6 +25,11 @@ def bound(**fields: str | int | UUID | None) -> Iterator[None]:
     }
     with bound_contextvars(**texts):
         yield
+
+
+def bind(**fields: str) -> None:
+    """`bound` for all that the running task still logs."""
+    bind_contextvars(**fields)
 
 
 def new_request_id() -> str:

@@ -75,16 +75,15 @@ def settings(*, level: str, format: Literal["json", "console"]) -> dict[str, Any
                 "()": structlog.stdlib.ProcessorFormatter,
                 "foreign_pre_chain": _shared(),
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-            },
-            "line": {"()": lines.JsonLine},
+            }
         },
         "handlers": {
             "stderr": {"()": StderrHandler, "formatter": "event"},
-            "lines": {"()": StderrHandler, "formatter": "line" if format == "json" else "event"},
+            **({"lines": {"()": lines.LineHandler}} if format == "json" else {}),
         },
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            lines.NAME: {"handlers": ["lines"], "level": level, "propagate": False},
+            lines.NAME: {"handlers": ["lines" if format == "json" else "stderr"], "level": level, "propagate": False},
             **{name: {"level": "WARNING"} for name in _QUIET},
         },
     }

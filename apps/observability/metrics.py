@@ -4,6 +4,7 @@ Never a tenant, user or conversation as a label: they belong in logs and tables.
 each process answers for itself.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Gauge, Histogram, generate_latest
@@ -97,9 +98,14 @@ def _one_of(value: str, known: frozenset[str]) -> str:
 
 def http_answered(method: str, route: str | None, status: int, seconds: float) -> None:
     """`route` is the pattern of the path (`/chat/<uuid>/`), never the path itself; None where none matched."""
-    verb, pattern = method_label(method), route or "unmatched"
-    HTTP_REQUESTS.labels(verb, pattern, str(status)).inc()
-    HTTP_SECONDS.labels(verb, pattern).observe(seconds)
+    counter, histogram = _http(method_label(method), route or "unmatched", status)
+    counter.inc()
+    histogram.observe(seconds)
+
+
+@lru_cache(1024)
+def _http(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return HTTP_REQUESTS.labels(method, route, str(status)), HTTP_SECONDS.labels(method, route)
 
 
 def method_label(method: str) -> str:
@@ -156,7 +162,12 @@ def lease_age(seconds: float) -> None:
 
 
 def admission(decision: str) -> None:
-    ADMISSIONS.labels(_one_of(decision, _DECISIONS)).inc()
+    _admissions(decision).inc()
+
+
+@lru_cache(64)
+def _admissions(decision: str) -> Counter:
+    return ADMISSIONS.labels(_one_of(decision, _DECISIONS))
 
 
 def admission_refused(limit: str) -> None:

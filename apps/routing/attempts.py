@@ -54,17 +54,16 @@ async def stream(
 ) -> AsyncGenerator[Chunk, None]:
     """See `services.stream`."""
     total_at = time.monotonic() + deadlines.total_seconds
-    prompt_bytes = tokens.prompt_bytes(prompt.messages, prompt.parameters.get("tools") or ())
     search = Search(plan, admission, total_at)
     failures = search.failures
-    told = _reader(prompt, prompt_bytes, plan, admission, rescue)
+    told = _reader(prompt, plan, admission, rescue)
     shown = False
     while True:
         leave = await search.next()
         candidate, ticket = leave.candidate, leave.ticket
         try:
             part = told.begin(candidate)
-            attempt = _Attempt(await gate.begin(candidate), candidate, len(failures) + 1, prompt_bytes)
+            attempt = _Attempt(await gate.begin(candidate), candidate, len(failures) + 1, prompt)
         except BaseException:
             leave.give_back()
             raise
@@ -106,13 +105,14 @@ async def stream(
 
 
 def _left(deadlines: Deadlines, total_at: float) -> Deadlines:
-    return replace(deadlines, total_seconds=total_at - time.monotonic())
+    left_seconds = total_at - time.monotonic()
+    return Deadlines(deadlines.connect_seconds, deadlines.first_token_seconds, deadlines.gap_seconds, left_seconds)
 
 
-def _reader(prompt: Prompt, prompt_bytes: int, plan: Plan, admission: Admission, rescue: Rescue) -> Anew:
+def _reader(prompt: Prompt, plan: Plan, admission: Admission, rescue: Rescue) -> Anew:
     """What becomes of text that was shown when its attempt dies."""
     if rescue is Rescue.CONTINUE:
-        return Continuation(prompt, prompt_bytes, admission.amount_nanousd - plan.side_bound_nanousd)
+        return Continuation(prompt, admission.amount_nanousd - plan.side_bound_nanousd)
     return Anew(prompt)
 
 
@@ -129,13 +129,13 @@ def _judge(ticket: Ticket, attempt: "_Attempt", error: ProviderFailed | None) ->
 class _Attempt:
     """One attempt that has the gate's leave."""
 
-    def __init__(self, attempt_id: UUID, candidate: Candidate, number: int, prompt_bytes: int) -> None:
+    def __init__(self, attempt_id: UUID, candidate: Candidate, number: int, prompt: Prompt) -> None:
         self.attempt_id = attempt_id
         self.progress = Progress()
         self.complete = False
         self._candidate = candidate
         self._number = number
-        self._prompt_bytes = prompt_bytes
+        self._prompt = prompt
         self._began_at = time.monotonic()
 
     def request(self, access: ProviderAccess, part: Part, deadlines: Deadlines) -> Request:
@@ -166,7 +166,8 @@ class _Attempt:
         likely_output = tokens.likely_output(progress.received_bytes, progress.deltas, candidate.output_tokens_bound)
         if told is not None:
             return replace(told, output_tokens=max(told.output_tokens, likely_output), estimated=True)
-        likely_input = min(tokens.likely_input(self._prompt_bytes), candidate.input_tokens_bound)
+        prompt_bytes = tokens.prompt_bytes(self._prompt.messages, self._prompt.parameters.get("tools") or ())
+        likely_input = min(tokens.likely_input(prompt_bytes), candidate.input_tokens_bound)
         return Usage(likely_input, likely_output, estimated=True)
 
     def finished(self, passed_over: tuple[Excluded, ...], parts: tuple[UUID, ...]) -> Finished:

@@ -81,6 +81,12 @@ async def stream(
                 store.keep(recording.entry(chunk))
 
 
+def is_known_off(tenant_id: UUID) -> bool:
+    """Whether this process knows that the tenant uses no cache, so that its streams need no look."""
+    known = selectors.snapshot_in_memory(tenant_id)
+    return known is not None and not known.catalogue.cache.on
+
+
 async def settled() -> None:
     """Wait until what this loop is keeping is kept."""
     loop = asyncio.get_running_loop()

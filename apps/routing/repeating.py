@@ -44,6 +44,11 @@ def next_step(
     `jitter(x)` gives a number between 0 and x. `left_seconds` are left of the whole call, so that no wait is begun that
     it cannot outlast while another candidate could be asked sooner. None: nothing is left to try.
     """
+    if not failures:
+        # The common case first: nothing has gone wrong yet.
+        first = (index for index, one in enumerate(candidates) if one.after is None and index not in unavailable)
+        if (index := next(first, None)) is not None:
+            return Step(index, 0.0)
     if len(failures) >= MAX_ATTEMPTS or any(failure.error.repeat is Repeat.NOWHERE for failure in failures):
         return None
     left = [index for index in range(len(candidates)) if index not in unavailable]

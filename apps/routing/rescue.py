@@ -65,9 +65,8 @@ class Continuation(Anew):
 
     may_restart = False
 
-    def __init__(self, prompt: Prompt, prompt_bytes: int, set_aside_nanousd: int) -> None:
+    def __init__(self, prompt: Prompt, set_aside_nanousd: int) -> None:
         super().__init__(prompt)
-        self._prompt_bytes = prompt_bytes
         self._set_aside_nanousd = set_aside_nanousd
         self._sent: list[str] = []
         self._reasoned = False
@@ -149,7 +148,7 @@ class Continuation(Anew):
             return None
         message = {"role": "assistant", "content": beginning}
         prompt = replace(self._prompt, messages=[*self._prompt.messages, message], prefilled=True)
-        prompt_bytes = self._prompt_bytes + tokens.prompt_bytes([message])
+        prompt_bytes = tokens.prompt_bytes(prompt.messages, prompt.parameters.get("tools") or ())
         input_bound = tokens.input_bound(prompt_bytes, candidate.context_tokens or candidate.input_tokens_bound)
         said = tokens.likely_output(len(self._whole.encode()), len(self._sent), candidate.output_tokens_bound)
         left_nanousd = self._set_aside_nanousd - candidate.price.amount_bound_nanousd(input_bound, 0)

@@ -99,7 +99,8 @@ class Search:
             if access is None:
                 self._unavailable.add(step.index)
                 continue
-            await asyncio.sleep(step.delay_seconds)
+            if step.delay_seconds:
+                await asyncio.sleep(step.delay_seconds)
             if access.trusted:
                 self._fleet.record(candidate.deployment_id).name = _label(candidate)
             ticket = await breaker.enter(self._fleet, candidate, self._tenant_id, lone=lone)

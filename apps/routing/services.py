@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from functools import partial
 
 from apps.billing.contracts import Admission
-from apps.routing import caching, checks, fleet, planning, screening
+from apps.routing import attempts, caching, checks, fleet, planning, screening
 from apps.routing.attempt_log import log_attempt
 from apps.routing.catalogue_load import load_catalogue
 from apps.routing.contracts import Call, Catalogue, Chunk, Deadlines, Gate, Plan, Prompt
@@ -103,7 +103,8 @@ def stream(
     Raises what `gate.begin` raises; `PromptBlocked` or `ModerationUnreachable`; `NoCandidates`; `TotalTimeout` at the
     deadline of the whole; the last `ProviderFailed` where trying again cannot help, else `AllAttemptsFailed`.
     """
-    answer = partial(caching.stream, rescue=rescue)
+    uncached = caching.is_known_off(admission.tenant_id)
+    answer = partial(attempts.stream if uncached else caching.stream, rescue=rescue)
     if screening.is_known_off(admission.tenant_id):
         return answer(plan, admission, gate, prompt, deadlines)
     return screening.stream(plan, admission, gate, prompt, deadlines, answer)

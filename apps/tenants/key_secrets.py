@@ -32,4 +32,4 @@ def prefix_of(secret: str) -> str | None:
 
 def digest(secret: str) -> bytes:
     """What is stored of a secret: 32 bytes."""
-    return keyed_digest(settings.ENV.api_key_pepper.get_secret_value(), secret)
+    return keyed_digest(settings.API_KEY_PEPPER, secret)

@@ -229,10 +229,10 @@ def test_packages_are_locked_with_hashes_and_reasons() -> None:
 
 
 def test_logs_go_to_standard_error_alone() -> None:
-    from apps.observability import logging
+    from apps.observability import lines, logging
 
     document = logging.settings(level="INFO", format="json")
-    assert {handler["()"] for handler in document["handlers"].values()} == {logging.StderrHandler}
+    assert {handler["()"] for handler in document["handlers"].values()} == {logging.StderrHandler, lines.LineHandler}
     assert document["root"]["handlers"] == ["stderr"]
     named = [handler for logger in document["loggers"].values() for handler in logger.get("handlers", ())]
     assert set(named) <= set(document["handlers"])

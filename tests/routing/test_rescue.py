@@ -12,6 +12,7 @@ from apps.routing.errors import StreamBroken, StreamCut
 from apps.routing.providers.base import Delta
 from apps.routing.rescue import Continuation, Rescue
 from apps.routing.services import plan as planned
+from apps.routing.tokens import prompt_bytes
 from apps.tenants.contracts import Principal
 from tests.processes import Simulator
 from tests.routing.exchange import QUESTION, Exchange, RecordingGate, billed, converse, offer
@@ -23,12 +24,12 @@ TEXT = st.text(alphabet="ab \n", min_size=1, max_size=40)
 
 def _candidate(*, prefill: bool) -> Candidate:
     offered = catalogue(model("m", deployment("m"), profile={"prefill": prefill}, context_tokens=100_000))
-    (candidate,) = planned(Call(TENANT, "m", 400), offered).candidates
+    (candidate,) = planned(Call(TENANT, "m", prompt_bytes(PROMPT.messages)), offered).candidates
     return candidate
 
 
 def _sent(text: str, *, set_aside_nanousd: int = 10**12) -> Continuation:
-    told = Continuation(PROMPT, 400, set_aside_nanousd)
+    told = Continuation(PROMPT, set_aside_nanousd)
     told.begin(_candidate(prefill=False))
     assert list(told.joined(TextDelta(text))) == [TextDelta(text)]
     return told
@@ -74,7 +75,7 @@ def test_what_was_sent_comes_out_of_the_room_and_the_money() -> None:
     assert part.output_tokens_bound == candidate.output_tokens_bound - 167
     # Set aside was just this candidate's bound: the beginning, which it now reads, has to be saved elsewhere.
     tight = _sent("word " * 100, set_aside_nanousd=candidate.amount_bound_nanousd).begin(candidate)
-    beginning = len(b'[{"role":"assistant","content":""}]') + 499
+    beginning = len(b',{"role":"assistant","content":""}') + 499
     most = candidate.price.amount_bound_nanousd(candidate.input_tokens_bound + beginning, tight.output_tokens_bound)
     assert tight.output_tokens_bound >= 16 and most <= candidate.amount_bound_nanousd
     short = replace(candidate, output_tokens_bound=170)
@@ -82,7 +83,7 @@ def test_what_was_sent_comes_out_of_the_room_and_the_money() -> None:
 
 
 def test_a_model_that_thinks_first_is_not_begun_for() -> None:
-    told = Continuation(replace(PROMPT, parameters={"reasoning_effort": "low"}), 400, 10**12)
+    told = Continuation(replace(PROMPT, parameters={"reasoning_effort": "low"}), 10**12)
     told.begin(_candidate(prefill=True))
     told.joined(TextDelta("A cat"))
     assert not told.begin(_candidate(prefill=True)).prompt.prefilled

@@ -313,7 +313,7 @@ class World:
         scope = self.scopes[tenant_id]
         return CacheRules(exact=True, semantic=True, threshold=0.85, scope=scope, embedder=minilm.FINGERPRINT)
 
-    async def answer(self, *_: object) -> AsyncGenerator[Chunk, None]:
+    async def answer(self, *_: object, **_more: object) -> AsyncGenerator[Chunk, None]:
         self.count += 1
         yield TextDelta(f"answer {self.count}")
         yield Finished("stop", Usage(1, 1), uuid4(), CANDIDATE)

@@ -6,6 +6,7 @@ Raw aiohttp, because this is the hot path: a client library costs ten times as m
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import aiohttp
@@ -121,7 +122,7 @@ async def _post(request: Request, outgoing: Outgoing, progress: Progress, clock:
                 data=outgoing.body,
                 headers={**_HEADERS, **outgoing.headers, ATTEMPT_HEADER: str(request.attempt_id)},
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=None, connect=deadlines.connect_seconds),
+                timeout=_timeout(deadlines.connect_seconds),
             )
     except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
         progress.sent = False
@@ -142,6 +143,12 @@ async def _post(request: Request, outgoing: Outgoing, progress: Progress, clock:
         ) from error
     except (aiohttp.ClientError, OSError) as error:
         raise _cut(progress, provider) from error
+
+
+@lru_cache(8)
+def _timeout(connect_seconds: float) -> aiohttp.ClientTimeout:
+    """For the connection alone: what follows has the clock's deadlines."""
+    return aiohttp.ClientTimeout(total=None, connect=connect_seconds)
 
 
 def refused_sentence(provider: str) -> str:
@@ -177,7 +184,9 @@ async def _document(response: aiohttp.ClientResponse, request: Request, progress
     """The answer in one piece. Raises what `deltas` raises for streams that end early, late or never."""
     parts: list[bytes] = []
     size_bytes, limit_bytes = 0, most_bytes(request)
-    while data := await _read(response.content, clock, progress, request.provider_name):
+    content = response.content
+    while not content.at_eof():
+        data = await _read(content, clock, progress, request.provider_name)
         parts.append(data)
         size_bytes += len(data)
         if size_bytes > limit_bytes:

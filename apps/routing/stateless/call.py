@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import cache
 from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
@@ -33,6 +34,7 @@ from apps.routing.contracts import (
     Excluded,
     Finished,
     Plan,
+    Prompt,
 )
 from apps.routing.errors import NoCandidates
 from apps.routing.rescue import Rescue
@@ -179,7 +181,7 @@ class OpenCall:
         self.plan = leave.plan
         self.lanes = [Lane(admission) for admission in leave.admissions]
         self.facts: dict[str, Any] = _whose(leave)
-        self._prompt = asked.prompt if asked.stream else replace(asked.prompt, whole=True)
+        self._prompt = Prompt(asked.prompt.messages, asked.prompt.parameters, whole=not asked.stream)
 
     async def __aenter__(self) -> Self:
         return self
@@ -273,6 +275,7 @@ def _whose(leave: Admitted) -> dict[str, Any]:
     }
 
 
+@cache
 def _deadlines() -> Deadlines:
     return Deadlines(
         connect_seconds=settings.CONNECT_TIMEOUT_SECONDS,

@@ -1,7 +1,7 @@
 """OpenAI's chat completions: `POST /v1/chat/completions`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from apps.routing.contracts import Needs, Prompt
@@ -124,24 +124,14 @@ def _include_usage(body: Mapping[str, Any], stream: bool) -> bool:
 
 def _parameters(body: Mapping[str, Any]) -> dict[str, Any]:
     """What is passed on to the provider, without what is left out."""
-    tools = openai_tools.tools(body)
-    parallel = fields.flag(body, "parallel_tool_calls")
-    given: dict[str, Any] = {
-        "temperature": fields.number(body, "temperature", 0, 2),
-        "top_p": fields.number(body, "top_p", 0, 1),
-        "frequency_penalty": fields.number(body, "frequency_penalty", -2, 2),
-        "presence_penalty": fields.number(body, "presence_penalty", -2, 2),
-        "seed": fields.seed(body),
-        "stop": _stop(body),
-        "logit_bias": _logit_bias(body),
-        "reasoning_effort": fields.one_of(body, "reasoning_effort", EFFORTS),
-        "verbosity": fields.one_of(body, "verbosity", VERBOSITIES),
-        "response_format": openai_tools.response_format(body.get("response_format")),
-        "tools": tools or None,
-        "tool_choice": openai_tools.choice(body.get("tool_choice"), tools),
-        "parallel_tool_calls": parallel if tools else None,
-        **_logprobs(body),
-    }
+    given = {name: read(body) for name, read in _READERS.items() if body.get(name) is not None}
+    if not _OF_TOOLS.isdisjoint(body):
+        tools = openai_tools.tools(body)
+        parallel = fields.flag(body, "parallel_tool_calls")
+        given["tools"] = tools or None
+        given["tool_choice"] = openai_tools.choice(body.get("tool_choice"), tools)
+        given["parallel_tool_calls"] = parallel if tools else None
+    given |= _logprobs(body)
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -170,3 +160,18 @@ def _logprobs(body: Mapping[str, Any]) -> dict[str, Any]:
     if top is not None and not wanted:
         raise WireError("top_logprobs", "This is of use only with “logprobs”: true.")
     return {"logprobs": True, "top_logprobs": top} if wanted else {}
+
+
+_OF_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+_READERS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "temperature": lambda body: fields.number(body, "temperature", 0, 2),
+    "top_p": lambda body: fields.number(body, "top_p", 0, 1),
+    "frequency_penalty": lambda body: fields.number(body, "frequency_penalty", -2, 2),
+    "presence_penalty": lambda body: fields.number(body, "presence_penalty", -2, 2),
+    "seed": fields.seed,
+    "stop": _stop,
+    "logit_bias": _logit_bias,
+    "reasoning_effort": lambda body: fields.one_of(body, "reasoning_effort", EFFORTS),
+    "verbosity": lambda body: fields.one_of(body, "verbosity", VERBOSITIES),
+    "response_format": lambda body: openai_tools.response_format(body.get("response_format")),
+}

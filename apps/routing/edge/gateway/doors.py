@@ -69,8 +69,9 @@ class Door(ABC):
         request_id = context.request_id(request.header(b"x-request-id"))
         began = time.monotonic()
         try:
-            with context.bound(request_id=request_id):
-                await self._answer(request, response, request_id)
+            # Each request is a task of its own, so that nothing has to be unbound.
+            context.bind(request_id=request_id)
+            await self._answer(request, response, request_id)
         except HungUp:
             pass
         finally:
