@@ -14,7 +14,7 @@ from django.db import DatabaseError
 
 from apps.billing.contracts import Admission
 from apps.observability import metrics
-from apps.routing import access, attempts, cache_rules, side_calls
+from apps.routing import access, attempts, cache_rules, selectors, side_calls
 from apps.routing.caches import embedding, exact, guards, key, minilm, semantic
 from apps.routing.caches.entry import Entry, Recording
 from apps.routing.caches.minilm import NotInstalled
