@@ -82,6 +82,7 @@ class Environment(BaseSettings):
     idempotency_answer_max_bytes: int = Field(8 * 1024 * 1024, ge=1_000)
     idempotency_tenant_max_bytes: int = Field(64 * 1024 * 1024, ge=1_000)
     idempotency_tenant_max_keys: int = Field(100_000, ge=1)
+    gateway_compression: bool = True
     outbound_allow: str = ""
     entra_authorities: str = (
         "https://login.microsoftonline.com,https://login.microsoftonline.us,https://login.partner.microsoftonline.cn"

@@ -386,6 +386,7 @@ BREAKER_FAILURES = ENV.breaker_failures
 BREAKER_OPEN_SECONDS = ENV.breaker_open_seconds
 BREAKER_OPEN_MAX_SECONDS = ENV.breaker_open_max_seconds
 ANSWER_MAX_BYTES = ENV.answer_max_bytes
+GATEWAY_COMPRESSION = ENV.gateway_compression
 IDEMPOTENCY_KEEP_SECONDS = ENV.idempotency_keep_seconds
 IDEMPOTENCY_ANSWER_MAX_BYTES = ENV.idempotency_answer_max_bytes
 IDEMPOTENCY_TENANT_MAX_BYTES = ENV.idempotency_tenant_max_bytes

@@ -20,6 +20,7 @@ MODELS = {
     "gw-quick": ["bench+tokens=12+tps=0"],
     "gw-keyed": ["bench+tokens=30+tps=60+ttft=100"],
     "gw-slow": ["bench+tokens=60+tps=20+ttft=0"],
+    "gw-long": ["bench+tokens=600+tps=0"],
     "gw-endless": ["bench+tokens=20000+tps=50+ttft=0"],
     "gw-rescued": ["bench+tokens=40+tps=0+fault=die@9", "bench+tokens=40+tps=0"],
     "gw-breaks": ["bench+tokens=40+tps=0+fault=die@9"],

@@ -14,7 +14,7 @@ from django.conf import settings
 from apps.observability import context, lines, metrics
 from apps.problems import Forbidden, InternalError, MethodNotAllowed, Problem
 from apps.routing.contracts import CacheUse, Chunk
-from apps.routing.edge.gateway import heads, keyed
+from apps.routing.edge.gateway import coding, heads, keyed
 from apps.routing.edge.gateway.callers import Caller
 from apps.routing.edge.gateway.http import HungUp, Receive, Request, Response, Scope, Send
 from apps.routing.stateless.call import OpenCall, count, open_call
@@ -65,7 +65,8 @@ class Door(ABC):
         self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request, response = Request(scope, receive), Response(send)
+        request = Request(scope, receive)
+        response = coding.response_to(request, send)
         request_id = context.request_id(request.header(b"x-request-id"))
         began = time.monotonic()
         try:
@@ -92,7 +93,7 @@ class Door(ABC):
         lines.write("request", said | request.facts)
 
     async def _answer(self, request: Request, response: Response, request_id: str) -> None:
-        head = {"x-request-id": request_id, "cache-control": "no-store", "x-content-type-options": "nosniff"}
+        head = {"x-request-id": request_id, **heads.EVERY}
         try:
             if request.method != "POST":
                 raise MethodNotAllowed("Use POST here.")

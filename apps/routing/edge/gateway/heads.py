@@ -14,6 +14,7 @@ from apps.routing.stateless.call import OpenCall
 from apps.routing.stateless.vectors import Embedded
 
 _COUNTED = {LimitKind.REQUESTS_PER_MINUTE.value: "requests", LimitKind.TOKENS_PER_MINUTE.value: "tokens"}
+EVERY = {"cache-control": "no-store", "x-content-type-options": "nosniff", "vary": "accept-encoding"}
 STREAM = {"content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"}
 
 
