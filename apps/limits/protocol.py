@@ -94,6 +94,11 @@ def _keys(prefix: str, tenant_id: str) -> tuple[str, ...]:
     return tuple(stem + ending for ending in _KEY_ENDINGS)
 
 
+def epoch_key(prefix: str, tenant_id: str | UUID) -> str:
+    """The hash whose field `epoch` says of which epoch the tenant is, for scripts that look at nothing else of it."""
+    return _keys(prefix, str(tenant_id))[0]
+
+
 _Args = list[str | bytes | int]
 
 

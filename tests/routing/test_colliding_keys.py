@@ -51,7 +51,7 @@ def test_two_idempotency_keys_share_no_place(one: Any, other: Any) -> None:
     assert (places[0] == places[1]) == (one == other)
     if one != other:
         # Two keys of one tenant share its index, and nothing of their own.
-        assert all("repeats" in name or ":limits" in name for name in names[0] & names[1])
+        assert all("repeats" in name or "}:limits" in name for name in names[0] & names[1])
     if one[0] != other[0]:
         assert not names[0] & names[1]
 

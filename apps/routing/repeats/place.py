@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 
+from apps.limits.protocol import epoch_key
 from apps.problems import Invalid
 
 MAX_KEY = 255
@@ -24,7 +25,7 @@ class Place:
         """The Redis keys that `repeats.lua` works on."""
         entry = f"{entries(prefix, self.tenant_id)}{self.member}"
         index = index_of(prefix, self.tenant_id)
-        return entry, f"{entry}:said", index, f"{index}:sizes", f"{prefix}{{t:{self.tenant_id}}}:limits"
+        return entry, f"{entry}:said", index, f"{index}:sizes", epoch_key(prefix, self.tenant_id)
 
 
 def index_of(prefix: str, tenant_id: UUID | str) -> str:
