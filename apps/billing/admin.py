@@ -27,6 +27,8 @@ _LIMITS = (
     "tokens_per_month",
     "budget_day_nanousd",
     "budget_month_nanousd",
+    "max_input_tokens",
+    "max_output_tokens",
 )
 _WHOSE = ("team", "user", "api_key")
 

@@ -21,6 +21,14 @@ class CallCost:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenBound:
+    """The most tokens that one call may have, and whose limit that is, in words: “your team”."""
+
+    tokens: int
+    whose: str
+
+
+@dataclass(frozen=True, slots=True)
 class Allowance:
     """What is left of a limit that applies. `kind` as in `limits.contracts.LimitKind`; `whose` is the level's name.
 

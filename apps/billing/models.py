@@ -27,6 +27,12 @@ class Quota(models.Model):
     tokens_per_minute = models.PositiveIntegerField(null=True, blank=True)
     tokens_per_day = models.PositiveBigIntegerField(null=True, blank=True)
     tokens_per_month = models.PositiveBigIntegerField(null=True, blank=True)
+    max_input_tokens = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Of one call: about as many tokens as its prompt may have."
+    )
+    max_output_tokens = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Of one call: the most it may ask for, and gets where it asks for no number."
+    )
 
     class Meta:
         constraints = [

@@ -18,7 +18,7 @@ from apps.limits import contracts as limits
 from apps.limits.contracts import Level, LimitKind, Refused
 
 _DAY_SECONDS = 86_400
-_WHOSE = {
+WHOSE = {
     Level.TENANT: "your organisation",
     Level.TEAM: "your team",
     Level.USER: "you",
@@ -63,7 +63,7 @@ def _month_ends(day: int) -> float:
 
 def refusal(refused: Refused) -> LimitReached:
     """The error that says which limit said no, and what to do."""
-    whose = _WHOSE[refused.scope.level]
+    whose = WHOSE[refused.scope.level]
     kind, detail = _told(refused, whose)
     return kind(
         detail,

@@ -13,7 +13,8 @@ from uuid import UUID
 
 from django.db import connections
 
-from apps.billing import counters, draining, ledger, open_calls, reconciling, snapshots
+from apps.billing import bounds, counters, draining, ledger, open_calls, reconciling, snapshots
+from apps.billing.bounds import CallBounds
 from apps.billing.contracts import Admission, BudgetLeft, CallCost, LedgerLine, LineKind
 from apps.billing.models import LedgerEntry, Quota, Reservation
 from apps.billing.reconciling import Difference
@@ -147,6 +148,8 @@ def set_quota(
     tokens_per_minute: int | None = None,
     tokens_per_day: int | None = None,
     tokens_per_month: int | None = None,
+    max_input_tokens: int | None = None,
+    max_output_tokens: int | None = None,
 ) -> None:
     """Set the limits of a tenant, or of one user, team or key in it; None means that this scope sets no such limit."""
     Quota.objects.using("engine").update_or_create(
@@ -162,6 +165,8 @@ def set_quota(
             "tokens_per_minute": tokens_per_minute,
             "tokens_per_day": tokens_per_day,
             "tokens_per_month": tokens_per_month,
+            "max_input_tokens": max_input_tokens,
+            "max_output_tokens": max_output_tokens,
         },
     )
     limits_changed(tenant_id)
@@ -226,6 +231,11 @@ async def drain_forever(stopping: threading.Event) -> None:
 def limits_changed(tenant_id: UUID) -> None:
     """Call after the commit of a changed quota: every process reads it before its next admission."""
     counters.limits_changed(tenant_id)
+
+
+def call_bounds(tenant_id: UUID) -> CallBounds:
+    """What quotas say of the size of single calls. Demands the tenant's transaction."""
+    return bounds.read(tenant_id)
 
 
 def budget_left(principal: Principal) -> BudgetLeft:

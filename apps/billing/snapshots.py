@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -116,16 +116,11 @@ def get(tenant_id: UUID) -> TenantLimits:
 
 def load(tenant_id: UUID, epoch: int) -> TenantLimits:
     """Read the limits, which are at least as new as `epoch`."""
-    teams: dict[UUID, list[Scope]] = {}
     with tenant_scope(tenant_id):
         rows = list(Quota.objects.filter(tenant_id=tenant_id))
-        team_ids = sorted(row.team_id for row in rows if row.team_id is not None)
-        if team_ids:
-            members = TeamMember.objects.filter(team_id__in=team_ids).order_by("team_id")
-            for user_id, team_id in members.values_list("membership__user_id", "team_id"):
-                teams.setdefault(user_id, []).append(Scope(Level.TEAM, str(team_id)))
+        teams = teams_of(rows)
     quotas = {limits.scope: limits for limits in map(_scope_limits, rows)}
-    snapshot = TenantLimits(tenant_id, epoch, quotas, {user: tuple(theirs) for user, theirs in teams.items()})
+    snapshot = TenantLimits(tenant_id, epoch, quotas, teams)
     with _lock:
         current = _known.get(tenant_id)
         if current is not None and current.epoch > epoch:
@@ -134,6 +129,17 @@ def load(tenant_id: UUID, epoch: int) -> TenantLimits:
             _known.clear()
         _known[tenant_id] = snapshot
     return snapshot
+
+
+def teams_of(rows: Iterable[Quota]) -> dict[UUID, tuple[Scope, ...]]:
+    """Of those teams that have one of these quotas, each person's. Demands the tenant's scope."""
+    team_ids = sorted(row.team_id for row in rows if row.team_id is not None)
+    found: dict[UUID, tuple[Scope, ...]] = {}
+    if team_ids:
+        members = TeamMember.objects.filter(team_id__in=team_ids).order_by("team_id")
+        for user_id, team_id in members.values_list("membership__user_id", "team_id"):
+            found[user_id] = (*found.get(user_id, ()), Scope(Level.TEAM, str(team_id)))
+    return found
 
 
 def reload(tenant_id: UUID, epoch: int) -> TenantLimits:

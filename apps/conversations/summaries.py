@@ -171,12 +171,14 @@ def _to_be_covered(past: Sequence[PastTurn], left_out: int, budget_bytes: int) -
 def _plan(principal: Principal, gap: Gap) -> tuple[Plan, Window] | None:
     """The cheapest model that can read at least the first turn of the gap, and how much of it that model reads."""
     catalogue = routing_selectors.catalogue_for(principal)
+    limit = catalogue.output_bound
+    answer_tokens = min(SUMMARY_TOKENS, limit.tokens if limit else SUMMARY_TOKENS)
     always = size_of(len(TASK.encode())) + size_of(len(CLOSING.encode()))
     always += gap.before.size_bytes if gap.before else 0
     for model in _cheapest_first(catalogue, gap.failed):
 
         def plan_of(prompt_bytes: int, slug: str = model.slug) -> Plan:
-            call = Call(principal.tenant_id, slug, prompt_bytes, max_output_tokens=SUMMARY_TOKENS)
+            call = Call(principal.tenant_id, slug, prompt_bytes, max_output_tokens=answer_tokens)
             return routing.plan(call, catalogue)
 
         try:

@@ -5,6 +5,7 @@ Problem
 ├── ModelNotAllowed               a rule of the workspace, or the caller's key, keeps the model from this caller
 ├── Unpriced                      every deployment of the model lacks a price
 ├── NotCapable                    what was asked for cannot do what the call needs, or not where it may
+├── OutputExceeded                the call asks for more output than a quota allows
 ├── TooDear                       every answer is likely to cost more than the ceiling
 ├── NoCandidates                  nothing is left that could answer
 ├── BreakersOpen                  all that could answer failed just now, and are being left alone
@@ -80,6 +81,12 @@ class NotCapable(Invalid):
     """No model that was asked for can do what the call needs (tools, pictures, a schema, a language, a place)."""
 
     code = "model_not_capable"
+
+
+class OutputExceeded(Invalid):
+    """The call asks for more output than a limit of the tenant, team, person or key allows."""
+
+    code = "max_output_tokens_exceeded"
 
 
 class TooDear(Problem):

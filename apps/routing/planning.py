@@ -25,6 +25,7 @@ from apps.routing.errors import (
     ModelNotAllowed,
     NoCandidates,
     NotCapable,
+    OutputExceeded,
     TooDear,
     UnknownModel,
     Unpriced,
@@ -55,9 +56,10 @@ NOT_OFFERED = "not_offered"
 def plan(call: Call, catalogue: Catalogue, health_of: HealthOf) -> Plan:
     """The call's candidates in the order they will be tried: the models in the policy's order, then their fallbacks.
 
-    Raises `UnknownModel`, `ModelNotAllowed`, and where every deployment was ruled out `Unpriced`, `ContextExceeded`,
-    `NotCapable`, `TooDear` or `NoCandidates`.
+    Raises `UnknownModel`, `ModelNotAllowed`, `ContextExceeded` and `OutputExceeded` by the caller's limits, and where
+    every deployment was ruled out `Unpriced`, `ContextExceeded`, `NotCapable`, `TooDear` or `NoCandidates`.
     """
+    _within_limits(call.max_output_tokens, tokens.likely_input(call.prompt_bytes), catalogue)
     excluded: list[Excluded] = []
     if (model := catalogue.models.get(call.model)) is not None:
         wanted = [model]
@@ -91,17 +93,40 @@ def plan(call: Call, catalogue: Catalogue, health_of: HealthOf) -> Plan:
     )
 
 
+def _within_limits(asked_output_tokens: int | None, input_tokens: int, catalogue: Catalogue) -> None:
+    """Raises `ContextExceeded` or `OutputExceeded` where the caller's limits do not allow so large a call.
+
+    As providers do it: who asks for more output than there may be is told so, and who asks for no number gets less.
+    """
+    bound = catalogue.input_bound
+    if bound is not None and input_tokens > bound.tokens:
+        raise ContextExceeded(
+            f"The limit for {bound.whose} is {bound.tokens:,} tokens of input in one call, and this has about "
+            f"{input_tokens:,}. Shorten it."
+        )
+    bound = catalogue.output_bound
+    if bound is not None and asked_output_tokens is not None and asked_output_tokens > bound.tokens:
+        raise OutputExceeded(
+            f"The limit for {bound.whose} is {bound.tokens:,} tokens of output in one call, and this asks for "
+            f"{asked_output_tokens:,}. Ask for fewer, or for no number."
+        )
+
+
 def require_offered(slug: str, catalogue: Catalogue) -> None:
     """Raises `UnknownModel` or `ModelNotAllowed` where no model or policy of this name is on offer."""
     if slug not in catalogue.models and slug not in catalogue.policies:
         raise _not_offered(slug, catalogue)
 
 
-def plan_vectors(model_slug: str, input_tokens_bound: int, catalogue: Catalogue, health_of: HealthOf) -> Plan:
-    """Who could turn texts of so many tokens into vectors, in the order they will be tried.
+def plan_vectors(
+    model_slug: str, input_tokens_bound: int, catalogue: Catalogue, health_of: HealthOf, input_tokens: int = 0
+) -> Plan:
+    """Who could turn texts of so many tokens into vectors, in the order they will be tried. About `input_tokens` they
+    are, and never more than the bound.
 
-    Raises `UnknownModel`, `ModelNotAllowed`, `Unpriced` or `NoCandidates`.
+    Raises `UnknownModel`, `ModelNotAllowed`, `ContextExceeded`, `Unpriced` or `NoCandidates`.
     """
+    _within_limits(None, input_tokens, catalogue)
     model = catalogue.embedders.get(model_slug)
     if model is None:
         raise _not_offered(model_slug, catalogue)
@@ -196,7 +221,8 @@ class _Considered:
         self._max_cost_nanousd = min((one for one in ceilings if one is not None), default=None)
         self._health_of = health_of
         self._excluded = excluded
-        wanted = (call.max_output_tokens, catalogue.max_output_tokens)
+        limit = catalogue.output_bound
+        wanted = (call.max_output_tokens, catalogue.max_output_tokens, limit.tokens if limit else None)
         self._max_output_tokens = min((max(1, one) for one in wanted if one is not None), default=None)
         self._likely = tokens.likely_usage(call.prompt_bytes, self._max_output_tokens)
 

@@ -15,7 +15,9 @@ from uuid import UUID
 from django.db.models import F
 from django.db.models.functions import Now
 
-from apps.routing import cache_rules, provider_keys
+from apps.billing import services as billing
+from apps.billing.bounds import CallBounds
+from apps.routing import cache_rules, provider_keys, tier_rules
 from apps.routing.contracts import (
     OFF,
     Catalogue,
@@ -34,8 +36,9 @@ from apps.routing.contracts import (
 from apps.routing.models import Deployment, LanguageModel, Price, RoutingEvidence, RoutingPolicy, SafetyRules
 from apps.routing.narrowing import Narrowed
 from apps.routing.safety_rows import of_row, side_uses
+from apps.routing.tier_rules import TierRule
 from apps.tenants.contracts import OfferedName, Principal
-from apps.tenants.models import ModelRule, TeamMember, Tenant
+from apps.tenants.models import Tenant
 from apps.tenants.scope import tenant_scope
 
 SNAPSHOT_TTL_SECONDS = 5.0
@@ -53,7 +56,8 @@ class Snapshot:
     # Deployment id -> provider id, base URL, sealed key, whether an operator chose it; enabled ones alone, so that a
     # switched-off one is not called.
     _routes: Mapping[UUID, tuple[UUID, str, str, bool]] = field(repr=False)
-    _rules: Mapping[str, "_TierRule"] = field(default_factory=dict, repr=False)
+    _bounds: CallBounds = field(repr=False)
+    _rules: Mapping[str, TierRule] = field(default_factory=dict, repr=False)
     _opened: dict[UUID, ProviderAccess] = field(default_factory=dict, repr=False)
     safety: SafetySettings = OFF
     _narrowed: Narrowed = field(init=False, repr=False)
@@ -65,9 +69,10 @@ class Snapshot:
         """As far as it is open to this caller: by the rules for tiers, and within the models of the caller's key."""
         role, user_id = principal.role, principal.user_id
         closed = frozenset(tier for tier, rule in self._rules.items() if not rule.opens(role, user_id))
-        if not closed and principal.models is None:
+        bounds = self._bounds.of(user_id, principal.api_key_id)
+        if not closed and principal.models is None and bounds == (None, None):
             return self.catalogue
-        return self._narrowed.get(closed, principal.models)
+        return self._narrowed.get(closed, principal.models, bounds)
 
     def access(self, deployment_id: UUID) -> ProviderAccess | None:
         """Where and with which key to call the deployment; None where it is switched off or no longer there.
@@ -83,17 +88,6 @@ class Snapshot:
         access = ProviderAccess(base_url, provider_keys.open_key(provider_id, sealed_key), trusted)
         self._opened[deployment_id] = access
         return access
-
-
-@dataclass(frozen=True, slots=True)
-class _TierRule:
-    """Whom a tier is open to. `members` are the people of the teams that the rule names."""
-
-    roles: frozenset[str]
-    members: frozenset[UUID]
-
-    def opens(self, role: str, user_id: UUID) -> bool:
-        return role in self.roles or user_id in self.members
 
 
 _snapshots: OrderedDict[UUID, Snapshot] = OrderedDict()
@@ -238,7 +232,8 @@ def _read(tenant_id: UUID) -> Snapshot:
         ]
         deployments = list(Deployment.objects.filter(model__in=[row.id for row in models]).select_related("provider"))
         prices = _prices(row.id for row in deployments)
-        rules = _rules(tenant_id)
+        rules = tier_rules.read(tenant_id)
+        bounds = billing.call_bounds(tenant_id)
         policies = list(RoutingPolicy.objects.order_by(F("tenant").asc(nulls_last=True)))
         caches = cache_rules.in_force(tenant_id)
         proven = set(RoutingEvidence.objects.values_list("policy_slug", flat=True))
@@ -272,22 +267,7 @@ def _read(tenant_id: UUID) -> Snapshot:
         cache=caches,
         side_uses=(*cache_rules.side_uses(caches), *side_uses(safety)),
     )
-    return Snapshot(read, expires_at, routes, rules, safety=safety)
-
-
-def _rules(tenant_id: UUID) -> dict[str, _TierRule]:
-    """The tenant's rules by tier, the teams they name resolved to people."""
-    rows = list(ModelRule.objects.filter(tenant_id=tenant_id))
-    named = {team for row in rows for team in row.teams}
-    people: dict[UUID, set[UUID]] = defaultdict(set)
-    if named:
-        members = TeamMember.objects.filter(tenant_id=tenant_id, team_id__in=named)
-        for team_id, user_id in members.values_list("team_id", "membership__user_id"):
-            people[team_id].add(user_id)
-    return {
-        row.tier: _TierRule(frozenset(row.roles), frozenset[UUID]().union(*(people[team] for team in row.teams)))
-        for row in rows
-    }
+    return Snapshot(read, expires_at, routes, bounds, rules, safety=safety)
 
 
 def _prices(deployment_ids: Iterable[UUID]) -> dict[UUID, PriceVersion]:

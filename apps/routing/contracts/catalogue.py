@@ -6,6 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
+from apps.billing.contracts import TokenBound
 from apps.routing.contracts.caching import NO_CACHES, CacheRules
 
 
@@ -209,6 +210,7 @@ class Catalogue:
     where the tenant's prompts may be processed (none: anywhere). `ratings` are the tenant's own votes, by slug.
     `side_models` are those that do not chat, by slug; of these, `side_uses` are asked beside every answer, and
     `embedders` are those that callers may ask for vectors themselves.
+    A call with more than `input_bound`, or that asks for more than `output_bound`, is refused.
     No answer gets more than `max_output_tokens`, whatever is asked for. `max_cost_nanousd` and `max_first_token_ms`
     hold for every call, beside what policy and caller say.
     """
@@ -227,6 +229,8 @@ class Catalogue:
     max_cost_nanousd: int | None = None
     max_first_token_ms: int | None = None
     beyond_key: frozenset[str] = frozenset()
+    input_bound: TokenBound | None = None
+    output_bound: TokenBound | None = None
 
 
 @dataclass(frozen=True, slots=True)

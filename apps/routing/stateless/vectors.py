@@ -41,7 +41,7 @@ async def embed(find: Find, asked: AskedVectors) -> Embedded:
     """Raises as `admitted`; `PromptBlocked`; the last `ProviderFailed`, or what says that nobody could be asked."""
 
     def plan_of(caller: Principal, offered: Catalogue) -> Plan:
-        return planning.plan_vectors(asked.model, asked.input_bound_tokens, offered, reader())
+        return planning.plan_vectors(asked.model, asked.input_bound_tokens, offered, reader(), asked.input_tokens)
 
     leave = await admitted(find, plan_of)
     gate, state = CallGate(), "failed"

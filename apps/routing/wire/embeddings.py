@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from apps.routing import tokens
 from apps.routing.contracts import Usage
 from apps.routing.wire import fields
 from apps.routing.wire.errors import WireError
@@ -24,7 +25,8 @@ _NAMES = {"dimensions", "encoding_format", "input", "model", "user"}
 class AskedVectors:
     """One vector is wanted for each input, which is a text or the numbers of its tokens.
 
-    `input_bound_tokens`: no tokenizer makes more of them. `packed`: vectors go out as base64 of little-endian floats.
+    `input_bound_tokens`: no tokenizer makes more of them; `input_tokens`: about so many they are. `packed`: vectors go
+    out as base64 of little-endian floats.
     """
 
     model: str
@@ -32,6 +34,7 @@ class AskedVectors:
     dimensions: int | None
     packed: bool
     input_bound_tokens: int
+    input_tokens: int = 0
 
 
 def read(body: Mapping[str, Any]) -> AskedVectors:
@@ -42,7 +45,8 @@ def read(body: Mapping[str, Any]) -> AskedVectors:
     inputs = _inputs(body.get("input"))
     dimensions = fields.whole(body, "dimensions", 1, MAX_DIMENSIONS)
     encoding = fields.one_of(body, "encoding_format", ("float", "base64"))
-    return AskedVectors(model, inputs, dimensions, encoding == "base64", sum(map(_bound_tokens, inputs)))
+    bound, likely = sum(map(_bound_tokens, inputs)), sum(map(_likely_tokens, inputs))
+    return AskedVectors(model, inputs, dimensions, encoding == "base64", bound, likely)
 
 
 def upstream_body(asked: AskedVectors, upstream_model: str) -> dict[str, Any]:
@@ -98,6 +102,10 @@ def _tokens(value: Any, path: str) -> Sequence[int]:
 
 def _is_token(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _likely_tokens(one: str | Sequence[int]) -> int:
+    return tokens.likely_input(len(one.encode())) if isinstance(one, str) else len(one)
 
 
 def _bound_tokens(one: str | Sequence[int]) -> int:

@@ -4,7 +4,11 @@ from typing import Any
 
 from apps.problems import Invalid, Problem
 
-_OPENAI_PARAMS = {"model_not_found": "model", "context_length_exceeded": "messages"}
+_OPENAI_PARAMS = {
+    "model_not_found": "model",
+    "context_length_exceeded": "messages",
+    "max_output_tokens_exceeded": "max_tokens",
+}
 _OPENAI_CODES = {"unauthenticated": "invalid_api_key"}
 _ANTHROPIC_TYPES = {
     400: "invalid_request_error",

@@ -16,7 +16,15 @@ from apps.tenants.admin_changes import note_saved, state
 from apps.tenants.audit import Actor
 from apps.tenants.models import Membership, Team
 
-_COUNTS = ("parallel_calls", "requests_per_minute", "tokens_per_minute", "tokens_per_day", "tokens_per_month")
+_COUNTS = (
+    "parallel_calls",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "tokens_per_day",
+    "tokens_per_month",
+    "max_input_tokens",
+    "max_output_tokens",
+)
 _BUDGETS = {"budget_day_usd": "budget_day_nanousd", "budget_month_usd": "budget_month_nanousd"}
 _NONE = "none"
 _NANO = 1_000_000_000
