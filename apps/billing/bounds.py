@@ -18,6 +18,7 @@ from apps.limits.contracts import Level, Scope
 
 Pair = tuple[TokenBound | None, TokenBound | None]
 _NONE: Pair = (None, None)
+_MOST_CALLERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,21 @@ class CallBounds:
     _inputs: Mapping[Scope, int] = field(default_factory=dict)
     _outputs: Mapping[Scope, int] = field(default_factory=dict)
     _teams: Mapping[UUID, tuple[Scope, ...]] = field(default_factory=dict)
+    _found: dict[tuple[UUID, UUID | None], Pair] = field(default_factory=dict, repr=False)
 
     def of(self, user_id: UUID, api_key_id: UUID | None) -> Pair:
         """The most tokens a caller's call may bring, and may be answered with; None is no limit."""
         if not self._inputs and not self._outputs:
             return _NONE
+        caller = user_id, api_key_id
+        found = self._found.get(caller)
+        if found is None:
+            if len(self._found) >= _MOST_CALLERS:
+                self._found.clear()
+            found = self._found[caller] = self._find(user_id, api_key_id)
+        return found
+
+    def _find(self, user_id: UUID, api_key_id: UUID | None) -> Pair:
         chain = [Scope(Level.TENANT, str(self.tenant_id)), *self._teams.get(user_id, ())]
         chain.append(Scope(Level.USER, str(user_id)))
         if api_key_id is not None:

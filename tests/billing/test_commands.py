@@ -48,7 +48,9 @@ def test_quotas_are_set_shown_and_told_in_the_audit_log(alice: Principal, bob: P
     assert run("quota", slug, "--user", bob.user_email, "--budget-day-usd", "0.000001") == (
         f"{bob.user_email}: budget_day_usd 0.000001\n"
     )
-    assert run("quota", slug, "--key", prefix, "--parallel-calls", "0") == f"key {prefix}…: parallel_calls 0\n"
+    assert run("quota", slug, "--key", prefix, "--parallel-calls", "0", "--max-output-tokens", "9") == (
+        f"key {prefix}…: parallel_calls 0, max_output_tokens 9\n"
+    )
     assert len(run("quota", slug).splitlines()) == 4
     with pytest.raises(OverBudget):
         open_call(bob, 1_001)

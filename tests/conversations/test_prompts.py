@@ -7,6 +7,7 @@ import orjson
 import pytest
 from django.db import DatabaseError, connections
 
+from apps.billing import services as billing
 from apps.billing.models import LedgerEntry
 from apps.conversations import requests, selectors, services
 from apps.conversations.contracts import Sent, TurnAccepted
@@ -144,6 +145,23 @@ def test_a_chat_longer_than_the_window_is_cut_and_says_so(
     # The same chat goes on whole where the window is larger.
     wide = ask(alice, "Wide?", "kept", conversation_id=turn.conversation_id)
     assert selectors.prompt(alice, wide.generations[0].generation_id).left_out == 0
+
+
+def test_a_chat_longer_than_a_quota_allows_is_cut_like_one_longer_than_the_window(
+    alice: Principal, ask: Ask, capture: Capture
+) -> None:
+    billing.set_quota(tenant_id=alice.tenant_id, user_id=alice.user_id, max_input_tokens=1_000)
+    routing.invalidate(alice.tenant_id)
+    turn = ask(alice, "Begin?", "kept")
+    finish_as(alice, turn, LONG)
+    for number in range(3):
+        turn = ask(alice, f"{number}: {LONG}", "kept", conversation_id=turn.conversation_id)
+        finish_as(alice, turn, LONG)
+    row = selectors.prompt(alice, turn.generations[0].generation_id)
+    assert row.left_out > 0
+    assert len(orjson.dumps(row.messages)) <= 4_000
+    with pytest.raises(ContextExceeded, match="for you is 1,000 tokens"):
+        ask(alice, 2 * LONG, "kept")
 
 
 def test_a_question_too_long_by_itself_is_refused(alice: Principal, ask: Ask, capture: Capture) -> None:
