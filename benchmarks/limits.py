@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import django
 import uvloop
@@ -119,14 +119,16 @@ async def _measure(url: str, part: Part) -> None:
     principal = Principal(
         user_id, tenant_id, "member", "Ada", "ada@example.org", "Acme", Via.API_KEY, api_key_id=key_id
     )
+    price_id = uuid7()
     admissions: dict[str, Admission] = {}
 
     async def open_call(call_id: str) -> None:
-        (admissions[call_id],) = await calls.open(principal, [CallCost(uuid7(), 1_000, 500, "gpt-test")], None)
+        (admissions[call_id],) = await calls.open(principal, [CallCost(UUID(call_id), 1_000, 500, "gpt-test")], None)
 
     async def close_call(call_id: str) -> None:
-        line = LedgerLine(uuid7(), LineKind.CHARGE, "test", "m", uuid7(), 100, 0, 0, 200, 0, 700)
-        await calls.close(admissions.pop(call_id), [line], "completed")
+        admission = admissions.pop(call_id)
+        line = LedgerLine(admission.call_id, LineKind.CHARGE, "test", "m", price_id, 100, 0, 0, 200, 0, 700)
+        await calls.close(admission, [line], "completed")
 
     await _pairs(part, limits, drain, "open_call and close_call", open_call, close_call)
     await calls.stop(1.0)

@@ -44,7 +44,10 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Leave to call providers for `call_id`, with `amount_nanousd` set aside. `routing.stream` takes nothing less."""
+    """Leave to call providers for `call_id`, with `amount_nanousd` set aside. `routing.stream` takes nothing less.
+
+    `allowances`: of the limits per minute, the one of each kind that leaves least.
+    """
 
     call_id: UUID
     tenant_id: UUID

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -21,7 +22,7 @@ from apps.billing.counters import STALE_TRIES, open_lease_seconds
 from apps.billing.errors import AdmissionUnavailable, SnapshotStale
 from apps.billing.ledger import charged_nanousd, used_tokens
 from apps.billing.reading import Reading
-from apps.billing.refusals import allowances, refusal
+from apps.billing.refusals import refusal, tightest
 from apps.billing.snapshots import TenantLimits
 from apps.limits.async_client import AsyncLimits
 from apps.limits.contracts import (
@@ -53,6 +54,18 @@ _MOST_COPIES = 50_000
 log = structlog.get_logger(__name__)
 
 
+class _Held(NamedTuple):
+    """A call that is open."""
+
+    call: Call
+    scopes: tuple[Scope, ...]
+
+    def again(self) -> OpenCall:
+        """As Redis is told where it has lost the call."""
+        call = self.call
+        return OpenCall(call.call_id, call.amount_nanousd, self.scopes, call.tokens, call.note)
+
+
 @dataclass(slots=True)
 class _Settling:
     """A call that has ended, until it is known to be in the ledger."""
@@ -71,7 +84,7 @@ class _Settling:
 class _Tenant:
     """What this loop knows of one tenant's calls, by call id."""
 
-    open: dict[str, OpenCall] = field(default_factory=dict)
+    open: dict[str, _Held] = field(default_factory=dict)
     untold: dict[str, _Settling] = field(default_factory=dict)
     undrained: dict[str, _Settling] = field(default_factory=dict)
     unwanted: set[str] = field(default_factory=set)
@@ -109,12 +122,12 @@ class OpenCalls:
             decision, snapshot = await self._decide(principal, asked, epoch, tenant)
             scopes = snapshot.scopes(principal.user_id, principal.api_key_id)
             for call in asked:
-                tenant.open[call.call_id] = OpenCall(call.call_id, call.amount_nanousd, scopes, call.tokens, call.note)
+                tenant.open[call.call_id] = _Held(call, scopes)
         finally:
             tenant.asking -= 1
         if decision.dirty:
             self._repair(principal.tenant_id, tenant)
-        left = allowances(decision.allowances)
+        left = tightest(decision.left)
         return tuple(
             Admission(
                 call_id=one.call_id,
@@ -190,21 +203,22 @@ class OpenCalls:
 
     async def close(self, admission: Admission, lines: Sequence[LedgerLine], state: str) -> None:
         tenant = self._tenant(admission.tenant_id)
-        held = tenant.open.pop(str(admission.call_id), None)
+        call_id = str(admission.call_id)
+        held = tenant.open.pop(call_id, None)
         if held is None:
             return
         if not lines:
             try:
-                await self._limits.release(admission.tenant_id, [held.call_id])
+                await self._limits.release(admission.tenant_id, [call_id])
             except BaseException as error:
-                tenant.unwanted.add(held.call_id)
+                tenant.unwanted.add(call_id)
                 if not isinstance(error, LimitsError):
                     raise
             return
         now = datetime.now(UTC)
         known = snapshots.known(admission.tenant_id)
         settling = _Settling(
-            call_id=held.call_id,
+            call_id=call_id,
             tenant_id=admission.tenant_id,
             # Those of now: a quota that was set meanwhile counts this call too.
             scopes=held.scopes if known is None else known.scopes(admission.user_id, admission.api_key_id),
@@ -213,7 +227,7 @@ class OpenCalls:
             record=settlement.record(admission, tuple(lines), state, now),
             at=now,
         )
-        tenant.untold[held.call_id] = settling
+        tenant.untold[call_id] = settling
         for _ in range(_CLOSE_TRIES):
             if await self._tell(tenant, settling):
                 return
@@ -297,7 +311,7 @@ class OpenCalls:
             if one is not None and call_id not in forgotten and one.stream_id <= up_to:
                 del tenant.undrained[call_id]
                 self._copies -= 1
-        lost = [tenant.open[call_id] for call_id in tended.lost if call_id in tenant.open]
+        lost = [tenant.open[call_id].again() for call_id in tended.lost if call_id in tenant.open]
         if lost:
             log.warning("calls.registered_again", tenant_id=str(tenant_id), count=len(lost))
             await self._limits.register(tenant_id, lost, lease_seconds=LEASE_SECONDS)

@@ -14,10 +14,10 @@ from apps.billing.errors import (
     TokensRateLimited,
     TooManyParallel,
 )
-from apps.limits import contracts as limits
-from apps.limits.contracts import Level, LimitKind, Refused
+from apps.limits.contracts import Left, Level, LimitKind, Refused
 
 _DAY_SECONDS = 86_400
+_REQUESTS, _TOKENS = LimitKind.REQUESTS_PER_MINUTE.value, LimitKind.TOKENS_PER_MINUTE.value
 WHOSE = {
     Level.TENANT: "your organisation",
     Level.TEAM: "your team",
@@ -26,26 +26,35 @@ WHOSE = {
 }
 
 
-def allowances(rows: Iterable[limits.Allowance]) -> tuple[Allowance, ...]:
-    """What is left of each limit, for those who ask."""
-    now = time.time()
-    return tuple(
-        Allowance(
-            row.kind.value,
-            row.scope.level.value,
-            row.limit,
-            row.remaining,
-            reset_seconds(row.kind, row.limit, row.remaining, now),
-        )
-        for row in rows
-    )
+def tightest(left: Iterable[Left]) -> tuple[Allowance, ...]:
+    """Of the limits per minute, the one of each kind that leaves least."""
+    found: dict[str, Allowance] = {}
+    for each in left:
+        limits = each.limits
+        if (limit := limits.requests_per_minute) is not None:
+            _keep_least(found, _REQUESTS, each, limit, each.requests_left)
+        if (limit := limits.tokens_per_minute) is not None:
+            _keep_least(found, _TOKENS, each, limit, each.tokens_left)
+    return tuple(found.values())
+
+
+def _keep_least(found: dict[str, Allowance], kind: str, left: Left, limit: int, remaining: int) -> None:
+    known = found.get(kind)
+    remaining = max(0, remaining)
+    if known is None or remaining < known.remaining:
+        whose = left.limits.scope.level.value
+        found[kind] = Allowance(kind, whose, limit, remaining, _refilled_seconds(limit, remaining))
+
+
+def _refilled_seconds(limit: int, remaining: int) -> float:
+    return 60.0 * (limit - remaining) / limit if limit else 60.0
 
 
 def reset_seconds(kind: LimitKind, limit: int, remaining: int, now: float) -> float:
     """See `contracts.Allowance`; `now` in seconds since 1970."""
     match kind:
         case LimitKind.REQUESTS_PER_MINUTE | LimitKind.TOKENS_PER_MINUTE:
-            return 60.0 * (limit - remaining) / limit if limit else 60.0
+            return _refilled_seconds(limit, remaining)
         case LimitKind.PARALLEL_CALLS:
             return 0.0
         case LimitKind.BUDGET_DAY | LimitKind.TOKENS_PER_DAY:

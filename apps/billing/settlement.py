@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -27,42 +28,38 @@ def record(admission: Admission, lines: tuple[LedgerLine, ...], state: str, at: 
     """The record of a call that ended, as compact JSON."""
     told = [
         [
-            str(line.attempt_id), line.kind, line.provider, line.model, _text(line.price_id),
-            *map(_countable, (line.input_tokens, line.cached_tokens, line.cache_write_tokens, line.output_tokens,
-                              line.reasoning_tokens, line.amount_nanousd)),
+            str(line.attempt_id), line.kind, line.provider, line.model, line.price_id,
+            _countable(line.input_tokens), _countable(line.cached_tokens), _countable(line.cache_write_tokens),
+            _countable(line.output_tokens), _countable(line.reasoning_tokens), _countable(line.amount_nanousd),
             line.estimated,
         ]
         for line in lines
     ]  # fmt: skip
-    return orjson.dumps({**_whose(admission.call_id, admission), "at": at, "state": state, "lines": told}).decode()
+    return orjson.dumps(
+        _whose(admission.call_id, admission, at) | {"state": state, "lines": told}, default=str
+    ).decode()
 
 
 def note(principal: Principal, cost: CallCost, at: datetime) -> str:
     """What must be known of a call whose process dies."""
-    return orjson.dumps({**_whose(cost.call_id, principal), "at": at, "model": _plain(cost.model)}).decode()
+    return orjson.dumps(_whose(cost.call_id, principal, at) | {"model": _plain(cost.model)}, default=str).decode()
 
 
-def _whose(call_id: UUID, whose: Principal | Admission) -> dict[str, str | None]:
-    return {
-        "call": str(call_id),
-        "tenant": str(whose.tenant_id),
-        "user": str(whose.user_id),
-        "key": _text(whose.api_key_id),
-    }
+def _whose(call_id: UUID, whose: Principal | Admission, at: datetime) -> dict[str, Any]:
+    # What makes ids in the order of time has a class of its own, which orjson leaves to `str`.
+    return {"call": str(call_id), "tenant": whose.tenant_id, "user": whose.user_id, "key": whose.api_key_id, "at": at}
 
 
 def _countable(number: int) -> int:
     """A provider may claim any number. What no ledger can hold must not hold up those that it can."""
-    return min(max(0, number), MAX_NANOUSD)
+    return number if 0 <= number <= MAX_NANOUSD else min(max(0, number), MAX_NANOUSD)
 
 
 def _plain(model: str) -> str:
     """A caller's word, as text that any database takes."""
+    if model.isascii() and model.isprintable():
+        return model[:120]
     return "".join(mark if " " <= mark <= "~" else "?" for mark in model[:120])
-
-
-def _text(id: UUID | None) -> str | None:
-    return None if id is None else str(id)
 
 
 def read(text: str) -> Record:

@@ -51,9 +51,6 @@ class AsyncLimits:
         """How many connections there have been. Another one than before: something may be lost."""
         return self._pipeline.connections
 
-    async def _run(self, command: protocol.Command) -> Any:
-        return await self._pipeline.run(command)
-
     async def admit(
         self,
         tenant_id: str | UUID,
@@ -69,7 +66,7 @@ class AsyncLimits:
         `LimitsUnavailable`.
         """
         command = protocol.admit(self._prefix, tenant_id, limits, calls, lease_seconds=lease_seconds, epoch=epoch)
-        return protocol.parse_decision(await self._run(command), limits)
+        return protocol.parse_decision(await self._pipeline.run(command), limits)
 
     async def admit_warm(
         self,
@@ -121,7 +118,7 @@ class AsyncLimits:
 
     async def _take(self, step: rebuilding.Step, load: Loader) -> Any:
         if isinstance(step, rebuilding.Run):
-            return await self._run(step.command)
+            return await self._pipeline.run(step.command)
         if isinstance(step, rebuilding.Load):
             return await load(step.wanted)
         await asyncio.sleep(step.seconds)
@@ -143,24 +140,24 @@ class AsyncLimits:
     ) -> Tended:
         """`renew`, and ask about calls that were settled with records, until these are drained."""
         command = protocol.renew(self._prefix, tenant_id, call_ids, lease_seconds, settled_ids)
-        return protocol.parse_tended(await self._run(command))
+        return protocol.parse_tended(await self._pipeline.run(command))
 
     async def register(
         self, tenant_id: str | UUID, calls: Iterable[OpenCall], *, lease_seconds: float
     ) -> tuple[str, ...]:
         """Hold calls that were admitted before a loss, whatever the limits say; returns those that were not held."""
         return protocol.parse_call_ids(
-            await self._run(protocol.register(self._prefix, tenant_id, calls, lease_seconds))
+            await self._pipeline.run(protocol.register(self._prefix, tenant_id, calls, lease_seconds))
         )
 
     async def release(self, tenant_id: str | UUID, call_ids: Iterable[str | UUID]) -> tuple[str, ...]:
         """Give back what calls hold that will never cost anything; returns those that held something."""
-        return protocol.parse_call_ids(await self._run(protocol.release(self._prefix, tenant_id, call_ids)))
+        return protocol.parse_call_ids(await self._pipeline.run(protocol.release(self._prefix, tenant_id, call_ids)))
 
     async def abandon(self, tenant_id: str | UUID, call_ids: Iterable[str | UUID]) -> tuple[str, ...]:
         """Give up calls whose end will never be told; their notes go into the stream. Returns those that were open."""
         command = protocol.release(self._prefix, tenant_id, call_ids, abandoned=True)
-        return protocol.parse_call_ids(await self._run(command))
+        return protocol.parse_call_ids(await self._pipeline.run(command))
 
     async def settle(
         self,
@@ -180,7 +177,7 @@ class AsyncLimits:
         after the last `tend` that named the call.
         """
         command = protocol.settle(self._prefix, tenant_id, scopes, call_id, amount_nanousd, at, tokens, records)
-        return protocol.parse_settled(await self._run(command))
+        return protocol.parse_settled(await self._pipeline.run(command))
 
     async def settlements(
         self, tenant_id: str | UUID, *, grace_seconds: float, after: str = "0-0", count: int = 500
@@ -190,11 +187,11 @@ class AsyncLimits:
         Calls whose lease ended `grace_seconds` ago or earlier are abandoned first: nobody will tell how they ended.
         """
         command = protocol.collect(self._prefix, tenant_id, grace_seconds, after, count)
-        return protocol.parse_collected(await self._run(command))
+        return protocol.parse_collected(await self._pipeline.run(command))
 
     async def drained(self, tenant_id: str | UUID, up_to_id: str) -> None:
         """All settlements up to this id are written down where `load` reads: forget them."""
-        await self._run(protocol.drained(self._prefix, tenant_id, up_to_id))
+        await self._pipeline.run(protocol.drained(self._prefix, tenant_id, up_to_id))
 
     async def mark_busy(self, tenant_ids: Iterable[str | UUID]) -> None:
         """Say that these tenants' streams have to be read: before a noted call of theirs, and while one is open."""
@@ -206,12 +203,12 @@ class AsyncLimits:
 
     async def remembers(self) -> Memory:
         """Since when the server remembers."""
-        return protocol.parse_memory(await self._run(protocol.remembers(self._prefix)))
+        return protocol.parse_memory(await self._pipeline.run(protocol.remembers(self._prefix)))
 
     async def peek(self, tenant_id: str | UUID, limits: Sequence[ScopeLimits]) -> Overview | Cold:
         """What is left of each limit."""
-        return protocol.parse_overview(await self._run(protocol.peek(self._prefix, tenant_id, limits)), limits)
+        return protocol.parse_overview(await self._pipeline.run(protocol.peek(self._prefix, tenant_id, limits)), limits)
 
     async def bump_epoch(self, tenant_id: str | UUID) -> int:
         """From now on, callers with an older view of keys and limits are told `Stale`. Call after the commit."""
-        return protocol.parse_epoch(await self._run(protocol.bump_epoch(self._prefix, tenant_id)))
+        return protocol.parse_epoch(await self._pipeline.run(protocol.bump_epoch(self._prefix, tenant_id)))

@@ -55,12 +55,15 @@ class Pipeline:
         """Run the script once and return its reply. Raises `LimitsUnavailable`."""
         arguments = (len(command.keys), *command.keys, *command.args)
         try:
-            return await self.send("EVALSHA", command.script.sha, *arguments)
+            return await self._send(("EVALSHA", command.script.sha, *arguments))
         except NoScriptError:
-            return await self.send("EVAL", command.script.text, *arguments)
+            return await self._send(("EVAL", command.script.text, *arguments))
 
     async def send(self, *parts: str | bytes | int) -> Any:
         """Send one command with this turn's others and return its reply. Raises `LimitsUnavailable`."""
+        return await self._send(parts)
+
+    async def _send(self, parts: tuple[str | bytes | int, ...]) -> Any:
         if self._closed:
             raise LimitsUnavailable("the connection for limits is closed")
         link = self._link

@@ -64,12 +64,14 @@ class Scope:
 
     level: Level
     id: str
+    _text: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "id", word(self.id))
+        object.__setattr__(self, "_text", f"{self.level}:{self.id}")
 
     def __str__(self) -> str:
-        return f"{self.level}:{self.id}"
+        return self._text
 
     @staticmethod
     @lru_cache(4096)

@@ -62,10 +62,12 @@ async def left(principal: Principal) -> int | None:
 
 
 async def test_a_call_is_held_settled_and_written(calls: OpenCalls, alice: Principal) -> None:
-    await database_step(services.set_quota, tenant_id=alice.tenant_id, budget_month_nanousd=10_000)
+    quota = {"budget_month_nanousd": 10_000, "requests_per_minute": 60}
+    await database_step(services.set_quota, tenant_id=alice.tenant_id, **quota)
+    await database_step(services.set_quota, tenant_id=alice.tenant_id, user_id=alice.user_id, requests_per_minute=10)
     (admission,) = await admit(calls, alice, cost(4_000))
-    told = {one.kind: one for one in admission.allowances}
-    assert (told["budget_month"].remaining, told["budget_month"].limit) == (6_000, 10_000)
+    (told,) = admission.allowances
+    assert (told.kind, told.whose, told.limit, told.remaining) == ("requests_per_minute", "user", 10, 9)
     assert await left(alice) == 6_000
     lines = [line(1_500), line(700, LineKind.ABSORBED)]
     before = datetime.now(UTC)
