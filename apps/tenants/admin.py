@@ -1,5 +1,6 @@
 """Administration of tenants and what belongs to them, for operators."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -150,11 +151,24 @@ class TeamAdmin(EngineAdmin[Team]):
     fields = ("tenant", "name", "external_id", "provisioned")
     inlines = (TeamMemberInline,)
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        _tell(form.instance)
+
+    def delete_model(self, request: HttpRequest, obj: Team) -> None:
+        super().delete_model(request, obj)
+        _tell(obj)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Team | None = None) -> tuple[str, ...]:
         return ("tenant",) if obj is not None else ()
 
     def has_delete_permission(self, request: HttpRequest, obj: Team | None = None) -> bool:
         return True
+
+
+def _tell(team: Team) -> None:
+    """After the commit, processes forget whom its limits apply to, and the keys of who left it."""
+    transaction.on_commit(partial(epochs.passed, team.tenant_id), using=ALIAS)
 
 
 @admin.register(Invitation)

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from apps.tenants import membership, services
+from apps.tenants import epochs, membership, services
 from apps.tenants.admin_scoped import ScopedAdmin, ScopedForm, ScopedInline, ScopedReadOnly, caller
 from apps.tenants.admin_sites import afterwards, manage
 from apps.tenants.models import (
@@ -175,6 +175,15 @@ class OwnTeamAdmin(ScopedAdmin[Team]):
     fields = ("name", "provisioned")
     readonly_fields = ("provisioned",)
     inlines = (TeamMemberInline,)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        # Processes forget whom its limits apply to, and the keys of who left it.
+        afterwards(request, partial(epochs.passed, caller(request).tenant_id))
+
+    def delete_model(self, request: HttpRequest, obj: Team) -> None:
+        super().delete_model(request, obj)
+        afterwards(request, partial(epochs.passed, caller(request).tenant_id))
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and not (obj is not None and obj.provisioned)

@@ -19,10 +19,10 @@ from apps.billing.errors import (
     TokensRateLimited,
     TooManyParallel,
 )
-from apps.tenants import teams
+from apps.tenants import selectors, teams
 from apps.tenants.contracts import Principal
 from apps.tenants.models import Membership
-from apps.tenants.services import create_api_key
+from apps.tenants.services import create_api_key, rotate_api_key
 from tests.billing.conftest import open_call, spend, write_end
 from tests.servers import ROOT
 
@@ -133,6 +133,36 @@ def test_what_teams_and_keys_used_comes_back(alice: Principal, bob: Principal, l
         assert services.budget_left(keyed).month_nanousd == 4_000
         assert services.budget_left(alice).month_nanousd == 5_500
         lose_counters(alice)
+
+
+def test_what_a_teams_key_used_stays_the_teams(alice: Principal, bob: Principal, lose_counters: LoseCounters) -> None:
+    """Also when its person has left, and whoever is in the team then."""
+    team_id, other_id = teams.create_team(alice, "Research"), teams.create_team(alice, "Sales")
+    for team, person in ((team_id, alice), (team_id, bob), (other_id, bob)):
+        teams.add_member(alice, team, membership_id(person))
+    services.set_quota(tenant_id=alice.tenant_id, team_id=team_id, budget_month_nanousd=10_000)
+    services.set_quota(tenant_id=alice.tenant_id, team_id=other_id, budget_month_nanousd=5_000)
+    keyed = replace(bob, api_key_id=create_api_key(bob, "app", team_id=team_id).id)
+    spend(keyed, 2_000, 1_000)
+    assert (services.budget_left(alice).month_nanousd, services.budget_left(keyed).month_nanousd) == (9_000, 4_000)
+    teams.remove_member(alice, team_id, membership_id(bob))
+    for _ in range(2):
+        assert services.budget_left(alice).month_nanousd == 9_000
+        assert services.budget_left(bob).month_nanousd == 4_000
+        lose_counters(alice)
+
+
+def test_both_secrets_of_a_key_count_against_its_limits(alice: Principal) -> None:
+    old = create_api_key(alice, "app")
+    services.set_quota(tenant_id=alice.tenant_id, api_key_id=old.id, requests_per_minute=2)
+    new = rotate_api_key(alice, old.id, 3600)
+    callers = [selectors.principal_for_api_key(key.secret) for key in (old, new)]
+    for caller in callers:
+        assert caller is not None
+        open_call(caller, 1)
+    for caller in callers:
+        with pytest.raises(RateLimited, match="this key"):
+            open_call(caller, 1)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("limits", [{"tokens_per_minute": 100}, {"tokens_per_day": 100}, {"tokens_per_month": 100}])

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from apps.accounts.models import User
 from apps.limits.contracts import Call, Stale
 from apps.problems import Forbidden
-from apps.tenants import epochs, key_secrets, membership, selectors, services
+from apps.tenants import epochs, key_secrets, membership, selectors, services, teams
 from apps.tenants.contracts import Principal, Via
 from apps.tenants.errors import InvalidApiKey, NotFound
 from apps.tenants.known_keys import KnownKey, KnownKeys
@@ -163,6 +163,42 @@ def test_revoking_is_felt_at_once_here_and_can_be_repeated(alice: Principal) -> 
     first = row(key.id).revoked_at
     services.revoke_api_key(alice, key.id)
     assert row(key.id).revoked_at == first
+
+
+@pytest.mark.parametrize("how", ["revoked", "rotated", "off-boarded", "out of the team"])
+def test_a_look_up_that_began_before_the_end_brings_nothing_back(
+    monkeypatch: pytest.MonkeyPatch, alice: Principal, bob: Principal, how: str
+) -> None:
+    """It has read a key that stood, and finishes after the key has ended."""
+    team_id = teams.create_team(alice, "Search")
+    (place,) = [one.id for one in membership.members(alice) if one.user_id == bob.user_id]
+    teams.add_member(alice, team_id, place)
+    key = services.create_api_key(bob, "raced", team_id=team_id)
+    look_up, reads = selectors._look_up, 0
+
+    def slow(prefix: str, digest: bytes) -> KnownKey:
+        nonlocal reads
+        reads += 1
+        read = look_up(prefix, digest)
+        if reads == 1:
+            match how:
+                case "revoked":
+                    services.revoke_api_key(bob, key.id)
+                case "rotated":
+                    services.rotate_api_key(bob, key.id)
+                case "off-boarded":
+                    membership.suspend(alice, place)
+                case _:
+                    teams.remove_member(alice, team_id, place)
+        return read
+
+    monkeypatch.setattr(selectors, "_look_up", slow)
+    assert selectors.principal_for_api_key(key.secret) is None
+    assert reads == 2, "what was read before the end is read again"
+    assert selectors.principal_in_memory(key.secret) == (None, False)
+    reads = 1
+    selectors.look_again(key.secret)
+    assert selectors.principal_in_memory(key.secret) == (None, False)
 
 
 def test_members_see_and_revoke_their_own_and_administrators_all(

@@ -1,12 +1,13 @@
 """The page on which people make and revoke their API keys."""
 
 from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import pytest
 from django.test import Client, override_settings
 
-from apps.tenants import selectors, services
-from apps.tenants.contracts import Principal
+from apps.tenants import membership, offered, selectors, services, teams
+from apps.tenants.contracts import OfferedName, Principal
 
 
 @pytest.fixture
@@ -19,6 +20,12 @@ def page(client_of: Callable[[Principal], Client], bob: Principal) -> Client:
 def whole_product(doors: None) -> Iterator[None]:
     with override_settings(ROOT_URLCONF="chatproject.urls"):
         yield
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_offer = [OfferedName("page-one", "One"), OfferedName("page-best", "Best", answers=False)]
+    monkeypatch.setattr(offered, "_handlers", [lambda principal: on_offer])
 
 
 def test_a_new_keys_secret_is_on_the_answering_page_and_never_again(page: Client, bob: Principal) -> None:
@@ -65,6 +72,47 @@ def test_a_key_is_revoked_from_the_page_by_its_own_person(page: Client, bob: Pri
     assert selectors.principal_for_api_key(own.secret) is None
     assert page.post(f"/settings/keys/{other.id}/revoke/").status_code == 404
     assert selectors.principal_for_api_key(other.secret) is not None
+
+
+def test_a_key_for_some_models_of_a_team(page: Client, bob: Principal, alice: Principal, models: None) -> None:
+    team_id = teams.create_team(alice, "Search")
+    (place,) = [one.id for one in membership.members(alice) if one.user_id == bob.user_id]
+    assert 'name="team"' not in page.get("/settings/keys/").content.decode(), "Bob is in no team yet"
+    teams.add_member(alice, team_id, place)
+    shown = page.get("/settings/keys/").content.decode()
+    assert 'value="page-one"' in shown and str(team_id) in shown
+    fields = {"name": "narrow", "scopes": ["completions"], "models": ["page-one"], "team": str(team_id)}
+    made = page.post("/settings/keys/", fields).content.decode()
+    assert "completions only · team Search" in made and "Models: page-one" in made
+    (key,) = selectors.api_keys(bob)
+    assert (key.models, key.team_id, key.scopes) == (("page-one",), team_id, ("completions",))
+    for field, value in (("models", ["page-best"]), ("models", ["page-none"]), ("team", str(uuid4()))):
+        refused = page.post("/settings/keys/", {**fields, field: value})
+        assert refused.status_code == 400 and refused.context["form"].errors[field], field
+    assert len(selectors.api_keys(bob)) == 1
+
+
+def test_a_key_is_rotated_from_the_page_by_its_own_person(
+    page: Client, client_of: Callable[[Principal], Client], alice: Principal, bob: Principal
+) -> None:
+    old = services.create_api_key(bob, "own")
+    answer = page.post(f"/settings/keys/{old.id}/rotate/", {"overlap_seconds": "3600"})
+    new = answer.context["new_key"]
+    assert "no-store" in answer["Cache-Control"]
+    assert new.secret in answer.content.decode() and "has a new secret" in answer.content.decode()
+    again = page.get("/settings/keys/").content.decode()
+    assert old.prefix in again and new.prefix in again and new.secret not in again
+    assert selectors.principal_for_api_key(old.secret) == selectors.principal_for_api_key(new.secret)
+    told = page.post(f"/settings/keys/{old.id}/secrets/{old.prefix}/end/", follow=True).content.decode()
+    assert "The earlier secret has ended." in told and old.prefix not in told
+    assert selectors.principal_for_api_key(old.secret) is None
+    page.post(f"/settings/keys/{old.id}/rotate/", {"overlap_seconds": "5"}, follow=True)
+    assert selectors.principal_for_api_key(new.secret) is not None, "only what the page offers is taken"
+    # An administrator sees the key, is not offered its secret, and is refused it.
+    desk = client_of(alice)
+    shown = desk.get("/settings/keys/").content.decode()
+    assert new.prefix in shown and f"/settings/keys/{old.id}/rotate/" not in shown
+    assert desk.post(f"/settings/keys/{old.id}/rotate/", {"overlap_seconds": "0"}).status_code == 404
 
 
 def test_programs_are_sent_to_the_api(alice: Principal, api_key_of: Callable[[Principal], str]) -> None:
