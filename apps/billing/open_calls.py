@@ -7,7 +7,7 @@ lives; and what Redis holds of a call tells the ledger about it if this process 
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -47,6 +47,7 @@ _TICK_SECONDS = 0.5
 # A tenant is named to the drainers this often while it has calls here; they forget it after a minute of silence.
 _BUSY_SECONDS = 5.0
 _CLOSE_TRIES = 2
+_MINUTE_SECONDS = 60.0
 _COLD_TRIES = 5
 # Copies for the case that Redis is lost. Beyond this the stream alone holds them.
 _MOST_COPIES = 50_000
@@ -314,7 +315,8 @@ class OpenCalls:
         lost = [tenant.open[call_id].again() for call_id in tended.lost if call_id in tenant.open]
         if lost:
             log.warning("calls.registered_again", tenant_id=str(tenant_id), count=len(lost))
-            await self._limits.register(tenant_id, lost, lease_seconds=LEASE_SECONDS)
+            known = [replace(call, fresh=_seconds_old(call.call_id) < _MINUTE_SECONDS) for call in lost]
+            await self._limits.register(tenant_id, known, lease_seconds=LEASE_SECONDS)
         again = [tenant.undrained[call_id] for call_id in tended.forgotten if call_id in tenant.undrained]
         if again:
             log.warning("settlements.told_again", tenant_id=str(tenant_id), count=len(again))
@@ -397,6 +399,11 @@ def here() -> OpenCalls:
     if calls is None:
         calls = _by_loop[loop] = OpenCalls(AsyncLimits(settings.REDIS_URL, prefix=settings.REDIS_PREFIX))
     return calls
+
+
+def _seconds_old(call_id: str) -> float:
+    """Ids of calls are UUIDs of version 7, which begin with the time at which this process made them."""
+    return time.time() - (UUID(call_id).int >> 80) / 1000
 
 
 def _position(stream_id: str) -> tuple[int, int]:

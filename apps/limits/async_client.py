@@ -145,7 +145,10 @@ class AsyncLimits:
     async def register(
         self, tenant_id: str | UUID, calls: Iterable[OpenCall], *, lease_seconds: float
     ) -> tuple[str, ...]:
-        """Hold calls that were admitted before a loss, whatever the limits say; returns those that were not held."""
+        """Hold calls that were admitted before a loss, whatever the limits say; returns those that were not held.
+
+        Those that are `fresh` are debited to the buckets of the minute again, unless only their lease has run out.
+        """
         return protocol.parse_call_ids(
             await self._pipeline.run(protocol.register(self._prefix, tenant_id, calls, lease_seconds))
         )

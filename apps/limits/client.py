@@ -158,7 +158,10 @@ class Limits:
         return protocol.parse_tended(self._run(command))
 
     def register(self, tenant_id: str | UUID, calls: Iterable[OpenCall], *, lease_seconds: float) -> tuple[str, ...]:
-        """Hold calls that were admitted before a loss, whatever the limits say; returns those that were not held."""
+        """Hold calls that were admitted before a loss, whatever the limits say; returns those that were not held.
+
+        Those that are `fresh` are debited to the buckets of the minute again, unless only their lease has run out.
+        """
         return protocol.parse_call_ids(self._run(protocol.register(self._prefix, tenant_id, calls, lease_seconds)))
 
     def release(self, tenant_id: str | UUID, call_ids: Iterable[str | UUID]) -> tuple[str, ...]:

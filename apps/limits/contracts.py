@@ -260,13 +260,17 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class OpenCall:
-    """A reservation that the caller's records hold."""
+    """A reservation that the caller's records hold.
+
+    `fresh`: it was admitted less than a minute ago, and only its caller knows; see `Limits.register`.
+    """
 
     call_id: str
     amount_nanousd: int
     scopes: tuple[Scope, ...]
     tokens: int = 0
     note: str = ""
+    fresh: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "call_id", word(self.call_id))

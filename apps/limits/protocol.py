@@ -240,7 +240,10 @@ def drained(prefix: str, tenant_id: str | UUID, up_to_id: str) -> Command:
 
 
 def register(prefix: str, tenant_id: str | UUID, calls: Iterable[OpenCall], lease_seconds: float) -> Command:
-    return _command(REGISTER, prefix, tenant_id, [_lease_ms(lease_seconds), *_open_calls(calls)])
+    known = list(calls)
+    fresh = [call.call_id for call in known if call.fresh]
+    args = [_lease_ms(lease_seconds), *_listed(fresh), *_open_calls(known)]
+    return _command(REGISTER, prefix, tenant_id, args)
 
 
 def _open_calls(calls: Iterable[OpenCall]) -> _Args:

@@ -7,9 +7,21 @@ from typing import cast
 
 import pytest
 from redis import Redis
+from uuid6 import uuid7
 
 from apps.limits.client import Limits
-from apps.limits.contracts import Admitted, Cold, Overview, Projection, Refused, ScopeLimits, Wanted
+from apps.limits.contracts import (
+    Admitted,
+    Call,
+    Cold,
+    LimitKind,
+    OpenCall,
+    Overview,
+    Projection,
+    Refused,
+    ScopeLimits,
+    Wanted,
+)
 from apps.limits.errors import Rebuilding
 from tests.limits.records import ALICE, BOB, COUNTERS, DAY, MONTH, TENANT, Records, budget, calls
 
@@ -62,6 +74,35 @@ def test_everything_comes_back_from_the_records(limits: Limits, tenant: str, rec
     assert [row.remaining for row in decision.allowances] == [0, 7, 0]
     refused = limits.admit(tenant, what, calls("more", amount=0), lease_seconds=30)
     assert isinstance(refused, Refused)  # the bucket was not handed out full again
+
+
+def test_calls_that_no_record_holds_are_in_the_buckets_of_the_minute_again(
+    limits: Limits, tenant: str, records: Records
+) -> None:
+    """Registered before the rebuild or after it, once each; not where only their lease had run out."""
+    what = [ScopeLimits(TENANT, requests_per_minute=6, tokens_per_minute=600, parallel_calls=100)]
+    held = [OpenCall(str(uuid7()), 1, (TENANT,), 100, "noted", fresh=number < 4) for number in range(5)]
+
+    def used() -> dict[LimitKind, int]:
+        overview = limits.peek(tenant, what)
+        assert isinstance(overview, Overview)
+        return {one.kind: one.used for one in overview.allowances}
+
+    limits.register(tenant, held[:2], lease_seconds=30)
+    _warm(limits, tenant, records, what)
+    limits.register(tenant, held[1:], lease_seconds=30)
+    assert used() == {
+        LimitKind.REQUESTS_PER_MINUTE: 4,
+        LimitKind.PARALLEL_CALLS: 5,
+        LimitKind.TOKENS_PER_MINUTE: 400,
+    }
+    limits.renew(tenant, [held[0].call_id], lease_seconds=0.01)
+    time.sleep(0.02)
+    assert limits.register(tenant, held[:1], lease_seconds=30) == (held[0].call_id,)
+    assert used()[LimitKind.REQUESTS_PER_MINUTE] == 4
+    asked = [Call("c1", 1), Call("c2", 1), Call("c3", 1)]
+    assert isinstance(limits.admit(tenant, what, asked, lease_seconds=30), Refused)
+    assert isinstance(limits.admit(tenant, what, asked[:2], lease_seconds=30), Admitted)
 
 
 def test_only_what_is_missing_is_read(limits: Limits, tenant: str, records: Records) -> None:

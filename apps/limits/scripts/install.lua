@@ -84,10 +84,11 @@ if take() == '1' then
   end
   for _ = 1, tonumber(take()) do
     local scope, requests, tokens = take(), tonumber(take()), tonumber(take())
-    -- The rate of the token bucket is told with the first admission; until then nothing refills it.
+    -- What was registered since the loss is in the buckets already, and in no record. The rate of the token bucket is
+    -- told with the first admission; until then nothing refills it.
     change({scope}, function(counters)
-      counters[REQUESTS], counters[REQUESTS_AT] = requests * MINUTE, now
-      counters[TOKENS], counters[TOKENS_AT], counters[TOKENS_RATE] = tokens * MINUTE, now, 0
+      counters[REQUESTS], counters[REQUESTS_AT] = counters[REQUESTS] + requests * MINUTE, now
+      counters[TOKENS], counters[TOKENS_AT], counters[TOKENS_RATE] = counters[TOKENS] + tokens * MINUTE, now, 0
     end)
   end
 end
