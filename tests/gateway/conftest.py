@@ -21,6 +21,8 @@ MODELS = {
     "gw-keyed": ["bench+tokens=30+tps=60+ttft=100"],
     "gw-slow": ["bench+tokens=60+tps=20+ttft=0"],
     "gw-long": ["bench+tokens=600+tps=0"],
+    "gw-several-whole": ["bench-several-whole+tokens=40+tps=0"],
+    "gw-several-told": ["bench-several-told+tokens=40+tps=0"],
     "gw-endless": ["bench+tokens=20000+tps=50+ttft=0"],
     "gw-rescued": ["bench+tokens=40+tps=0+fault=die@9", "bench+tokens=40+tps=0"],
     "gw-breaks": ["bench+tokens=40+tps=0+fault=die@9"],

@@ -14,6 +14,7 @@ from apps.billing.models import LedgerEntry
 from apps.tenants import services as tenants
 from apps.tenants.contracts import Principal
 from tests.gateway.conftest import ClientOf
+from tests.processes import Simulator
 from tests.product import WebServer, eventually
 
 QUESTION = [{"role": "user", "content": "Why do leases need fences?"}]
@@ -62,6 +63,27 @@ def test_several_answers_are_several_calls(client: OpenAI, alice: Principal, led
     assert all(choice.message.content for choice in answer.choices)
     assert answer.usage is not None and answer.usage.completion_tokens == 36
     assert [line.kind for line in ledger(alice.tenant_id, 3)] == ["charge"] * 3
+
+
+@pytest.mark.parametrize("way", ["whole", "told"])
+def test_of_several_answers_one_fails(
+    client: OpenAI, alice: Principal, ledger: Ledger, provider_simulator: Simulator, way: str
+) -> None:
+    """Asked whole, the caller is told no answer and pays for none; of a stream what was told to its end is paid for."""
+    # The third call, and whatever repeats it.
+    rule = {"model": rf"bench-several-{way}.*", "kind": "die@30", "after": 2}
+    httpx.post(f"{provider_simulator.url}/control/faults", json=rule).raise_for_status()
+    told = ""
+    with pytest.raises(openai.APIError):
+        for piece in client.chat.completions.create(
+            model=f"gw-several-{way}", messages=QUESTION, n=3, stream=way == "told"
+        ):
+            told += "".join(choice.delta.content or "" for choice in piece.choices)
+    lines = ledger(alice.tenant_id, 3)
+    charged = [line for line in lines if line.kind == "charge"]
+    assert [line.output_tokens for line in lines].count(40) == 2
+    assert bool(told) == (way == "told")
+    assert [line.output_tokens for line in charged] == ([40, 40] if way == "told" else [])
 
 
 def test_what_breaks_off_early_is_answered_by_the_next(client: OpenAI, alice: Principal, ledger: Ledger) -> None:

@@ -192,6 +192,9 @@ class OpenCall:
         # A caller that hung up cancels the task, or closes the generator that serves it.
         hung_up = isinstance(error, asyncio.CancelledError | GeneratorExit)
         for lane in self.lanes:
+            if error is not None and not hung_up:
+                # Its caller gets an error and none of the answers, also of those that another lane had finished.
+                lane.finished = None
             _settle(lane, hung_up=hung_up)
         self.facts |= self._outcome(hung_up=hung_up)
 
