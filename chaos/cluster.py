@@ -132,6 +132,13 @@ class Cluster:
     def env(self) -> Mapping[str, str]:
         return self._stack.env
 
+    def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """`python -m` these words in the environment of the processes, to its end."""
+        command = [sys.executable, "-m", *words]
+        return subprocess.run(
+            command, cwd=commands.ROOT, env=self._stack.env, timeout=SEED_SECONDS, capture_output=True, text=True
+        )
+
     # What it knows.
 
     @property

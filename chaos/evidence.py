@@ -50,11 +50,15 @@ class LineRow:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """`bill` by attempt id (the calls), `claims` counts (generation id, fence) in the workers' logs."""
+    """`bill` by attempt id (the calls), `claims` counts (generation id, fence) in the workers' logs.
+
+    `lines` are those of chats, `stateless` those of calls that no row stands behind.
+    """
 
     generations: dict[str, GenerationRow]
     attempts: dict[str, AttemptRow]
     lines: list[LineRow]
+    stateless: list[LineRow]
     bill: list[dict[str, Any]]
     claims: Counter[tuple[str, int]]
     open_reservations: int
@@ -69,10 +73,12 @@ def collect(cluster: Cluster, rest_seconds: float) -> Evidence:
         0,
     ) and time.monotonic() < until:
         time.sleep(0.25)
+    generations, attempts, lines = _generations(cluster), _attempts(cluster), _lines(cluster)
     return Evidence(
-        generations=_generations(cluster),
-        attempts=_attempts(cluster),
-        lines=_lines(cluster),
+        generations=generations,
+        attempts=attempts,
+        lines=[line for line in lines if line.call_id in generations or line.attempt_id in attempts],
+        stateless=[line for line in lines if line.call_id not in generations and line.attempt_id not in attempts],
         bill=cluster.bill(),
         claims=Counter((one["generation_id"], int(one["fence"])) for one in cluster.logged("generation.claimed")),
         open_reservations=held[0],

@@ -11,17 +11,19 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
+from chaos import money_patches
+
 _GENERATION = "apps.conversations.generation"
 
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """`processes` is the prefix of the names of the processes concerned; `statements` run as superuser instead."""
+    """`processes` begin the names of the processes concerned; `statements` run as superuser instead."""
 
     name: str
     what: str
     expects: str
-    processes: str = "worker-"
+    processes: str | tuple[str, ...] = "worker-"
     patches: tuple[tuple[str, Callable[[ModuleType], None]], ...] = ()
     statements: tuple[str, ...] = ()
 
@@ -280,6 +282,58 @@ _LIST = (
         expects="accepted-late",
         processes="web-",
         patches=(("apps.tenants.standing", _set("still_stands", _let_stand)),),
+    ),
+    Mutation(
+        "key-unclaimed",
+        "nothing stands between two turns of one idempotency key",
+        expects="turns",
+        processes="",
+        statements=("DROP INDEX conversations_turn_idempotency",),
+    ),
+    Mutation(
+        "body-uncompared",
+        "a key is answered whatever it is sent with",
+        expects="other-body",
+        processes="web-",
+        patches=(("apps.conversations.turns", money_patches.repeat_whatever_is_asked),),
+    ),
+    Mutation(
+        "admission-in-two-steps",
+        "what is left is looked at first and held after that",
+        expects="over-admitted",
+        processes="web-",
+        patches=(
+            ("apps.limits.client", money_patches.look_then_hold),
+            ("apps.limits.async_client", money_patches.look_then_hold),
+        ),
+    ),
+    Mutation(
+        "calls-forgotten",
+        "stateless calls that are under way are not registered again after a loss",
+        expects="over-admitted",
+        processes="web-",
+        patches=(("apps.limits.async_client", _set("AsyncLimits.register", money_patches.register_nothing)),),
+    ),
+    Mutation(
+        "reservations-forgotten",
+        "a rebuild does not read what chats have reserved",
+        expects="over-admitted",
+        processes=("web-", "worker-", "beat"),
+        patches=(("apps.billing.projection", money_patches.load_without_reservations),),
+    ),
+    Mutation(
+        "ledger-takes-all",
+        "the ledger writes a line as often as it is told",
+        expects="ledger-count",
+        processes="",
+        statements=("ALTER TABLE billing_ledgerentry DROP CONSTRAINT billing_ledgerentry_attempt_id_key",),
+    ),
+    Mutation(
+        "bucket-refilled",
+        "a rebuild finds the buckets of the minute full",
+        expects="over-admitted",
+        processes=("web-", "worker-", "beat"),
+        patches=(("apps.billing.projection", money_patches.load_full_buckets),),
     ),
     Mutation(
         "wall-off",

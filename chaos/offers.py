@@ -1,11 +1,31 @@
 """The models that drills ask: how each answers is said in the simulator's own grammar."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from chaos.faults import FAULTS
 
-INPUT_NANOUSD_PER_MTOK = 150_000_000
-OUTPUT_NANOUSD_PER_MTOK = 600_000_000
+# A call of these costs exactly what it reserves: nothing for the prompt, and every token of the longest answer.
+DIME_NANOUSD = 100_000_000
+_DIME_TOKENS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """In nano-dollars per million tokens."""
+
+    input_nanousd_per_mtok: int = 150_000_000
+    output_nanousd_per_mtok: int = 600_000_000
+
+    def amount_nanousd(self, input_tokens: int, output_tokens: int) -> int:
+        """What that usage costs, rounded up to a whole nano-dollar."""
+        total = input_tokens * self.input_nanousd_per_mtok + output_tokens * self.output_nanousd_per_mtok
+        return -(-total // 1_000_000)
+
+
+_USUAL = Price()
+_DIME = Price(0, DIME_NANOUSD * 1_000_000 // _DIME_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +34,8 @@ class Offer:
 
     slug: str
     deployments: tuple[str, ...]
+    price: Price = _USUAL
+    max_output_tokens: int | None = None
 
 
 # Paces are slow on purpose: what counts is how many answers are under way, not how many tokens flow.
@@ -40,11 +62,16 @@ OFFERS = (
     ),
     Offer("paired", tuple(f"bench-{name}+tokens=24+tps=24+ttft=100+chunk=2" for name in ("primary", "second"))),
     Offer("trio", tuple(f"bench-trio-{letter}+tokens=24+tps=24+ttft=100+chunk=2" for letter in "abc")),
+    # 0.25 s and 10 s, each at 0.10 dollars
+    Offer("dime", (f"bench-dime+tokens={_DIME_TOKENS}+tps=400+ttft=20+chunk=10",), _DIME, _DIME_TOKENS),
+    Offer("slow-dime", (f"bench-slow-dime+tokens={_DIME_TOKENS}+tps=10+ttft=20+chunk=5",), _DIME, _DIME_TOKENS),
     *(Offer(slug, deployments) for fault in FAULTS for slug, deployments in fault.slugs.items()),
 )
 
 
-def amount_nanousd(input_tokens: int, output_tokens: int) -> int:
-    """What that usage costs at the price of every offer, rounded up to a whole nano-dollar."""
-    total = input_tokens * INPUT_NANOUSD_PER_MTOK + output_tokens * OUTPUT_NANOUSD_PER_MTOK
-    return -(-total // 1_000_000)
+_PRICES = {upstream: offer.price for offer in OFFERS for upstream in offer.deployments}
+
+
+def amount_nanousd(call: Mapping[str, Any]) -> int:
+    """What a call in the simulator's bill costs at the price of its offer."""
+    return _PRICES.get(call["model"], _USUAL).amount_nanousd(call["prompt_tokens"], call["tokens_sent"])

@@ -31,6 +31,7 @@ def h(questions: Sequence[Question], readings: Sequence[Reading], evidence: Evid
         *_canaries(questions, readings, evidence),
         *_texts(evidence),
         *_ledger(evidence),
+        *_stateless(evidence),
         *_calls(evidence),
         *_claims(evidence),
         *_rest(evidence),
@@ -149,16 +150,33 @@ def _amount(attempt: AttemptRow, line: LineRow, call: dict[str, Any] | None) -> 
         if line.amount_nanousd:
             yield Violation("ledger-amount", f"{line.amount_nanousd} for {_name(attempt)}, which used nothing")
         return
-    exact = offers.amount_nanousd(call["prompt_tokens"], call["tokens_sent"])
+    exact = offers.amount_nanousd(call)
     if line.amount_nanousd != exact:
         yield Violation("ledger-amount", f"{line.amount_nanousd}, not {exact}, for {_name(attempt)}")
 
 
+def _stateless(evidence: Evidence) -> Iterator[Violation]:
+    """What no row stands behind: one line per attempt, as exact as a chat's, for a call that was made."""
+    bill = {call["attempt_id"]: call for call in evidence.bill}
+    for attempt_id, times in Counter(line.attempt_id for line in evidence.stateless).items():
+        if times > 1:
+            yield Violation("ledger-count", f"{times} lines for the stateless attempt {attempt_id}")
+    for line in evidence.stateless:
+        call = bill.get(line.attempt_id)
+        if call is None and not line.estimated:
+            yield Violation("call-missing", f"a line for {line.attempt_id}, which was never called")
+        elif call is not None and not line.estimated:
+            exact = offers.amount_nanousd(call) if call["status"] == 200 else 0
+            if line.amount_nanousd != exact:
+                yield Violation("ledger-amount", f"{line.amount_nanousd}, not {exact}, for {line.attempt_id}")
+
+
 def _calls(evidence: Evidence) -> Iterator[Violation]:
-    """Calls in the simulator's bill are attempts in the database, each made once."""
+    """Calls in the simulator's bill are attempts in the database or stand in the ledger, each made once."""
     made = Counter(call["attempt_id"] for call in evidence.bill)
+    known = evidence.attempts.keys() | {line.attempt_id for line in evidence.stateless}
     for attempt_id, times in made.items():
-        if attempt_id not in evidence.attempts:
+        if attempt_id not in known:
             yield Violation("call-unknown", f"the provider was called under {attempt_id}, which is no attempt")
         elif times > 1:
             yield Violation("call-twice", f"{times} calls under {attempt_id}")

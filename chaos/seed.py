@@ -37,13 +37,13 @@ def _caller(number: int, name: str) -> dict[str, str]:
 def _offer() -> None:
     from apps.routing import services as routing
     from apps.routing.contracts import NewPrice
-    from chaos.offers import INPUT_NANOUSD_PER_MTOK, OFFERS, OUTPUT_NANOUSD_PER_MTOK
+    from chaos.offers import OFFERS
 
     provider_id = routing.add_provider(
         name="Simulator", base_url=f"{os.environ['SIMULATOR_URL']}/v1", key="simulated", simulated=True
     )
-    price = NewPrice(INPUT_NANOUSD_PER_MTOK, OUTPUT_NANOUSD_PER_MTOK)
     for offer in OFFERS:
+        price = NewPrice(offer.price.input_nanousd_per_mtok, offer.price.output_nanousd_per_mtok)
         for priority, upstream_model in enumerate(offer.deployments, start=1):
             routing.register_model(
                 provider_id=provider_id,
@@ -51,6 +51,7 @@ def _offer() -> None:
                 price=price,
                 slug=offer.slug,
                 name=offer.slug.title(),
+                max_output_tokens=offer.max_output_tokens,
                 priority=priority,
             )
 

@@ -2,9 +2,11 @@
 
 from chaos.drills import (
     cancelling,
+    limited,
     provider_down,
     provider_faults,
     redis_lost,
+    repeated,
     revoked,
     rings,
     walls,
@@ -25,6 +27,8 @@ DRILLS: tuple[Drill, ...] = (
     *cancelling.DRILLS,
     *provider_faults.DRILLS,
     *provider_down.DRILLS,
+    *repeated.DRILLS,
+    *limited.DRILLS,
     *walls.DRILLS,
     *revoked.DRILLS,
 )

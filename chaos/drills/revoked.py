@@ -5,8 +5,6 @@ What is open closes by itself, nothing more is accepted anywhere, and nobody els
 
 import asyncio
 import json
-import subprocess
-import sys
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -19,7 +17,6 @@ from chaos.cluster import Caller, Setup
 from chaos.evidence import TERMINAL_STATES
 from chaos.readers import Question
 from chaos.trial import Drill, Trial
-from onebox import commands
 
 BYSTANDERS = 16
 KEYS = 4  # one stays until its person leaves
@@ -28,7 +25,6 @@ CLOSED_SECONDS = 5.0
 WAITED_SECONDS = 6.5
 HAMMERED_SECONDS = 1.2
 PAUSE_SECONDS = 0.1
-HANDS_SECONDS = 60
 
 
 @dataclass(slots=True)
@@ -102,11 +98,7 @@ async def _hands(trial: Trial, *words: str) -> dict[str, Any]:
     """What `chaos.people` does in a process of its own, and what it says."""
 
     def work() -> dict[str, Any]:
-        command = [sys.executable, "-m", "chaos.people", *words]
-        env = dict(trial.cluster.env)
-        done = subprocess.run(
-            command, cwd=commands.ROOT, env=env, timeout=HANDS_SECONDS, capture_output=True, text=True
-        )
+        done = trial.cluster.command("chaos.people", *words)
         if done.returncode:
             raise RuntimeError(f"{words[0]} failed: {done.stderr[-1500:]}")
         return dict(json.loads(done.stdout.splitlines()[-1]))
