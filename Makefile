@@ -11,6 +11,8 @@ INSTALLED := $(VENV)/requirements.installed
 INSTALLED_DEV := $(VENV)/requirements-dev.installed
 # What only `make bench-gateway` installs, into a folder of its own.
 PEERS := benchmarks/gateway/peers
+# What only tests/verify installs, likewise.
+CLIENTS := tests/verify/clients
 INSTALLED_EMBEDDED := $(VENV)/requirements-embedded.installed
 RECENT_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
@@ -56,8 +58,8 @@ lock: install-dev ## compile requirements*.in into requirements*.txt, with hashe
 	$(VENV)/bin/uv pip compile requirements.in -o requirements.txt --generate-hashes --no-header --python-version 3.11
 	$(VENV)/bin/uv pip compile requirements-dev.in -o requirements-dev.txt --generate-hashes --no-header --python-version 3.11
 	$(VENV)/bin/uv pip compile requirements-embedded.in -o requirements-embedded.txt --no-deps --generate-hashes --no-header --python-version 3.11
-	for name in litellm profiler; do \
-	  $(VENV)/bin/uv pip compile $(PEERS)/$$name.in -o $(PEERS)/$$name.txt --generate-hashes --no-header --python-version 3.11 || exit 1; \
+	for name in $(PEERS)/litellm $(PEERS)/profiler $(CLIENTS)/clients; do \
+	  $(VENV)/bin/uv pip compile $$name.in -o $$name.txt --generate-hashes --no-header --python-version 3.11 || exit 1; \
 	done
 
 format: install-dev ## format and repair what can be repaired

@@ -42,15 +42,18 @@ class WebServer:
 
 
 @contextmanager
-def web_server(server: str, **settings: str) -> Iterator[WebServer]:
-    """daphne or uvicorn on a port of its own, with these settings over the test run's."""
+def web_server(
+    server: str, wrap: Callable[[list[str]], list[str]] | None = None, **settings: str
+) -> Iterator[WebServer]:
+    """daphne or uvicorn on a port of its own, with these settings over the test run's. `wrap` changes its command."""
     with listen("127.0.0.1", None) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         # Without DEBUG, as in production: faults are told by the doors and not by Django's own pages.
         variables = _environment({"DEBUG": "0", "BASE_URL": url, **settings})
+        command = commands.web(server, listener)
         process = Process(
             server,
-            commands.web(server, listener),
+            command if wrap is None else wrap(command),
             variables,
             _log_path(server),
             cwd=ROOT,

@@ -91,9 +91,9 @@ def portkey(places: Places) -> Iterator[Target]:
         yield Target("Portkey", f"http://127.0.0.1:{port}{PATH}", headers, about, process.pid)
 
 
-def python_tools(cache: Path, name: str) -> Path:
-    """The virtual environment with the packages of `peers/<name>.txt`. Raises LeftOut."""
-    wanted = _LISTS / f"{name}.txt"
+def python_tools(cache: Path, name: str, lists: Path = _LISTS) -> Path:
+    """The virtual environment with the packages of `<name>.txt` in that folder. Raises LeftOut."""
+    wanted = lists / f"{name}.txt"
 
     def commands(into: Path) -> list[list[str]]:
         pip = [str(into / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

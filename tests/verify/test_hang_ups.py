@@ -1,0 +1,224 @@
+"""A thousand callers of the gateway's streams hang up at random chunks. Nothing of them is left, and all of it is paid.
+
+The provider's calls end, each call that was made has one ledger line, admission holds nothing, the process has no task
+and no memory more than before, and its event loop was never blocked.
+"""
+
+import asyncio
+import json
+import random
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+from uuid import UUID
+
+import aiohttp
+import pytest
+
+from apps.billing import services as billing
+from apps.billing.clients import limits
+from apps.billing.models import LedgerEntry
+from apps.limits.contracts import Cold, Level, Scope, ScopeLimits
+from apps.routing import services as routing
+from apps.routing.contracts import NewPrice
+from apps.tenants.contracts import Principal
+from apps.tenants.services import create_api_key
+from tests.processes import Simulator
+from tests.product import WebServer, eventually, web_server
+from tests.verify.beating import beating
+
+HANG_UPS, WARM_UPS, AT_ONCE, SEED = 1_000, 100, 32, 20
+MODEL, TOKENS, MOST_CHUNKS = "hung-up-on", 160, 100
+UPSTREAM = f"bench-hung+tokens={TOKENS}+tps=150+ttft=5+chunk=1"
+PRICE = NewPrice(input_nanousd_per_mtok=100_000_000, output_nanousd_per_mtok=400_000_000)
+BLOCKED_SECONDS = 0.050
+MORE_MIB = 12.0
+_TURN = [{"role": "user", "content": "Why do leases need fences?"}]
+# Path -> its body, and what stands in each line that brings text.
+DOORS: Mapping[str, tuple[dict[str, Any], re.Pattern[bytes]]] = {
+    "/v1/chat/completions": ({"messages": _TURN}, re.compile(rb'"content":"[^"]')),
+    "/v1/messages": ({"messages": _TURN, "max_tokens": 400}, re.compile(rb'"type":"content_block_delta"')),
+    "/v1/responses": ({"input": _TURN}, re.compile(rb'"type":"response.output_text.delta"')),
+}
+_CALL_ID = re.compile(rb'"id":"[a-z]+_?-?([0-9a-f]{32})"')
+
+
+@dataclass(frozen=True, slots=True)
+class HungUp:
+    """What one caller had seen when it left: the call's id, None where no line had come, and pieces of text."""
+
+    door: str
+    call_id: UUID | None
+    pieces: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beating:
+    """A web process whose event loop is watched."""
+
+    web: WebServer
+    path: Path
+
+    def told(self, since: float = 0.0) -> dict[str, Any]:
+        """What its loop noted, written after now."""
+        now = time.time()
+
+        def newest() -> dict[str, Any] | None:
+            told = json.loads(self.path.read_text()) if self.path.exists() else {"at": 0.0}
+            return told if told["at"] > now else None
+
+        told: dict[str, Any] = eventually(newest)
+        return told | {"blocked": [seconds for at, seconds in told["blocked"] if at > since]}
+
+    def connections_to(self, url: str) -> int:
+        """Its open connections to that address."""
+        port = int(url.rsplit(":", 1)[1])
+        own = set()
+        for one in Path(f"/proc/{self.web.process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                own.add(one.readlink().name)
+        rows = [line.split() for line in Path(f"/proc/{self.web.process.pid}/net/tcp").read_text().splitlines()[1:]]
+        there = [row for row in rows if row[2].endswith(f":{port:04X}") and row[3] == "01"]
+        return sum(f"socket:[{row[9]}]" in own for row in there)
+
+
+@pytest.fixture(scope="module")
+def beaten(
+    database: None, provider_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Beating]:
+    provider_id = routing.add_provider(
+        name="Simulator that is hung up on", base_url=f"{provider_simulator.url}/v1", key="any", simulated=True
+    )
+    routing.register_model(provider_id=provider_id, upstream_model=UPSTREAM, price=PRICE, slug=MODEL, name=MODEL)
+    path = tmp_path_factory.mktemp("beating") / "told.json"
+    with web_server("uvicorn", wrap=lambda argv: beating(path, argv)) as web:
+        yield Beating(web, path)
+
+
+async def hang_up(session: aiohttp.ClientSession, url: str, door: str, dice: random.Random) -> HungUp:
+    """Ask at the door, and leave at a random chunk: sometimes before the first."""
+    body, mark = DOORS[door]
+    wanted, patience_seconds = dice.randint(0, MOST_CHUNKS), dice.uniform(0.0, 0.04)
+    asking = session.post(f"{url}{door}", json={"model": MODEL, "stream": True, **body})
+    if not wanted:
+        try:
+            async with asyncio.timeout(patience_seconds):
+                response = await asking
+        except TimeoutError:
+            return HungUp(door, None, 0)
+        response.close()
+        return HungUp(door, None, 0)
+    response = await asking
+    try:
+        assert response.status == 200, await response.text()
+        call_id, pieces = None, 0
+        async for line in response.content:
+            if call_id is None and (found := _CALL_ID.search(line)):
+                call_id = UUID(found[1].decode())
+            pieces += mark.search(line) is not None
+            if pieces >= wanted:
+                break
+        assert call_id is not None and pieces == wanted
+        return HungUp(door, call_id, pieces)
+    finally:
+        response.close()
+
+
+async def hang_up_many(url: str, key: str, count: int, dice: random.Random) -> list[HungUp]:
+    at_once = asyncio.Semaphore(AT_ONCE)
+    headers = {"Authorization": f"Bearer {key}"}
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    timeout = aiohttp.ClientTimeout(total=60)
+    async with aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout) as session:
+
+        async def one(door: str) -> HungUp:
+            async with at_once:
+                return await hang_up(session, url, door, dice)
+
+        return await asyncio.gather(*(one(list(DOORS)[number % len(DOORS)]) for number in range(count)))
+
+
+def bill(simulator: Simulator) -> dict[UUID, dict[str, Any]]:
+    """What the simulator was asked here, by attempt, once nothing of it is open."""
+
+    def closed() -> bool:
+        with urlopen(f"{simulator.url}/control/health", timeout=5) as response:
+            return int(json.load(response)["active_calls"]) == 0
+
+    eventually(closed)
+    with urlopen(f"{simulator.url}/control/bill", timeout=10) as response:
+        calls = [call for call in json.load(response)["calls"] if call["model"] == UPSTREAM]
+    assert len({call["attempt_id"] for call in calls}) == len(calls)
+    return {UUID(call["attempt_id"]): call for call in calls}
+
+
+def lines_of(tenant_id: UUID, at_least: int) -> list[LedgerEntry]:
+    def enough() -> list[LedgerEntry] | None:
+        billing.drain_settlements()
+        found = list(LedgerEntry.objects.using("engine").filter(tenant_id=tenant_id))
+        return found if len(found) >= at_least else None
+
+    found: list[LedgerEntry] = eventually(enough, within_seconds=20)
+    return found
+
+
+def held_calls(tenant_id: UUID) -> int:
+    scope = ScopeLimits(Scope(Level.TENANT, str(tenant_id)), parallel_calls=10_000)
+    overview = limits().peek(tenant_id, [scope])
+    assert not isinstance(overview, Cold)
+    return overview.allowances[0].used
+
+
+def require_paid(line: LedgerEntry, call: Mapping[str, Any] | None, seen: int) -> None:
+    """A line says what its call used as far as it came: what the caller saw at least, what was sent at most."""
+    if call is None or call["status"] is None:  # it was cut before it was asked
+        assert line.output_tokens == 0, line
+        return
+    assert line.kind == "charge" and call["closed_by_caller"], (line, call)
+    assert line.estimated
+    # A token that is known by its bytes alone may count for two.
+    assert seen <= line.output_tokens <= 2 * call["tokens_sent"], (line.output_tokens, call["tokens_sent"], seen)
+    assert line.amount_nanousd == line.input_tokens * 100 + line.output_tokens * 400
+
+
+def test_a_thousand_hang_ups(beaten: Beating, provider_simulator: Simulator, alice: Principal) -> None:
+    billing.set_quota(tenant_id=alice.tenant_id, requests_per_minute=100_000, parallel_calls=10_000)
+    dice, key = random.Random(SEED), create_api_key(alice, "hasty").secret
+    asyncio.run(hang_up_many(beaten.web.url, key, WARM_UPS, dice))
+    warm_ups = bill(provider_simulator)
+    before, began_at = beaten.told(), time.time()
+    connections = beaten.connections_to(provider_simulator.url)
+
+    callers = asyncio.run(hang_up_many(beaten.web.url, key, HANG_UPS, dice))
+
+    calls = bill(provider_simulator)
+    eventually(lambda: beaten.connections_to(provider_simulator.url) <= connections)
+    lines = {line.attempt_id: line for line in lines_of(alice.tenant_id, len(calls))}
+    assert calls.keys() <= lines.keys(), "a call to the provider has no line"
+    assert len({line.call_id for line in lines.values()}) == len(lines), "a call has two lines"
+    seen = {caller.call_id: caller.pieces for caller in callers if caller.call_id is not None}
+    assert len(seen) == sum(caller.pieces > 0 for caller in callers) > 0.9 * HANG_UPS
+    assert seen.keys() <= {line.call_id for line in lines.values()}
+    for line in lines.values():
+        require_paid(line, calls.get(line.attempt_id), seen.get(line.call_id, 0))
+    eventually(lambda: held_calls(alice.tenant_id) == 0)
+    assert billing.differences(alice.tenant_id) == []
+
+    eventually(lambda: beaten.told()["tasks"] <= before["tasks"], within_seconds=15)
+    after = beaten.told(began_at)
+    grown_mib = (after["resident_kib"] - before["resident_kib"]) / 1024
+    written, sent = (
+        sum(line.output_tokens for line in lines.values()),
+        sum(call["tokens_sent"] for call in calls.values()),
+    )
+    print(
+        f"{len(calls) - len(warm_ups)} calls of {HANG_UPS} hang-ups; {written} tokens written for {sent} sent; "
+        f"longest block {max(after['blocked'], default=0) * 1000:.0f} ms; {grown_mib:+.1f} MiB; {after['tasks']} tasks"
+    )
+    assert max(after["blocked"], default=0.0) <= BLOCKED_SECONDS
+    assert grown_mib <= MORE_MIB
