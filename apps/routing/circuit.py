@@ -96,9 +96,11 @@ class Circuit:
         failed = verdict is Verdict.FAILED
         self.window[number] = calls + 1, failures + failed
         self.in_a_row = self.in_a_row + 1 if failed else 0
-        if not failed:
+        if not failed and len(self.window) < 4 * _BUCKETS:
             return
         self.window = {one: counted for one, counted in self.window.items() if one > number - _BUCKETS}
+        if not failed:
+            return
         calls = sum(counted[0] for counted in self.window.values())
         failures = sum(counted[1] for counted in self.window.values())
         often = calls >= rules.rate_calls and failures * 100 >= calls * rules.rate_percent

@@ -160,3 +160,10 @@ def test_a_failed_check_of_a_half_open_breaker_opens_it_again_but_not_for_ever()
     now = circuit.until_ms
     _check(circuit, Verdict.FAILED, now)
     assert circuit.ask("p", Asker.CALL, RULES, now) is Answer.GRANTED, "some answer and list nothing"
+
+
+def test_a_deployment_that_never_fails_is_remembered_no_longer_than_one_that_does() -> None:
+    circuit, rules = Circuit(), Rules()
+    for now_ms in range(0, 100 * rules.window_ms, 1_000):
+        circuit.took(Verdict.OK, rules, now_ms, 0)
+    assert sum(calls for calls, _ in circuit.window.values()) <= 5 * rules.window_ms / 1_000

@@ -15,7 +15,6 @@ from typing import Any, Self
 from uuid import UUID
 
 from django.conf import settings
-from uuid6 import uuid7
 
 from apps.billing import services as billing
 from apps.billing.contracts import Admission, CallCost, LedgerLine
@@ -39,6 +38,7 @@ from apps.routing.contracts import (
 from apps.routing.errors import NoCandidates
 from apps.routing.rescue import Rescue
 from apps.routing.stateless.gate import CallGate
+from apps.routing.stateless.ids import new_id
 from apps.routing.wire.asked import Asked
 from apps.tenants import selectors as callers
 from apps.tenants.contracts import Principal
@@ -135,7 +135,7 @@ def _difficulty(asked: Asked) -> Difficulty:
 
 async def _within_budget(caller: Principal, plan: Plan, n: int) -> tuple[Plan, tuple[Admission, ...]]:
     """Where the budget does not cover the dearest candidates, what it does cover is admitted."""
-    ids = [uuid7() for _ in range(n)]
+    ids = [new_id() for _ in range(n)]
     try:
         return plan, await billing.open_call(caller, _costs(plan, ids))
     except OverBudget as refused:

@@ -2,12 +2,11 @@
 
 from uuid import UUID
 
-from uuid6 import uuid7
-
 from apps.billing.contracts import LedgerLine, LineKind
 from apps.routing.attempt_log import log_attempt
 from apps.routing.contracts import AttemptEnd, AttemptState, Candidate, Finished
 from apps.routing.ledger_lines import ledger_line
+from apps.routing.stateless.ids import new_id
 
 
 class CallGate:
@@ -20,7 +19,7 @@ class CallGate:
     async def begin(self, candidate: Candidate) -> UUID:
         if not candidate.on_the_side:
             self.asked = candidate
-        return uuid7()
+        return new_id()
 
     def ended(self, end: AttemptEnd) -> None:
         self.ends.append(end)
