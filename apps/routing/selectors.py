@@ -44,7 +44,14 @@ from apps.tenants.scope import tenant_scope
 SNAPSHOT_TTL_SECONDS = 5.0
 _SNAPSHOTS_KEPT = 1024
 _NANOUSD_PER_USD = 1_000_000_000
-_TENANTS_OWN = ("allowed_models", "residency", "max_output_tokens", "max_cost_nanousd", "max_first_token_ms")
+_TENANTS_OWN = (
+    "allowed_models",
+    "residency",
+    "max_output_tokens",
+    "max_cost_nanousd",
+    "max_first_token_ms",
+    "max_tokens_per_second",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +269,7 @@ def _read(tenant_id: UUID) -> Snapshot:
         max_output_tokens=tenant.max_output_tokens if tenant else None,
         max_cost_nanousd=tenant.max_cost_nanousd if tenant else None,
         max_first_token_ms=tenant.max_first_token_ms if tenant else None,
+        max_tokens_per_second=tenant.max_tokens_per_second if tenant else None,
         side_models=MappingProxyType({slug: model for slug, model in offered.items() if slug not in chatting}),
         embedders=MappingProxyType(embedding),
         cache=caches,

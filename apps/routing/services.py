@@ -1,10 +1,11 @@
 """Routing's public face for what acts: plan a call, stream its answer, change the catalogue."""
 
+import time
 from collections.abc import AsyncGenerator
 from functools import partial
 
 from apps.billing.contracts import Admission
-from apps.routing import attempts, caching, checks, fleet, planning, screening
+from apps.routing import attempts, caching, checks, fleet, pacing, planning, screening
 from apps.routing.attempt_log import log_attempt
 from apps.routing.catalogue_load import load_catalogue
 from apps.routing.contracts import Call, Catalogue, Chunk, Deadlines, Gate, Plan, Prompt
@@ -100,14 +101,20 @@ def stream(
     What the workspace's safety rules block leaves neither way: a prompt of that kind raises `PromptBlocked`, an answer
     ends with the finish reason `content_filter`, and `Screened` tells what was found.
 
+    Where the tenant has a cap on tokens per second, chunks wait for it.
+
     Raises what `gate.begin` raises; `PromptBlocked` or `ModerationUnreachable`; `NoCandidates`; `TotalTimeout` at the
     deadline of the whole; the last `ProviderFailed` where trying again cannot help, else `AllAttemptsFailed`.
     """
     uncached = caching.is_known_off(admission.tenant_id)
     answer = partial(attempts.stream if uncached else caching.stream, rescue=rescue)
     if screening.is_known_off(admission.tenant_id):
-        return answer(plan, admission, gate, prompt, deadlines)
-    return screening.stream(plan, admission, gate, prompt, deadlines, answer)
+        chunks = answer(plan, admission, gate, prompt, deadlines)
+    else:
+        chunks = screening.stream(plan, admission, gate, prompt, deadlines, answer)
+    if pacing.is_known_off(admission.tenant_id):
+        return chunks
+    return pacing.stream(admission.tenant_id, time.monotonic() + deadlines.total_seconds, chunks)
 
 
 async def check_forever() -> None:

@@ -48,7 +48,10 @@ class TenantAdmin(EngineAdmin[Tenant]):
             "What its people may use, and how they sign in",
             {"fields": ("allowed_models", "residency", "requires_second_factor")},
         ),
-        ("What its answers may be", {"fields": ("max_output_tokens", "max_first_token_ms", "summaries")}),
+        (
+            "What its answers may be",
+            {"fields": ("max_output_tokens", "max_first_token_ms", "max_tokens_per_second", "summaries")},
+        ),
         ("Times", {"fields": ("created_at", "deleted_at")}),
     )
 

@@ -32,7 +32,7 @@ from apps.tenants.policy import Action, Role, allows
 
 @admin.register(Tenant, site=manage)
 class OwnTenantAdmin(ScopedAdmin[Tenant]):
-    """The workspace itself. Plan, status, offered models and residency are the operators' affair."""
+    """The workspace itself. Plan, status, offered models, residency and pace are the operators' affair."""
 
     view_action, change_action = Action.TENANT_READ, Action.TENANT_CHANGE
     tenant_lookup = "id"
@@ -47,10 +47,11 @@ class OwnTenantAdmin(ScopedAdmin[Tenant]):
         "max_output_tokens",
         "summaries",
         "max_first_token_ms",
+        "max_tokens_per_second",
         "requires_second_factor",
         "created_at",
     )
-    readonly_fields = ("slug", "plan", "offered", "processed", "instructions", "created_at")
+    readonly_fields = ("slug", "plan", "offered", "processed", "instructions", "max_tokens_per_second", "created_at")
 
     @admin.display(description="what every model is told")
     def instructions(self, tenant: Tenant) -> str:

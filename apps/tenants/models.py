@@ -66,6 +66,12 @@ class Tenant(models.Model):
         validators=[MinValueValidator(1)],
         help_text="Where a policy chooses, models measured slower to the first token come last.",
     )
+    max_tokens_per_second = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="All its answers together come no faster than this; empty means as fast as models give them.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True)
 

@@ -17,6 +17,7 @@ TENANTS = {
     rf"{_P}\{{t:{_UUID}\}}:limits(:[a-z]+)?": "counters of a tenant's limits",
     rf"{_P}\{{t:{_UUID}\}}:cached:[0-9a-f]{{64}}": "an answer that may be served again in its tenant",
     rf"{_P}\{{t:{_UUID}\}}:repeat:{_ANY}:[0-9a-f]{{64}}(:said)?": "an answer that its caller's key tells again",
+    rf"{_P}\{{t:{_UUID}\}}:pace": "when the tokens of a tenant with a cap are paid off",
     rf"{_P}\{{t:{_UUID}\}}:repeats(:sizes)?": "which keys of a tenant are kept, and how much they take",
     rf"{_CACHE}\{{t:{_UUID}\}}:answer:\w+:{_ANY}:[0-9a-f]{{64}}": "a tenant's drawn answer",
 }

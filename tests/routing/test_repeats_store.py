@@ -9,7 +9,7 @@ import redis
 from django.conf import settings
 
 from apps.problems import Problem
-from apps.routing import cache_clearing
+from apps.routing import cache_clearing, durable
 from apps.routing.repeats import held as holding
 from apps.routing.repeats import store
 from apps.routing.repeats.errors import StoreAway
@@ -176,7 +176,7 @@ async def test_a_redis_that_is_away_refuses_and_a_running_call_waits_for_it(monk
     held.begin(b"{}")
     with monkeypatch.context() as away:
         away.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
-        away.setattr(store, "_open", {})
+        away.setattr(durable, "_open", {})
         with pytest.raises(StoreAway) as refused:
             await found(place)
         assert isinstance(refused.value, Problem) and refused.value.retry_after_seconds

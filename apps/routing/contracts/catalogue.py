@@ -212,7 +212,8 @@ class Catalogue:
     `embedders` are those that callers may ask for vectors themselves.
     A call with more than `input_bound`, or that asks for more than `output_bound`, is refused.
     No answer gets more than `max_output_tokens`, whatever is asked for. `max_cost_nanousd` and `max_first_token_ms`
-    hold for every call, beside what policy and caller say.
+    hold for every call, beside what policy and caller say. All answers together come no faster than
+    `max_tokens_per_second`.
     """
 
     tenant_id: UUID
@@ -228,6 +229,7 @@ class Catalogue:
     cache: CacheRules = NO_CACHES
     max_cost_nanousd: int | None = None
     max_first_token_ms: int | None = None
+    max_tokens_per_second: int | None = None
     beyond_key: frozenset[str] = frozenset()
     input_bound: TokenBound | None = None
     output_bound: TokenBound | None = None

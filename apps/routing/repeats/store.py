@@ -1,9 +1,7 @@
 """Keyed calls in the durable Redis: each step is one run of `repeats.lua`."""
 
-import asyncio
-import hashlib
 import zlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -13,26 +11,16 @@ from uuid import UUID
 
 import redis
 from django.conf import settings
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
 
+from apps.routing import durable
 from apps.routing.repeats.errors import StoreAway
 from apps.routing.repeats.place import Place, index_of
 
 # As for admissions: a process that is silent for so long is taken for dead.
 LEASE_SECONDS = 20.0
-DEADLINE_SECONDS = 1.0
-_CONNECTIONS = 16
 _SCANNED = 500
 
-_SCRIPT = Path(__file__).with_name("repeats.lua").read_text(encoding="utf-8")
-# SHA-1 is the name Redis gives to scripts, not a protection.
-_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
-
-_Keeper = AsyncGenerator[Redis, None]
-_open: dict[asyncio.AbstractEventLoop, tuple[Redis, _Keeper]] = {}
+_SCRIPT = durable.Script(Path(__file__).with_name("repeats.lua"))
 
 
 class State(StrEnum):
@@ -114,7 +102,7 @@ def erase(tenant_id: UUID | None, *, user_id: UUID | None = None) -> int:
         for member in map(bytes.decode, names):
             if user_id is None or member.startswith(f"{user_id}:"):
                 keys = Place(owner, member).names(prefix)
-                server.eval(_SCRIPT, len(keys), *keys, "erase", member, "", *_times())
+                server.eval(_SCRIPT.text, len(keys), *keys, "erase", member, "", *_times())
                 erased += 1
     return erased
 
@@ -129,15 +117,9 @@ def _times() -> tuple[int, int]:
 
 async def _run(what: str, place: Place, owner: str, *rest: Any) -> list[Any]:
     keys = place.names(settings.REDIS_PREFIX)
-    arguments = (len(keys), *keys, what, place.member, owner, *_times(), *rest)
     try:
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            client = await _client()
-            try:
-                reply: list[Any] = await client.evalsha(_SHA, *arguments)
-            except NoScriptError:
-                reply = await client.eval(_SCRIPT, *arguments)
-    except (RedisError, OSError, TimeoutError) as error:
+        reply: list[Any] = await _SCRIPT.run(keys, what, place.member, owner, *_times(), *rest)
+    except durable.Away as error:
         raise StoreAway(
             "It cannot be known right now whether this idempotency key was used. Try again in a moment.",
             retry_after_seconds=1,
@@ -149,31 +131,3 @@ async def _run(what: str, place: Place, owner: str, *rest: Any) -> list[Any]:
 def _blocking() -> "redis.Redis":
     server: redis.Redis = redis.Redis.from_url(settings.REDIS_URL, protocol=2, socket_timeout=10)
     return server
-
-
-async def _client() -> Redis:
-    """The running loop's client. A loop that shuts down closes the async generators it has seen, so it ends with it."""
-    loop = asyncio.get_running_loop()
-    if known := _open.get(loop):
-        return known[0]
-    keeper = _keep(loop)
-    client = await anext(keeper)
-    _open[loop] = client, keeper
-    return client
-
-
-async def _keep(loop: asyncio.AbstractEventLoop) -> _Keeper:
-    pool = BlockingConnectionPool.from_url(
-        settings.REDIS_URL,
-        protocol=2,
-        retry=Retry(NoBackoff(), 0),
-        max_connections=_CONNECTIONS,
-        timeout=DEADLINE_SECONDS,
-    )
-    client = Redis(connection_pool=pool)
-    try:
-        yield client
-    finally:
-        _open.pop(loop, None)
-        await client.aclose()
-        await pool.aclose()

@@ -1,0 +1,72 @@
+"""Scripts on the durable Redis, run from event loops. One client per loop."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+DEADLINE_SECONDS = 1.0
+_CONNECTIONS = 16
+
+_Keeper = AsyncGenerator[Redis, None]
+_open: dict[asyncio.AbstractEventLoop, tuple[Redis, _Keeper]] = {}
+
+
+class Away(Exception):
+    """No reply: it is unknown whether the script has run."""
+
+
+class Script:
+    """Lua, known to Redis by its digest."""
+
+    def __init__(self, path: Path) -> None:
+        self.text = path.read_text(encoding="utf-8")
+        # SHA-1 is the name Redis gives to scripts, not a protection.
+        self._sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, keys: Sequence[str], *arguments: Any) -> Any:
+        """Run it once. Raises `Away`, after a second at the latest."""
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                client = await _client()
+                try:
+                    return await client.evalsha(self._sha, len(keys), *keys, *arguments)
+                except NoScriptError:
+                    return await client.eval(self.text, len(keys), *keys, *arguments)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise Away(type(error).__name__) from error
+
+
+async def _client() -> Redis:
+    """The running loop's client. A loop that shuts down closes the async generators it has seen, so it ends with it."""
+    loop = asyncio.get_running_loop()
+    if known := _open.get(loop):
+        return known[0]
+    keeper = _keep(loop)
+    client = await anext(keeper)
+    _open[loop] = client, keeper
+    return client
+
+
+async def _keep(loop: asyncio.AbstractEventLoop) -> _Keeper:
+    pool = BlockingConnectionPool.from_url(
+        settings.REDIS_URL,
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=_CONNECTIONS,
+        timeout=DEADLINE_SECONDS,
+    )
+    client = Redis(connection_pool=pool)
+    try:
+        yield client
+    finally:
+        _open.pop(loop, None)
+        await client.aclose()
+        await pool.aclose()
