@@ -46,11 +46,7 @@ def _health(record: Record | None) -> Health:
         return UNKNOWN
     circuit = record.circuit
     if not circuit.open and record.failure is None:
-        return Health(
-            first_token_seconds=record.first_token_seconds,
-            tokens_per_second=record.tokens_per_second,
-            in_flight=record.in_flight,
-        )
+        return Health(BreakerState.CLOSED, 0.0, record.first_token_seconds, record.tokens_per_second, record.in_flight)
     now_ms = clock_ms()
     left_ms = circuit.retry_after_ms(now_ms)
     state = BreakerState.CLOSED

@@ -13,11 +13,11 @@ from apps.routing.contracts import (
     Catalogue,
     Excluded,
     FallbackKind,
+    Needs,
     OfferedDeployment,
     OfferedModel,
     OfferedPolicy,
     Plan,
-    PriceVersion,
     SideCall,
 )
 from apps.routing.errors import (
@@ -38,6 +38,8 @@ DEFAULT_OUTPUT_TOKENS = 8_192
 DEFAULT_REASONING_OUTPUT_TOKENS = 32_768
 # More are never tried, and each is stored with the generation.
 MOST_CANDIDATES = 12
+
+NO_NEEDS = Needs()
 
 DISABLED = "disabled"
 UNPRICED = "unpriced"
@@ -138,7 +140,7 @@ def plan_vectors(
             reason = DISABLED
         elif _is_elsewhere(deployment, catalogue):
             reason = RESIDENCY
-        elif price is None or not _is_a_price(price):
+        elif price is None or not price.is_given:
             reason = UNPRICED
         else:
             bound_nanousd = price.amount_bound_nanousd(input_tokens_bound, 0)
@@ -187,7 +189,7 @@ def _side(call: Call, catalogue: Catalogue) -> Iterable[SideCall]:
             continue
         for deployment in model.deployments:
             price = deployment.price
-            if price is None or not _is_a_price(price):
+            if price is None or not price.is_given:
                 continue
             if not deployment.enabled or _is_elsewhere(deployment, catalogue):
                 continue
@@ -224,11 +226,26 @@ class _Considered:
         limit = catalogue.output_bound
         wanted = (call.max_output_tokens, catalogue.max_output_tokens, limit.tokens if limit else None)
         self._max_output_tokens = min((max(1, one) for one in wanted if one is not None), default=None)
-        self._likely = tokens.likely_usage(call.prompt_bytes, self._max_output_tokens)
+        likely = tokens.likely_usage(call.prompt_bytes, self._max_output_tokens)
+        # Fifty deployments are looked at as often as one: what is the same for all of them is found once.
+        self._likely = likely.input_tokens, likely.output_tokens
+        self._residency = catalogue.residency
+        self._input_bounds: dict[int, int] = {}
+        self._asked = self._output_asked(DEFAULT_OUTPUT_TOKENS)
+        self._asked_of_thinkers = self._output_asked(DEFAULT_REASONING_OUTPUT_TOKENS)
+        self._is_particular = call.needs != NO_NEEDS or self._safety_class > 0
+
+    def _output_asked(self, default: int) -> int:
+        asked = self._max_output_tokens or default
+        return asked if self._call.max_output_tokens is not None else min(asked, default)
+
+    def _input_bound(self, context_tokens: int) -> int:
+        bound = self._input_bounds[context_tokens] = tokens.input_bound(self._call.prompt_bytes, context_tokens)
+        return bound
 
     def places(self, model: OfferedModel, after: FallbackKind | None) -> list[Place]:
         """The model's deployments that passed, in the order they will be tried."""
-        incapable = self._incapable(model)
+        incapable = self._incapable(model) if self._is_particular else None
         passed: list[Place] = []
         for deployment in model.deployments:
             outcome = incapable or self._outcome(model, deployment, after)
@@ -243,8 +260,9 @@ class _Considered:
     def fallbacks(self, models: Iterable[OfferedModel], taken: set[str]) -> list[Place]:
         """Places of the models that these turn to, each once, after the first choices."""
         found: list[Place] = []
-        for kind in FallbackKind:
-            for model in models:
+        turning = [model for model in models if model.fallbacks]
+        for kind in FallbackKind if turning else ():
+            for model in turning:
                 for slug in model.fallbacks.get(kind, ()):
                     if slug in taken and kind is not FallbackKind.CONTENT_FILTER:
                         continue
@@ -273,26 +291,23 @@ class _Considered:
         """The place, or the word for what rules the deployment out."""
         if not deployment.enabled:
             return DISABLED
-        if _is_elsewhere(deployment, self._catalogue):
+        if self._residency and deployment.residency not in self._residency:
             return RESIDENCY
         price = deployment.price
-        if price is None or not _is_a_price(price):
+        if price is None or not price.is_given:
             return UNPRICED
-        call = self._call
         # Ruled out by the likely size, not by the bound: the bound is several times too high for most texts, and a
         # prompt that does not fit after all is refused by the provider for nothing.
         context_tokens = deployment.context_tokens or model.context_tokens
-        room = context_tokens - self._likely.input_tokens
+        likely_input, likely_output = self._likely
+        room = context_tokens - likely_input
         if room < 1:
             return CONTEXT
-        likely_nanousd = price.amount_nanousd(self._likely)
+        likely_nanousd = price.plain_amount_nanousd(likely_input, likely_output)
         if self._max_cost_nanousd is not None and likely_nanousd > self._max_cost_nanousd:
             return COST
-        default = DEFAULT_REASONING_OUTPUT_TOKENS if model.reasoning else DEFAULT_OUTPUT_TOKENS
-        asked = self._max_output_tokens or default
-        if call.max_output_tokens is None:
-            asked = min(asked, default)
-        input_bound = tokens.input_bound(call.prompt_bytes, context_tokens)
+        input_bound = self._input_bounds.get(context_tokens) or self._input_bound(context_tokens)
+        asked = self._asked_of_thinkers if model.reasoning else self._asked
         output_bound = min(asked, deployment.max_output_tokens or model.max_output_tokens, room)
         return Place(
             model,
@@ -313,10 +328,6 @@ def _of_policy(policy: OfferedPolicy, catalogue: Catalogue, excluded: list[Exclu
         return list(catalogue.models.values())
     excluded += [Excluded("", slug, NOT_OFFERED, slug) for slug in policy.models if slug not in catalogue.models]
     return [catalogue.models[slug] for slug in policy.models if slug in catalogue.models]
-
-
-def _is_a_price(price: PriceVersion) -> bool:
-    return price.free or price.input_nanousd_per_mtok > 0 or price.output_nanousd_per_mtok > 0
 
 
 def _not_offered(slug: str, catalogue: Catalogue) -> Exception:

@@ -51,15 +51,16 @@ def choose(
 def _ranked(policy: OfferedPolicy, place: Place, catalogue: Catalogue, health: Health, target_ms: int | None) -> Ranked:
     slug = place.model.slug
     first_ms = None if health.first_token_seconds is None else round(health.first_token_seconds * 1000)
+    # By position: half the price of naming each, and all models of a policy pass here.
     return Ranked(
-        model=slug,
-        likely_cost_nanousd=place.likely_nanousd,
-        first_token_ms=first_ms,
-        tokens_per_second=health.tokens_per_second,
-        strength=place.model.profile.strength,
-        rating=catalogue.ratings.get(slug),
-        share=policy.weights.get(slug, 0.0) if policy.kind is PolicyKind.WEIGHTED else None,
-        late=target_ms is not None and first_ms is not None and first_ms > target_ms,
+        slug,
+        place.likely_nanousd,
+        first_ms,
+        health.tokens_per_second,
+        place.model.profile.strength,
+        catalogue.ratings.get(slug),
+        policy.weights.get(slug, 0.0) if policy.kind is PolicyKind.WEIGHTED else None,
+        target_ms is not None and first_ms is not None and first_ms > target_ms,
     )
 
 

@@ -79,6 +79,16 @@ class PriceVersion:
         )
         return -(-total // 1_000_000)
 
+    @property
+    def is_given(self) -> bool:
+        """Whether somebody has set it: a price, or that there is none to pay."""
+        return self.free or self.input_nanousd_per_mtok > 0 or self.output_nanousd_per_mtok > 0
+
+    def plain_amount_nanousd(self, input_tokens: int, output_tokens: int) -> int:
+        """`amount_nanousd` of so many tokens, none of them cached or of a thought."""
+        total = input_tokens * self.input_nanousd_per_mtok + output_tokens * self.output_nanousd_per_mtok
+        return -(-total // 1_000_000)
+
     def amount_bound_nanousd(self, input_tokens: int, output_tokens: int) -> int:
         """The most that so many tokens can cost, whatever kind each turns out to be."""
         dearest_input = max(
