@@ -19,6 +19,9 @@ from apps.conversations.generation.runtime import WorkerRuntime
 from apps.conversations.generation.window import CLOSING, SUMMARY_LEAD
 from apps.conversations.models import Attempt, Generation, LaneSummary, Message
 from apps.routing.contracts import NewPrice
+from apps.routing.errors import ModelNotAllowed
+from apps.tenants import selectors as selectors_of_tenants
+from apps.tenants import services as tenants
 from apps.tenants import teams
 from apps.tenants.contracts import Principal
 from apps.tenants.scope import tenant_scope
@@ -164,6 +167,23 @@ def test_a_budget_without_room_is_no_error(alice: Principal, ask: Ask, capture: 
     with tenant_scope(alice.tenant_id):
         assert not Generation.objects.filter(kind="summary").exists()
         assert not Message.objects.filter(role="system").exists()
+
+
+def test_a_summary_is_made_by_the_models_of_the_key_that_asked(
+    alice: Principal, ask: Ask, capture: Capture, asked: list[UUID]
+) -> None:
+    """The cheapest model would do it, and is none of the key's."""
+    made = tenants.create_api_key(alice, "narrow", models=["narrow"])
+    key = selectors_of_tenants.principal_for_api_key(made.secret)
+    assert key is not None
+    turn = talk(key, ask, 4)
+    with pytest.raises(ModelNotAllowed):
+        ask(key, "And you?", "penny")
+    summary_id = begin(alice, turn)
+    with tenant_scope(alice.tenant_id):
+        summary = Generation.objects.get(id=summary_id)
+    assert (summary.model_slug, summary.api_key_id) == ("narrow", made.id)
+    assert {one["model"] for one in summary.plan["candidates"]} == {"narrow"}
 
 
 def test_a_failed_summary_leaves_the_history_cut_and_may_be_tried_again(

@@ -92,6 +92,8 @@ def test_a_key_is_for_models_that_are_on_offer(alice: Principal) -> None:
     key = services.create_api_key(alice, "narrow", models=["kb-two", "kb-best", "kb-two"])
     found = selectors.principal_for_api_key(key.secret)
     assert found is not None and found.models == {"kb-two", "kb-best"}
+    me = Client().get("/api/v1/accounts/me/", headers={"Authorization": f"Bearer {key.secret}"}).json()
+    assert me["models"] == ["kb-best", "kb-two"]
     assert selectors.bounded_by_key(alice, key.id).models == {"kb-two", "kb-best"}
     assert selectors.bounded_by_key(alice, None).models is None
     assert told(alice, "api_key.made")[-1]["models"] == ["kb-best", "kb-two"]

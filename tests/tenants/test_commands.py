@@ -9,8 +9,8 @@ from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
 
 from apps.accounts import selectors as accounts
-from apps.tenants import selectors
-from apps.tenants.contracts import Principal
+from apps.tenants import membership, offered, selectors, teams
+from apps.tenants.contracts import OfferedName, Principal
 from apps.tenants.models import ApiKey, Tenant
 from tests.people import PASSWORD
 
@@ -82,3 +82,21 @@ def test_a_key_is_for_members_alone(alice: Principal, mallory: Principal) -> Non
     for tenant, email in ((slug, mallory.user_email), ("nowhere", alice.user_email), (slug, "nobody@example.org")):
         with pytest.raises(CommandError, match="is not an active member"):
             run("create_api_key", "--tenant", tenant, "--email", email, "--name", "ci")
+
+
+def test_a_key_for_some_models_of_a_team_and_what_is_wrong_with_one(
+    alice: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offered, "_handlers", [lambda principal: [OfferedName("cmd-one", "One")]])
+    team_id = teams.create_team(alice, "Search")
+    (place,) = [one.id for one in membership.members(alice) if one.user_id == alice.user_id]
+    teams.add_member(alice, team_id, place)
+    slug = Tenant.objects.using("engine").get(id=alice.tenant_id).slug
+    wanted = ("create_api_key", "--tenant", slug, "--email", alice.user_email, "--name", "ci")
+    secret = run(*wanted, "--scope", "completions", "--model", "cmd-one", "--team", "search").strip()
+    key = selectors.principal_for_api_key(secret)
+    assert key is not None and (key.models, key.scopes) == ({"cmd-one"}, {"completions"})
+    assert ApiKey.objects.using("engine").get(id=key.api_key_id).team_id == team_id
+    for more, told in ((("--model", "cmd-two"), "Not on offer"), (("--team", "Sales"), "in no team")):
+        with pytest.raises(CommandError, match=told):
+            run(*wanted, *more)

@@ -39,6 +39,9 @@ _ME = inline_serializer(
         "role": serializers.CharField(),
         "via": serializers.ChoiceField(choices=[via.value for via in Via]),
         "scopes": serializers.ListField(child=serializers.CharField()),
+        "models": serializers.ListField(
+            child=serializers.CharField(), allow_null=True, help_text="What the caller's key may reach; null: no bound."
+        ),
         "instructions": serializers.CharField(help_text="What models are told before each of one's questions here."),
         "tenants": MembershipSerializer(many=True),
     },
@@ -78,6 +81,7 @@ class MeView(APIView):
                 "role": principal.role,
                 "via": principal.via,
                 "scopes": sorted(principal.scopes),
+                "models": None if principal.models is None else sorted(principal.models),
                 "instructions": instructions.of(principal).own,
                 "tenants": MembershipSerializer(memberships, many=True).data,
             }
