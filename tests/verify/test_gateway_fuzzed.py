@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from apps.billing import services as billing
 from apps.routing import services as routing
@@ -34,6 +35,7 @@ FUZZED = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
+HEADER = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=300).map(str.strip)
 # What ends a stream well, and what tells that it did not.
 ENDS = {
     "/v1/chat/completions": ("data: [DONE]", '"error"'),
@@ -50,10 +52,10 @@ class Ground:
     published: Mapping[str, Mapping[str, Any]]
     statuses: dict[str, Counter[int]] = field(default_factory=dict)
 
-    def ask(self, door: str, body: Body) -> None:
+    def ask(self, door: str, body: Body, **headers: str) -> None:
         """Send it, and look whether the answer is one that is published."""
         sent = json.dumps(body).encode()
-        response = self.client.post(door, content=sent, headers={"content-type": "application/json"})
+        response = self.client.post(door, content=sent, headers={"content-type": "application/json", **headers})
         self.statuses.setdefault(door, Counter())[response.status_code] += 1
         assert str(response.status_code) in self.published[door], (response.status_code, response.text)
         assert response.status_code not in (500, 502, 503, 504), response.text
@@ -129,3 +131,29 @@ def test_responses(ground: Ground, body: Body) -> None:
 @given(body=EMBEDDINGS)
 def test_embeddings(ground: Ground, body: Body) -> None:
     ground.ask("/v1/embeddings", body)
+
+
+@FUZZED
+@given(
+    asked=st.sampled_from(
+        [
+            ("/v1/chat/completions", CHAT),
+            ("/v1/messages", CLAUDE),
+            ("/v1/responses", RESPONSES),
+            ("/v1/embeddings", EMBEDDINGS),
+        ]
+    ).flatmap(lambda door: st.tuples(st.just(door[0]), door[1])),
+    headers=st.fixed_dictionaries(
+        {},
+        optional={
+            "idempotency-key": st.sampled_from(["one", "two", "x" * 255]) | HEADER,
+            "cache-control": st.sampled_from(["no-cache", "no-store", "max-age=0, no-transform"]) | HEADER,
+            "accept-encoding": st.sampled_from(["gzip", "gzip;q=0, br", "*"]) | HEADER,
+            "x-request-id": HEADER,
+            "prefer": HEADER,
+        },
+    ),
+)
+def test_headers(ground: Ground, asked: tuple[str, Body], headers: dict[str, str]) -> None:
+    door, body = asked
+    ground.ask(door, body, **headers)
