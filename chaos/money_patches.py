@@ -1,6 +1,7 @@
 """What mutations of drills 14 and 15 do to admission, to its rebuild, and to idempotency keys."""
 
 import asyncio
+import hashlib
 import time
 from dataclasses import replace
 from types import ModuleType
@@ -78,3 +79,24 @@ def repeat_whatever_is_asked(module: ModuleType) -> None:
         return replay(principal, request if digest is None else replace(request, digest=bytes(digest)))
 
     module.replay = blind  # type: ignore[attr-defined]
+
+
+def hold_kept_keys_alone(module: ModuleType) -> None:
+    _reword(
+        module,
+        "  if found[1] then\n    if found[1] ~=",
+        "  if found[1] and found[2] ~= 'running' then\n    if found[1] ~=",
+    )
+
+
+def compare_no_prints(module: ModuleType) -> None:
+    _reword(module, "if found[1] ~= ARGV[6] then return {'OTHER', epoch} end", "")
+
+
+def _reword(module: ModuleType, before: str, after: str) -> None:
+    """Change the script of idempotency keys."""
+    if module._SCRIPT.count(before) != 1:
+        raise RuntimeError("the script of idempotency keys is not written in the way this mutation knows")
+    text = module._SCRIPT.replace(before, after)
+    module._SCRIPT = text  # type: ignore[attr-defined]
+    module._SHA = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()  # type: ignore[attr-defined]

@@ -298,6 +298,20 @@ _LIST = (
         patches=(("apps.conversations.turns", money_patches.repeat_whatever_is_asked),),
     ),
     Mutation(
+        "key-unheld",
+        "at the gateway a key is held once its answer is kept, and not while the call runs",
+        expects="calls",
+        processes="web-",
+        patches=(("apps.routing.repeats.store", money_patches.hold_kept_keys_alone),),
+    ),
+    Mutation(
+        "print-uncompared",
+        "at the gateway a key is answered whatever it is sent with",
+        expects="other-body",
+        processes="web-",
+        patches=(("apps.routing.repeats.store", money_patches.compare_no_prints),),
+    ),
+    Mutation(
         "admission-in-two-steps",
         "what is left is looked at first and held after that",
         expects="over-admitted",
