@@ -2,6 +2,8 @@
 
 import asyncio
 
+import aiohttp
+
 from apps.routing.contracts import Deadlines
 from apps.routing.errors import FirstTokenTimeout, GapTimeout, ProviderFailed, TotalTimeout
 from apps.routing.providers.base import Progress
@@ -18,16 +20,22 @@ class Clock:
         "_first_seconds",
         "_gap_seconds",
         "_heard",
+        "_loop",
         "_progress",
         "_provider",
         "_silent_since",
+        "_timer",
+        "_timer_at",
         "_total_at",
+        "_wait_ends",
+        "_waiting",
         "now",
     )
 
     def __init__(self, deadlines: Deadlines, progress: Progress, provider: str, whole_tokens: int = 0) -> None:
         """`whole_tokens`: so many may come in one piece, before which nothing is heard."""
-        self.now = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
         self._silent_since = self.now()
         self._total_at = self._silent_since + deadlines.total_seconds
         self._heard = False
@@ -35,6 +43,9 @@ class Clock:
         self._gap_seconds = deadlines.gap_seconds
         self._progress = progress
         self._provider = provider
+        self._waiting: aiohttp.StreamReader | None = None
+        self._wait_ends = self._timer_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     def heard(self) -> None:
         """A token came, so the silence ended."""
@@ -55,6 +66,41 @@ class Clock:
         else:
             allowed_seconds = self._gap_seconds
         return min(self._total_at, self._silent_since + allowed_seconds)
+
+    async def next_bytes(self, content: aiohttp.StreamReader) -> bytes:
+        """What arrives next; empty at the end. Raises `TimeoutError` at the deadline.
+
+        One timer watches all waits of an attempt, and is set anew only where a deadline comes earlier than it rings: a
+        timer for each wait would cost a tenth of a chunk.
+        """
+        self._wait_ends = ends = self.silent_until()
+        if self._timer is None or ends < self._timer_at:
+            self._set_timer(ends)
+        self._waiting = content
+        try:
+            return await content.readany()
+        finally:
+            self._waiting = None
+
+    def stop(self) -> None:
+        """No wait follows."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _set_timer(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._waiting is None:
+            return  # the next wait sets it again
+        if self.now() < self._wait_ends:
+            self._set_timer(self._wait_ends)
+        else:
+            self._waiting.set_exception(TimeoutError())
 
     def expired(self) -> ProviderFailed:
         """The error for the deadline that passed."""

@@ -102,6 +102,7 @@ async def deltas(
             raise _cut(progress, request.provider_name)
         await _let_go(response)
     finally:
+        clock.stop()
         _hang_up(response)
 
 
@@ -200,10 +201,7 @@ async def _document(response: aiohttp.ClientResponse, request: Request, progress
 async def _read(content: aiohttp.StreamReader, clock: Clock, progress: Progress, provider: str) -> bytes:
     """What has arrived, or arrives before the deadline; empty at the end. A finished answer may end in any way."""
     try:
-        if data := content.read_nowait():
-            return data
-        async with asyncio.timeout_at(clock.silent_until()):
-            return await content.readany()
+        return content.read_nowait() or await clock.next_bytes(content)
     except TimeoutError as error:
         if progress.finish_reason is not None:
             return b""
