@@ -64,6 +64,11 @@ SCREENED = Counter(
 )
 BREAKER_PROBES = Counter("switchboard_breaker_probes_total", "Probes of open breakers, by who made them", ["by"])
 
+GATEWAY_CALLS = Gauge("switchboard_gateway_calls", "Calls of the gateway in flight")
+GATEWAY_CAPACITY = Gauge("switchboard_gateway_capacity_calls", "Calls of the gateway that this process takes at once")
+GATEWAY_LATE_SECONDS = Gauge("switchboard_gateway_late_seconds", "How late this process is with what it has to do")
+GATEWAY_SHED = Counter("switchboard_gateway_shed_total", "Calls told 503 because there was no room for them")
+
 CACHE_LOOK_UPS = Counter("switchboard_cache_look_ups_total", "Look-ups in the answer caches", ["kind", "result"])
 CACHE_SAVED_USD = Counter(
     "switchboard_cache_saved_usd_total", "What answers served from a cache would have cost, in dollars", ["kind"]
@@ -174,6 +179,16 @@ def admission_refused(limit: str) -> None:
     """Counts the decision too."""
     admission("refused")
     ADMISSIONS_REFUSED.labels(_one_of(limit, _LIMITS)).inc()
+
+
+def gateway_load(calls: int, capacity: int, late_seconds: float) -> None:
+    GATEWAY_CALLS.set(calls)
+    GATEWAY_CAPACITY.set(capacity)
+    GATEWAY_LATE_SECONDS.set(late_seconds)
+
+
+def gateway_shed() -> None:
+    GATEWAY_SHED.inc()
 
 
 def breaker_changed(to: str) -> None:

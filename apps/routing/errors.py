@@ -10,6 +10,7 @@ Problem
 ├── NoCandidates                  nothing is left that could answer
 ├── BreakersOpen                  all that could answer failed just now, and are being left alone
 ├── PoolsFull                     pools of one's own, each with as many calls as it takes
+├── Overloaded                    this process has as much to do as it can, the caller's tenant more than its share
 ├── NothingToRoute                graded questions that cannot tell routers apart
 ├── ProviderAddressRefused        a provider's address or key may not be stored like this
 ├── CacheRulesRefused             the answer caches cannot be set like this
@@ -129,6 +130,21 @@ class PoolsFull(Problem):
     def __init__(self, model_name: str) -> None:
         super().__init__(
             f"{model_name} is answering as many questions as it can. Try again in a moment, or choose another model.",
+            retry_after_seconds=FULL_RETRY_AFTER_SECONDS,
+        )
+
+
+class Overloaded(Problem):
+    """The process has as many calls in flight as it takes, and the caller's tenant has its share of them."""
+
+    code = "overloaded"
+    status = 503
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__(
+            "More is being asked than can be answered, and your organisation has its share of it. "
+            "Try again in a moment.",
             retry_after_seconds=FULL_RETRY_AFTER_SECONDS,
         )
 

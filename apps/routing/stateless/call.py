@@ -37,6 +37,7 @@ from apps.routing.contracts import (
 )
 from apps.routing.errors import NoCandidates
 from apps.routing.rescue import Rescue
+from apps.routing.stateless import load
 from apps.routing.stateless.gate import CallGate
 from apps.routing.stateless.ids import new_id
 from apps.routing.wire.asked import Asked
@@ -92,8 +93,18 @@ class Admitted:
 async def admitted(find: Find, plan_of: Callable[[Principal, Catalogue], Plan], n: int = 1) -> Admitted:
     """Admit `n` calls of one plan. `find` says who is calling, and is asked again where what was known is out of date.
 
-    Raises what `find` and `plan_of` raise, `Forbidden`, and the refusals of `billing.open_call`.
+    Raises what `find` and `plan_of` raise, `Overloaded`, `Forbidden`, and the refusals of `billing.open_call`.
     """
+    caller, _ = await find()
+    load.here().enter(caller.tenant_id, n)
+    try:
+        return await _admitted(find, plan_of, n)
+    except BaseException:
+        load.here().leave(caller.tenant_id, n)
+        raise
+
+
+async def _admitted(find: Find, plan_of: Callable[[Principal, Catalogue], Plan], n: int) -> Admitted:
     for _ in range(_STALE_TRIES):
         caller, generation = await find()
         require(caller, Action.CHAT_ASK)
@@ -107,7 +118,7 @@ async def admitted(find: Find, plan_of: Callable[[Principal, Catalogue], Plan], 
             return Admitted(caller, plan, admissions)
         # Something was forgotten since the caller was found: the admission may rest on a newer epoch than the key.
         for admission in admissions:
-            settle(admission, [], "cancelled")
+            _close(admission, [], "cancelled")
     raise AdmissionUnavailable("Limits are changing right now. Try again in a moment.", retry_after_seconds=1)
 
 
@@ -297,7 +308,12 @@ def _settle(lane: Lane, *, hung_up: bool) -> None:
 
 
 def settle(admission: Admission, lines: Sequence[LedgerLine], state: str) -> None:
-    """Close the call in the background."""
+    """Close a call that was admitted, in the background."""
+    load.here().leave(admission.tenant_id, 1)
+    _close(admission, lines, state)
+
+
+def _close(admission: Admission, lines: Sequence[LedgerLine], state: str) -> None:
     task = asyncio.get_running_loop().create_task(billing.close_call(admission, lines, state))
     _settling.add(task)
     task.add_done_callback(_settling.discard)
