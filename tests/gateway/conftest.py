@@ -1,6 +1,9 @@
 """The stateless doors from outside: a real server, official clients, models that misbehave on purpose."""
 
+import json
+import time
 from collections.abc import Callable, Iterator
+from urllib.request import urlopen
 from uuid import UUID
 
 import pytest
@@ -11,6 +14,7 @@ from apps.billing.models import LedgerEntry
 from apps.routing import services as routing
 from apps.routing.contracts import NewPrice
 from apps.tenants.contracts import Principal
+from tests.gateway.asking import Asking
 from tests.processes import Simulator
 from tests.product import WebServer, eventually, web_server
 
@@ -94,3 +98,21 @@ def ledger() -> Callable[[UUID, int], list[LedgerEntry]]:
         return found
 
     return lines
+
+
+@pytest.fixture
+def asking(web: WebServer, other_web: WebServer, alice: Principal, api_key_of: Callable[[Principal], str]) -> Asking:
+    """Alice, with a key, before two processes."""
+    return Asking((web.url, other_web.url), api_key_of(alice))
+
+
+@pytest.fixture
+def asked_upstream(provider_simulator: Simulator) -> Callable[[], int]:
+    """How many calls the simulator has been sent since the test began."""
+    since = time.time()
+
+    def count() -> int:
+        with urlopen(f"{provider_simulator.url}/control/bill?since={since}", timeout=5) as response:
+            return len(json.load(response)["calls"])
+
+    return count

@@ -11,6 +11,7 @@ from apps.billing.models import LedgerEntry
 from apps.routing import services as routing
 from apps.routing.contracts import ModelKind, NewPrice
 from apps.routing.models import LanguageModel
+from apps.tenants.contracts import Principal
 from tests.processes import Simulator
 
 PRICE = NewPrice(input_nanousd_per_mtok=20_000_000, output_nanousd_per_mtok=0)
@@ -62,3 +63,15 @@ def test_what_answers_is_not_asked_for_vectors_nor_the_other_way(client: OpenAI)
     with pytest.raises(openai.BadRequestError) as refused:
         client.embeddings.create(model="gw-vectors", input=[""])
     assert refused.value.param == "input.0"
+
+
+def test_a_key_makes_vectors_once(client: OpenAI, alice: Principal, ledger: Ledger) -> None:
+    told = [
+        client.embeddings.with_raw_response.create(
+            model="gw-vectors", input="a lease", extra_headers={"Idempotency-Key": "vectors"}
+        )
+        for _ in range(2)
+    ]
+    assert [one.headers.get("idempotency-replayed") for one in told] == [None, "true"]
+    assert told[0].content == told[1].content
+    assert [line.kind for line in ledger(alice.tenant_id, 1)].count("charge") == 1

@@ -18,7 +18,7 @@ from apps.routing.contracts import Prompt
 from apps.routing.repeats.place import checked, fingerprint, place_of
 from tests.routing.cached_plan import PLAN
 
-settings.register_profile("colliding", max_examples=60, deadline=None)
+settings.register_profile("colliding", max_examples=30, deadline=None)
 _QUICK = settings.get_profile("colliding")
 
 # What separates parts somewhere, what ends texts somewhere, and what some programs fold together.

@@ -1,8 +1,10 @@
 """A key that this process has claimed, while its call is being answered."""
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
 from secrets import token_hex
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -17,6 +19,8 @@ _RENEW_SECONDS = 5.0
 _LAST_TRIES = 3
 
 log = structlog.get_logger(__name__)
+
+_freeing: set[asyncio.Task[None]] = set()
 
 
 class Held:
@@ -44,7 +48,12 @@ class Held:
 
     async def claim(self) -> Found:
         """Take the key; if it is new, it is held from now on. Raises `StoreAway`."""
-        found = await store.claim(self._place, self.owner, self._fingerprint)
+        try:
+            found = await store.claim(self._place, self.owner, self._fingerprint)
+        except StoreAway:
+            # It may be ours all the same, where the reply was late.
+            _start(self.give_up())
+            raise
         if found.state is State.NEW:
             self._tending = asyncio.create_task(self._tend())
         return found
@@ -141,3 +150,10 @@ class Held:
         found = await store.claim(self._place, self.owner, self._fingerprint)
         self._known = 0
         return found.state is State.NEW
+
+
+def _start(work: Coroutine[Any, Any, None]) -> None:
+    """Nobody waits for it."""
+    task = asyncio.create_task(work)
+    _freeing.add(task)
+    task.add_done_callback(_freeing.discard)

@@ -12,6 +12,7 @@ import orjson
 import structlog
 
 from apps.billing import services as billing
+from apps.observability import lines
 from apps.problems import Problem
 from apps.routing.edge.gateway.callers import Caller
 from apps.routing.edge.gateway.http import Request, Response
@@ -21,6 +22,7 @@ from apps.routing.repeats.held import Held
 from apps.routing.repeats.place import Place, checked, fingerprint, place_of
 from apps.routing.repeats.store import Found, State
 from apps.tenants import selectors as callers
+from apps.tenants.contracts import Principal
 from apps.tenants.policy import Action, require
 
 HEADER = b"idempotency-key"
@@ -69,15 +71,22 @@ async def answer(
             principal = await caller.anew()
         require(principal, Action.CHAT_ASK)
         if found.state is State.KEPT:
+            request.facts = _told_again(principal)
             await _tell(found, response, head)
             return
         if found.state is not State.RUNNING or not _streams(body):
             _refuse(found)
         async with request.while_here():
+            request.facts = _told_again(principal)
             if await _followed(place, found.owner, keyed, body, response, head):
                 return
             # That call ended before it told anything, or its process did: this one may be the next to ask.
             await asyncio.sleep(_AGAIN_SECONDS)
+
+
+def _told_again(principal: Principal) -> dict[str, Any]:
+    """What the log says of an answer that nobody was asked for."""
+    return {"tenant_id": str(principal.tenant_id), "user_id": str(principal.user_id), "replayed": True}
 
 
 def _streams(body: Any) -> bool:
@@ -130,6 +139,9 @@ async def _made(
 ) -> None:
     try:
         await keyed.serve(caller, request, body, recording, head)
+        if not recording.heard:
+            # The line of the request was written when its caller left.
+            lines.write("gateway.answered_unheard", {"route": keyed.route, **request.facts})
     except Exception as error:
         if recording.heard:
             raise

@@ -11,7 +11,10 @@ from apps.billing.models import LedgerEntry
 from apps.tenants import epochs
 from apps.tenants.contracts import Principal
 from apps.tenants.models import Tenant
+from tests.gateway.conftest import ledger, offered, other_web, web
 from tests.product import WebServer
+
+__all__ = ["ledger", "offered", "other_web", "web"]
 
 RATE, TOKENS = 400, 600
 

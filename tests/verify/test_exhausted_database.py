@@ -18,8 +18,11 @@ from websockets.exceptions import ConnectionClosed
 
 from apps.tenants.contracts import Principal
 from tests.conversations.doors.chat_socket import opened
+from tests.gateway.conftest import offered, web
 from tests.product import WebServer, eventually
 from tests.servers import shared
+
+__all__ = ["offered", "web"]
 
 QUESTION = [{"role": "user", "content": "Why do leases need fences?"}]
 CHAT = {"model": "gw-quick", "messages": QUESTION}
