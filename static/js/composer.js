@@ -34,7 +34,8 @@ export class Composer {
   #restore() {
     const saved = recall(this.#key);
     if (!saved || typeof saved.text !== "string") return;
-    this.text.value = saved.text;
+    // What was typed before this script was there is newer than the draft.
+    this.text.value ||= saved.text;
     if (saved.unsettled) this.unsettled = saved.unsettled;
     this.#grow();
   }
@@ -47,6 +48,9 @@ export class Composer {
     this.note.querySelector("[data-action=resend]").addEventListener("click", () => this.send());
     document.addEventListener("keydown", (event) => this.#escape(event));
     addEventListener("pagehide", () => this.#save());
+    this.form.dataset.listens = "";
+    // Sent before this script was there: see early.js. By then the page can hear of it.
+    if (this.form.dataset.held !== undefined) setTimeout(() => this.send());
   }
 
   /** @param {KeyboardEvent} event */

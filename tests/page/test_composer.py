@@ -1,8 +1,8 @@
 """Writing a question: keys, growth, draft and choice of models."""
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
-from tests.page.board import Board
+from tests.page.board import ORIGIN, Board
 
 BOX = "#message"
 
@@ -18,6 +18,19 @@ def test_enter_sends_and_shift_enter_breaks_the_line(board: Board) -> None:
     expect(board.page.locator(".ask")).to_have_text("one\ntwo", use_inner_text=True)
     board.settle()
     assert board.sent("message.send")[0]["message"] == "one\ntwo"
+
+
+def test_a_question_that_is_sent_before_the_scripts_are_there_is_sent_once_they_are(board: Board) -> None:
+    held: list[Route] = []
+    board.page.route("**/js/chat.js", lambda route: held.append(route))
+    board.page.goto(f"{ORIGIN}/chat/", wait_until="commit")
+    board.page.locator(BOX).press_sequentially("Are you there?")
+    board.page.keyboard.press("Enter")
+    expect(board.page.locator(BOX)).to_have_value("Are you there?")
+    held.pop().fallback()
+    expect(board.page.locator(".ask")).to_have_text("Are you there?")
+    board.settle()
+    assert [sent["message"] for sent in board.sent("message.send")] == ["Are you there?"]
 
 
 def test_enter_that_ends_a_composition_never_sends(board: Board) -> None:
