@@ -15,6 +15,7 @@ from django.conf import settings
 
 from apps.routing.edge.gateway.application import BesideDjango
 from apps.routing.edge.gateway.keyed import finish_all
+from apps.routing.services import load_litellm
 from apps.routing.stateless.call import settle_all
 from apps.tenants.edge.client_address import ForwardedByProxies
 from apps.tenants.guard import refuse_unsafe_roles
@@ -22,6 +23,8 @@ from chatproject.collector import leave_out_what_stays
 from chatproject.websocket_urls import urlpatterns
 
 refuse_unsafe_roles()
+if settings.GATEWAY_LITELLM:
+    load_litellm()
 leave_out_what_stays()
 
 

@@ -83,6 +83,7 @@ class Environment(BaseSettings):
     idempotency_tenant_max_bytes: int = Field(64 * 1024 * 1024, ge=1_000)
     idempotency_tenant_max_keys: int = Field(100_000, ge=1)
     gateway_compression: bool = True
+    gateway_litellm: bool = False
     gateway_calls_per_process: int = Field(1000, ge=1)
     gateway_late_seconds: float = Field(0.5, gt=0)
     outbound_allow: str = ""

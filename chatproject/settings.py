@@ -387,6 +387,7 @@ BREAKER_OPEN_SECONDS = ENV.breaker_open_seconds
 BREAKER_OPEN_MAX_SECONDS = ENV.breaker_open_max_seconds
 ANSWER_MAX_BYTES = ENV.answer_max_bytes
 GATEWAY_COMPRESSION = ENV.gateway_compression
+GATEWAY_LITELLM = ENV.gateway_litellm
 GATEWAY_CALLS_PER_PROCESS = ENV.gateway_calls_per_process
 GATEWAY_LATE_SECONDS = ENV.gateway_late_seconds
 IDEMPOTENCY_KEEP_SECONDS = ENV.idempotency_keep_seconds

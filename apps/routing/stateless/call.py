@@ -36,6 +36,7 @@ from apps.routing.contracts import (
     Prompt,
 )
 from apps.routing.errors import NoCandidates
+from apps.routing.providers import litellm
 from apps.routing.rescue import Rescue
 from apps.routing.stateless import load
 from apps.routing.stateless.gate import CallGate
@@ -162,7 +163,10 @@ def _costs(plan: Plan, ids: Sequence[UUID]) -> list[CallCost]:
 
 
 def _answered_here(plan: Plan) -> Plan:
-    """The plan without what only the workers of another queue can ask. Raises `NoCandidates` where nothing is left."""
+    """The plan without what only litellm can ask, where this process holds no litellm. Raises `NoCandidates` where
+    nothing is left."""
+    if litellm.loaded():
+        return plan
     elsewhere = [one for one in plan.candidates if one.adapter == queues.LITELLM]
     if not elsewhere:
         return plan
