@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from apps.conversations import requests
 from apps.conversations import services as conversations
 from apps.conversations.contracts import TurnAccepted
-from apps.tenants import identity_providers, membership, services, teams, token_families
+from apps.tenants import identity_providers, membership, selectors, services, teams, token_families
 from apps.tenants.contracts import Principal
 from apps.tenants.edge import tokens
 from apps.tenants.models import Membership, Tenant
@@ -129,6 +129,17 @@ class Workspace:
     def _key_id(self, operation_id: str) -> UUID:
         with self._asking() as person:
             return services.create_api_key(person, "A key").id
+
+    def _prefix(self, operation_id: str) -> str:
+        """Of the secret that the operation's key had before it was rotated."""
+        key_id = UUID(self.thing(operation_id, "key_id"))
+        with self._asking() as person:
+            services.rotate_api_key(person, key_id, 3600)
+            (key,) = [one for one in selectors.api_keys(person) if one.id == key_id]
+        return key.earlier_secrets[0].prefix
+
+    def _in_api_keys_create(self, body: dict[str, Any]) -> dict[str, Any]:
+        return {"models": [self.model], "team": None}
 
     def _turn(self) -> TurnAccepted:
         asked = requests.turn_request({"message": "What is a lease?", "model": self.model}, None)
