@@ -14,6 +14,7 @@ from apps.tenants.edge import credentials
 from apps.tenants.edge.middleware import TENANT_HEADER
 from apps.tenants.errors import TenantMismatch
 from apps.tenants.key_secrets import MARK as KEY_MARK
+from apps.tenants.policy import Action, require
 from apps.tenants.scope import database_step
 
 _TENANT_HEADER = TENANT_HEADER.lower().encode()
@@ -32,7 +33,7 @@ class Caller:
 
     @classmethod
     async def of(cls, request: Request) -> Self:
-        """Raises `Unauthenticated`, `CredentialRefused`, `InsufficientScope` or `TenantMismatch`, or as the database.
+        """Raises `Unauthenticated`, `CredentialRefused`, `Forbidden` or `TenantMismatch`, or as the database.
 
         A browser's cookie opens none of these doors: they know no page that would send it knowingly.
         """
@@ -71,6 +72,7 @@ class Caller:
         elif stale:
             _in_background(_look_again, credential, principal)
         credentials.require_scope(principal, credentials.scopes_of_door(self._request.method, self._request.path))
+        require(principal, Action.CHAT_ASK)  # before the body is read, as at every door
         named = self._request.header(_TENANT_HEADER)
         if named is not None and named.lower() != str(principal.tenant_id):
             raise TenantMismatch("This key is of another workspace than the request names.")
