@@ -76,6 +76,18 @@ async def test_saying_it_twice_adds_nothing() -> None:
     assert memory(place)[1] == sum(map(len, pieces))
 
 
+async def test_what_is_overtaken_by_the_end_changes_nothing() -> None:
+    place = a_place()
+    await store.claim(place, "me", PRINT)
+    piece = [store.packed(b"all of it")]
+    await store.say(place, "me", 0, piece, head=b"{}", large=False, ends=True)
+    late = await store.say(place, "me", 0, piece, head=b"{}", large=False, ends=False)
+    assert late is State.OK and b"".join((await found(place)).pieces) == b"all of it"
+    with redis.Redis.from_url(settings.REDIS_URL) as server:
+        entry, said, *_ = place.names(settings.REDIS_PREFIX)
+        assert all(86_000 < server.ttl(name) <= 86_400 for name in (entry, said))  # type: ignore[operator]
+
+
 async def test_a_dead_owners_key_is_free_after_its_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "LEASE_SECONDS", 0.2)
     place = a_place()
@@ -185,3 +197,29 @@ async def test_a_redis_that_is_away_refuses_and_a_running_call_waits_for_it(monk
     held.add(b"and after")
     await held.keep()
     assert b"".join((await found(place)).pieces) == b"said meanwhile, and after"
+
+
+async def test_a_long_answer_told_at_once_is_kept_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its end comes while the pieces before it are being packed beside the event loop."""
+    monkeypatch.setattr(holding, "_GATHER_SECONDS", 0.0)
+    held = Held(place := a_place(), PRINT)
+    await held.claim()
+    held.begin(b"{}")
+    pieces = [Random(number).randbytes(300_000) for number in range(4)]
+    for piece in pieces:
+        held.add(piece)
+        await asyncio.sleep(0.001)
+    await held.keep()
+    assert b"".join((await found(place)).pieces) == b"".join(pieces)
+
+
+async def test_what_is_given_up_is_not_claimed_again() -> None:
+    place = a_place()
+    for number in range(20):
+        held = Held(place, PRINT)
+        assert (await held.claim()).state is State.NEW
+        held.begin(b"{}")
+        held.add(b"words")
+        await asyncio.sleep(0.004 * number)
+        await held.give_up()
+    assert (await found(place)).state is State.NEW

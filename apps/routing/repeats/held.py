@@ -17,6 +17,7 @@ from apps.routing.repeats.store import Found, State
 _GATHER_SECONDS = 0.05
 _RENEW_SECONDS = 5.0
 _LAST_TRIES = 3
+_LONG_BYTES = 64 * 1024
 
 log = structlog.get_logger(__name__)
 
@@ -77,8 +78,7 @@ class Held:
         """The answer is complete. It is kept before its end is told and before it is paid for, where Redis answers."""
         if self._over:
             return
-        self._over = True
-        self._stop()
+        self._end()
         for _ in range(_LAST_TRIES):
             if await self._say(ends=True):
                 return
@@ -88,21 +88,24 @@ class Held:
         """There is no answer to keep: the key is free again, at once where Redis answers, else after its lease."""
         if self._over:
             return
-        self._over = True
-        self._stop()
-        with suppress(StoreAway):
-            await store.free(self._place, self.owner)
+        self._end()
+        async with self._lock:  # nothing on its way may claim what is being given back
+            with suppress(StoreAway):
+                await store.free(self._place, self.owner)
 
-    def _stop(self) -> None:
-        if self._tending is not None:
-            self._tending.cancel()
+    def _end(self) -> None:
+        """Not by cancelling: what is being packed or told would be lost, or come after the end."""
+        self._over = True
+        self._wake.set()
 
     async def _tend(self) -> None:
-        while not self._lost:
+        while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_RENEW_SECONDS):
                     await self._wake.wait()
                     await asyncio.sleep(_GATHER_SECONDS)
+            if self._over or self._lost:
+                return
             self._wake.clear()
             if not await self._say():
                 self._wake.set()
@@ -110,7 +113,9 @@ class Held:
     async def _say(self, *, ends: bool = False) -> bool:
         """Write down what was not yet; whether that is done with."""
         async with self._lock:
-            self._pack()
+            if self._over and not ends:
+                return True
+            await self._pack()
             try:
                 state = await self._told(ends)
                 if state is State.GONE and await self._claimed_again():
@@ -127,12 +132,14 @@ class Held:
                 self._known = len(self._pieces)
             return True
 
-    def _pack(self) -> None:
+    async def _pack(self) -> None:
+        told, self._gathered = b"".join(self._gathered), []
         if self._large:
             self._pieces.clear()
-        elif self._gathered:
-            self._pieces.append(store.packed(b"".join(self._gathered)))
-        self._gathered.clear()
+        elif told:
+            # What takes milliseconds is left to a thread: zlib lets the event loop go on meanwhile.
+            is_long = len(told) > _LONG_BYTES
+            self._pieces.append(await asyncio.to_thread(store.packed, told) if is_long else store.packed(told))
 
     async def _told(self, ends: bool) -> State:
         return await store.say(

@@ -63,9 +63,11 @@ end
 -- 6 place of the first piece, 7 most bytes of the tenant, 8 '1' where the answer is too large already, 9 '1' where it
 -- ends here, 10 head or '', then the pieces.
 local function say()
-  local found = redis.call('HMGET', ENTRY, 'owner', 'large')
+  local found = redis.call('HMGET', ENTRY, 'owner', 'large', 'state')
   if not found[1] then return {'GONE'} end
   if found[1] ~= owner then return {'LOST'} end
+  -- One that was overtaken on the way by the last: what is kept is not to end with its lease.
+  if found[3] ~= 'running' and ARGV[9] ~= '1' then return {found[2] and 'LARGE' or 'OK'} end
   local large = found[2] or ARGV[8] == '1'
   if not large then
     local first, held, added = tonumber(ARGV[6]), redis.call('LLEN', SAID), 0
