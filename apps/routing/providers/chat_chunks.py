@@ -59,15 +59,15 @@ class ChunkReader:
         deltas: Sequence[Delta] = _NOTHING
         error = None
         try:
-            choices = chunk.get("choices")
             error = chunk if chunk.get("object") == "error" else chunk.get("error")
-            if choices and not error:
-                if choices[0].get("finish_reason") in _FAILED:
-                    error = {"message": choices[0]["finish_reason"]}
+            if not error and "choices" in chunk and (choices := chunk["choices"]):
+                choice = choices[0]
+                reason = choice.get("finish_reason")
+                if reason is not None and reason in _FAILED:
+                    error = {"message": reason}
                 else:
-                    deltas = self._choice(choices[0])
-            told = chunk.get("usage")
-            if told:
+                    deltas = self._choice(choice, reason)
+            if "usage" in chunk and (told := chunk["usage"]):
                 self._progress.usage = _usage(told)
                 self._progress.usage_is_final = True
         except (ValueError, TypeError, AttributeError, LookupError):
@@ -84,12 +84,11 @@ class ChunkReader:
             choices = []
         return self.take_chunk({**document, "choices": choices} if isinstance(document, dict) else document)
 
-    def _choice(self, choice: dict[str, Any]) -> Sequence[Delta]:
+    def _choice(self, choice: dict[str, Any], reason: Any) -> Sequence[Delta]:
         if choice.get("index"):
             return _NOTHING
         delta = choice.get("delta") or {}
         text = delta.get("content")
-        reason = choice.get("finish_reason")
         # The common event first: plain text and nothing else.
         if text and reason is None and len(delta) == 1 and text.__class__ is str:
             self._progress.received(text)

@@ -30,6 +30,9 @@ class EventParser:
         if self._after_return or b"\r" in data:
             data = self._with_newlines(data)
         buffer = self._buffer
+        if not buffer and not self._at_start and data.endswith(b"\n\n"):
+            # The common read: whole events, and nothing left over from the one before.
+            return _payloads(data[:-2])
         buffer += data
         if self._at_start and not self._skip_mark():
             return []
@@ -44,7 +47,7 @@ class EventParser:
         whole = bytes(buffer[:last])
         del buffer[: last + 2]
         self._searched = max(0, len(buffer) - 1)
-        return [payload for block in whole.split(b"\n\n") if (payload := _payload(block)) is not None]
+        return _payloads(whole)
 
     def rest(self) -> list[bytes]:
         """The event that the end of the input left without its blank line, if there is one."""
@@ -69,6 +72,10 @@ class EventParser:
             del self._buffer[: len(_BOM)]
         self._at_start = False
         return True
+
+
+def _payloads(whole: bytes) -> list[bytes]:
+    return [payload for block in whole.split(b"\n\n") if (payload := _payload(block)) is not None]
 
 
 def _payload(block: bytes) -> bytes | None:

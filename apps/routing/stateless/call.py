@@ -96,18 +96,21 @@ async def admitted(find: Find, plan_of: Callable[[Principal, Catalogue], Plan], 
 
     Raises what `find` and `plan_of` raise, `Overloaded`, `Forbidden`, and the refusals of `billing.open_call`.
     """
-    caller, _ = await find()
-    load.here().enter(caller.tenant_id, n)
+    found = await find()
+    tenant_id = found[0].tenant_id
+    load.here().enter(tenant_id, n)
     try:
-        return await _admitted(find, plan_of, n)
+        return await _admitted(found, find, plan_of, n)
     except BaseException:
-        load.here().leave(caller.tenant_id, n)
+        load.here().leave(tenant_id, n)
         raise
 
 
-async def _admitted(find: Find, plan_of: Callable[[Principal, Catalogue], Plan], n: int) -> Admitted:
-    for _ in range(_STALE_TRIES):
-        caller, generation = await find()
+async def _admitted(
+    found: tuple[Principal, int], find: Find, plan_of: Callable[[Principal, Catalogue], Plan], n: int
+) -> Admitted:
+    for tries in range(_STALE_TRIES):
+        caller, generation = found if not tries else await find()
         require(caller, Action.CHAT_ASK)
         snapshot = await known(caller.tenant_id, time.monotonic() + _SNAPSHOT_SECONDS)
         plan = plan_of(caller, snapshot.catalogue_for(caller))
