@@ -34,7 +34,7 @@ def look_then_hold(module: ModuleType) -> None:
             return atomic(self, tenant_id, limits, calls, lease_seconds=lease_seconds, epoch=epoch)
         time.sleep(_BETWEEN_SECONDS)
         self.register(tenant_id, held(calls, limits), lease_seconds=lease_seconds)
-        return Admitted(overview.allowances)
+        return Admitted(())
 
     async def admit_here(
         self: Any, tenant_id: Any, limits: Any, calls: Any, *, lease_seconds: float, epoch: Any = None
@@ -44,7 +44,7 @@ def look_then_hold(module: ModuleType) -> None:
             return await atomic(self, tenant_id, limits, calls, lease_seconds=lease_seconds, epoch=epoch)
         await asyncio.sleep(_BETWEEN_SECONDS)
         await self.register(tenant_id, held(calls, limits), lease_seconds=lease_seconds)
-        return Admitted(overview.allowances)
+        return Admitted(())
 
     client = module.AsyncLimits if module.__name__.endswith("async_client") else module.Limits
     atomic = client.admit

@@ -9,7 +9,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ from tests.verify.beating import beating
 HANG_UPS, WARM_UPS, AT_ONCE, SEED = 1_000, 100, 32, 20
 MODEL, TOKENS, MOST_CHUNKS = "hung-up-on", 160, 100
 UPSTREAM = f"bench-hung+tokens={TOKENS}+tps=150+ttft=5+chunk=1"
+WHOLE_HANG_UPS, WHOLE_MODEL, WHOLE_UPSTREAM = 200, "hung-up-on-whole", "bench-hung-whole+tokens=40+tps=0+ttft=400"
 PRICE = NewPrice(input_nanousd_per_mtok=100_000_000, output_nanousd_per_mtok=400_000_000)
 BLOCKED_SECONDS = 0.050
 MORE_MIB = 12.0
@@ -94,7 +95,10 @@ def beaten(
     provider_id = routing.add_provider(
         name="Simulator that is hung up on", base_url=f"{provider_simulator.url}/v1", key="any", simulated=True
     )
-    routing.register_model(provider_id=provider_id, upstream_model=UPSTREAM, price=PRICE, slug=MODEL, name=MODEL)
+    for slug, upstream_model in ((MODEL, UPSTREAM), (WHOLE_MODEL, WHOLE_UPSTREAM)):
+        routing.register_model(
+            provider_id=provider_id, upstream_model=upstream_model, price=PRICE, slug=slug, name=slug
+        )
     path = tmp_path_factory.mktemp("beating") / "told.json"
     with web_server("uvicorn", wrap=lambda argv: beating(path, argv)) as web:
         yield Beating(web, path)
@@ -129,7 +133,25 @@ async def hang_up(session: aiohttp.ClientSession, url: str, door: str, dice: ran
         response.close()
 
 
-async def hang_up_many(url: str, key: str, count: int, dice: random.Random) -> list[HungUp]:
+async def hang_up_whole(session: aiohttp.ClientSession, url: str, door: str, dice: random.Random) -> HungUp:
+    """Ask for the answer in one piece, and leave before it can be there; or stay."""
+    body, _ = DOORS[door]
+    try:
+        async with asyncio.timeout(dice.uniform(0.0, 0.35) if dice.random() < 0.9 else 20):
+            async with session.post(f"{url}{door}", json={"model": WHOLE_MODEL, **body}) as response:
+                told = await response.read()
+                assert response.status == 200
+    except TimeoutError:
+        return HungUp(door, None, 0)
+    found = _CALL_ID.search(told)
+    assert found is not None
+    return HungUp(door, UUID(found[1].decode()), 1)
+
+
+Leave = Callable[[aiohttp.ClientSession, str, str, random.Random], Awaitable[HungUp]]
+
+
+async def hang_up_many(url: str, key: str, count: int, dice: random.Random, leave: Leave = hang_up) -> list[HungUp]:
     at_once = asyncio.Semaphore(AT_ONCE)
     headers = {"Authorization": f"Bearer {key}"}
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
@@ -138,12 +160,12 @@ async def hang_up_many(url: str, key: str, count: int, dice: random.Random) -> l
 
         async def one(door: str) -> HungUp:
             async with at_once:
-                return await hang_up(session, url, door, dice)
+                return await leave(session, url, door, dice)
 
         return await asyncio.gather(*(one(list(DOORS)[number % len(DOORS)]) for number in range(count)))
 
 
-def bill(simulator: Simulator) -> dict[UUID, dict[str, Any]]:
+def bill(simulator: Simulator, upstream: str = UPSTREAM) -> dict[UUID, dict[str, Any]]:
     """What the simulator was asked here, by attempt, once nothing of it is open."""
 
     def closed() -> bool:
@@ -152,7 +174,7 @@ def bill(simulator: Simulator) -> dict[UUID, dict[str, Any]]:
 
     eventually(closed)
     with urlopen(f"{simulator.url}/control/bill", timeout=10) as response:
-        calls = [call for call in json.load(response)["calls"] if call["model"] == UPSTREAM]
+        calls = [call for call in json.load(response)["calls"] if call["model"] == upstream]
     assert len({call["attempt_id"] for call in calls}) == len(calls)
     return {UUID(call["attempt_id"]): call for call in calls}
 
@@ -222,3 +244,26 @@ def test_a_thousand_hang_ups(beaten: Beating, provider_simulator: Simulator, ali
     )
     assert max(after["blocked"], default=0.0) <= BLOCKED_SECONDS
     assert grown_mib <= MORE_MIB
+
+
+def test_two_hundred_who_do_not_wait_for_the_whole(
+    beaten: Beating, provider_simulator: Simulator, alice: Principal
+) -> None:
+    """Nothing had come, so who leaves pays for the prompt alone; who stays pays for all."""
+    dice, key = random.Random(SEED), create_api_key(alice, "hasty").secret
+    billing.set_quota(tenant_id=alice.tenant_id, requests_per_minute=100_000, parallel_calls=10_000)
+    callers = asyncio.run(hang_up_many(beaten.web.url, key, WHOLE_HANG_UPS, dice, hang_up_whole))
+    stayed = {caller.call_id for caller in callers if caller.call_id is not None}
+    calls = bill(provider_simulator, WHOLE_UPSTREAM)
+    lines = {line.attempt_id: line for line in lines_of(alice.tenant_id, len(calls))}
+    assert calls.keys() <= lines.keys() and len({line.call_id for line in lines.values()}) == len(lines)
+    assert len(calls) > 0.5 * WHOLE_HANG_UPS and 0 < len(stayed) < 0.3 * WHOLE_HANG_UPS
+    for attempt_id, line in lines.items():
+        call = calls.get(attempt_id)
+        if line.call_id in stayed:
+            assert call is not None and not line.estimated and line.output_tokens == call["tokens_sent"] == 40
+        else:
+            assert call is None or call["closed_by_caller"]
+            assert line.output_tokens == 0 and line.amount_nanousd == line.input_tokens * 100
+    eventually(lambda: held_calls(alice.tenant_id) == 0)
+    assert billing.differences(alice.tenant_id) == []
