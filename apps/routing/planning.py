@@ -107,10 +107,11 @@ def _within_limits(asked_output_tokens: int | None, input_tokens: int, catalogue
             f"{input_tokens:,}. Shorten it."
         )
     bound = catalogue.output_bound
-    if bound is not None and asked_output_tokens is not None and asked_output_tokens > bound.tokens:
+    least_tokens = 1 if asked_output_tokens is None else asked_output_tokens
+    if bound is not None and least_tokens > bound.tokens:
         raise OutputExceeded(
             f"The limit for {bound.whose} is {bound.tokens:,} tokens of output in one call, and this asks for "
-            f"{asked_output_tokens:,}. Ask for fewer, or for no number."
+            f"{least_tokens:,}. Ask for fewer, or for no number."
         )
 
 
@@ -128,7 +129,7 @@ def plan_vectors(
 
     Raises `UnknownModel`, `ModelNotAllowed`, `ContextExceeded`, `Unpriced` or `NoCandidates`.
     """
-    _within_limits(None, input_tokens, catalogue)
+    _within_limits(0, input_tokens, catalogue)
     model = catalogue.embedders.get(model_slug)
     if model is None:
         raise _not_offered(model_slug, catalogue)

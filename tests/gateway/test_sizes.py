@@ -73,6 +73,14 @@ def test_who_names_no_number_gets_an_answer_within_the_limit(
     assert answer.usage is not None and answer.usage.completion_tokens == 25
 
 
+def test_a_limit_of_no_output_allows_no_answer(web: WebServer, alice: Principal) -> None:
+    key = tenants.create_api_key(alice, "app").secret
+    billing.set_quota(tenant_id=alice.tenant_id, max_output_tokens=0)
+    for most in (None, 1):
+        refused = ask(web, key, "/v1/chat/completions", "hello", most)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "max_output_tokens_exceeded")
+
+
 def test_vectors_are_bounded_too(web: WebServer, alice: Principal) -> None:
     key = tenants.create_api_key(alice, "app").secret
     billing.set_quota(tenant_id=alice.tenant_id, user_id=alice.user_id, max_input_tokens=100)
