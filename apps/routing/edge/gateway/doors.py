@@ -67,19 +67,19 @@ class Door(ABC):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         response = coding.response_to(request, send)
-        request_id = context.request_id(request.header(b"x-request-id"))
+        ids = _ids(request)
         began = time.monotonic()
         try:
             # Each request is a task of its own, so that nothing has to be unbound.
-            context.bind(request_id=request_id)
-            await self._answer(request, response, request_id)
+            context.bind(**ids)
+            await self._answer(request, response, ids["request_id"])
         except HungUp:
             pass
         finally:
             response.stop()
-            self._note(request, response, request_id, time.monotonic() - began)
+            self._note(request, response, ids, time.monotonic() - began)
 
-    def _note(self, request: Request, response: Response, request_id: str, seconds: float) -> None:
+    def _note(self, request: Request, response: Response, ids: Mapping[str, str], seconds: float) -> None:
         """One line for each request, as for every door. 499: the caller hung up before anything was said."""
         status = response.status or 499
         metrics.http_answered(request.method, self.path, status, seconds)
@@ -88,7 +88,7 @@ class Door(ABC):
             "route": self.path,
             "status": status,
             "duration_ms": round(seconds * 1000, 1),
-            "request_id": request_id,
+            **ids,
         }
         lines.write("request", said | request.facts)
 
@@ -221,6 +221,15 @@ async def _tell_as_it_comes(
         await response.end(writer.failed(_told(error)), cut=True)
     else:
         await response.end(writer.end() if writer is not None else b"")
+
+
+def _ids(request: Request) -> dict[str, str]:
+    """What every line about the request is found by. Who sends no trace has none here: nothing follows it further."""
+    ids = {"request_id": context.request_id(request.header(b"x-request-id"))}
+    given = request.header(b"traceparent")
+    if given is not None and (trace := context.TraceParent.parse(given)) is not None:
+        ids["trace_id"] = trace.trace_id
+    return ids
 
 
 def _told(error: Exception) -> Problem:
