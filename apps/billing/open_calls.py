@@ -7,9 +7,8 @@ lives; and what Redis holds of a call tells the ledger about it if this process 
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -23,6 +22,7 @@ from apps.billing.errors import AdmissionUnavailable, SnapshotStale
 from apps.billing.ledger import charged_nanousd, used_tokens
 from apps.billing.reading import Reading
 from apps.billing.refusals import refusal, tightest
+from apps.billing.remembered_calls import Held, Settling, TenantCalls
 from apps.billing.snapshots import TenantLimits
 from apps.limits.async_client import AsyncLimits
 from apps.limits.contracts import (
@@ -32,9 +32,7 @@ from apps.limits.contracts import (
     Call,
     Cold,
     Decision,
-    OpenCall,
     Refused,
-    Scope,
     Stale,
 )
 from apps.limits.errors import LimitsError, LimitsUnavailable, Rebuilding
@@ -55,56 +53,12 @@ _MOST_COPIES = 50_000
 log = structlog.get_logger(__name__)
 
 
-class _Held(NamedTuple):
-    """A call that is open."""
-
-    call: Call
-    scopes: tuple[Scope, ...]
-
-    def again(self) -> OpenCall:
-        """As Redis is told where it has lost the call."""
-        call = self.call
-        return OpenCall(call.call_id, call.amount_nanousd, self.scopes, call.tokens, call.note)
-
-
-@dataclass(slots=True)
-class _Settling:
-    """A call that has ended, until it is known to be in the ledger."""
-
-    call_id: str
-    tenant_id: UUID
-    scopes: tuple[Scope, ...]
-    amount_nanousd: int
-    tokens: int
-    record: str
-    at: datetime
-    stream_id: tuple[int, int] = (0, 0)
-
-
-@dataclass(slots=True)
-class _Tenant:
-    """What this loop knows of one tenant's calls, by call id."""
-
-    open: dict[str, _Held] = field(default_factory=dict)
-    untold: dict[str, _Settling] = field(default_factory=dict)
-    undrained: dict[str, _Settling] = field(default_factory=dict)
-    unwanted: set[str] = field(default_factory=set)
-    said_busy_at: float = -1e9
-    tended_at: float = -1e9
-    asking: int = 0
-    repairing: bool = False
-
-    @property
-    def idle(self) -> bool:
-        return not (self.asking or self.open or self.untold or self.undrained or self.unwanted or self.repairing)
-
-
 class OpenCalls:
     """One object per event loop; see `services.open_call` and `services.close_call`."""
 
     def __init__(self, limits: AsyncLimits) -> None:
         self._limits = limits
-        self._tenants: dict[UUID, _Tenant] = {}
+        self._tenants: dict[UUID, TenantCalls] = {}
         self._copies = 0
         self._tending: asyncio.Task[None] | None = None
         self._repairs: set[asyncio.Task[None]] = set()
@@ -123,7 +77,7 @@ class OpenCalls:
             decision, snapshot = await self._decide(principal, asked, epoch, tenant)
             scopes = snapshot.scopes(principal.user_id, principal.api_key_id)
             for call in asked:
-                tenant.open[call.call_id] = _Held(call, scopes)
+                tenant.open[call.call_id] = Held(call, scopes)
         finally:
             tenant.asking -= 1
         if decision.dirty:
@@ -144,7 +98,7 @@ class OpenCalls:
         )
 
     async def _decide(
-        self, principal: Principal, asked: Sequence[Call], epoch: int | None, tenant: _Tenant
+        self, principal: Principal, asked: Sequence[Call], epoch: int | None, tenant: TenantCalls
     ) -> tuple[Admitted, TenantLimits]:
         tenant_id = principal.tenant_id
         snapshot = await self._reading.snapshot(tenant_id)
@@ -171,7 +125,7 @@ class OpenCalls:
         snapshot: TenantLimits,
         asked: Sequence[Call],
         epoch: int,
-        tenant: _Tenant,
+        tenant: TenantCalls,
     ) -> Decision:
         tenant_id = principal.tenant_id
         try:
@@ -218,7 +172,7 @@ class OpenCalls:
             return
         now = datetime.now(UTC)
         known = snapshots.known(admission.tenant_id)
-        settling = _Settling(
+        settling = Settling(
             call_id=call_id,
             tenant_id=admission.tenant_id,
             # Those of now: a quota that was set meanwhile counts this call too.
@@ -233,7 +187,7 @@ class OpenCalls:
             if await self._tell(tenant, settling):
                 return
 
-    async def _tell(self, tenant: _Tenant, one: _Settling) -> bool:
+    async def _tell(self, tenant: TenantCalls, one: Settling) -> bool:
         try:
             told = await self._limits.settle(
                 one.tenant_id,
@@ -280,7 +234,7 @@ class OpenCalls:
             if tenant.idle and now - tenant.said_busy_at > _BUSY_SECONDS and self._tenants.get(tenant_id) is tenant:
                 del self._tenants[tenant_id]
 
-    async def _tend_one(self, tenant_id: UUID, tenant: _Tenant) -> None:
+    async def _tend_one(self, tenant_id: UUID, tenant: TenantCalls) -> None:
         if tenant.unwanted:
             unwanted = set(tenant.unwanted)
             await self._limits.release(tenant_id, unwanted)
@@ -300,7 +254,7 @@ class OpenCalls:
         if seen is not None and seen != self._seen:
             self._doubt()
 
-    async def _renew(self, tenant_id: UUID, tenant: _Tenant) -> None:
+    async def _renew(self, tenant_id: UUID, tenant: TenantCalls) -> None:
         held = [*tenant.open, *tenant.untold]
         kept = list(tenant.undrained)
         tended = await self._limits.tend(tenant_id, held, kept, lease_seconds=LEASE_SECONDS)
@@ -363,15 +317,15 @@ class OpenCalls:
             if (tenant := self._tenants.get(tenant_id)) is not None:
                 tenant.said_busy_at = time.monotonic()
 
-    def _tenant(self, tenant_id: UUID) -> _Tenant:
+    def _tenant(self, tenant_id: UUID) -> TenantCalls:
         if self._tending is None:
             self._tending = asyncio.create_task(self._tend_forever())
         tenant = self._tenants.get(tenant_id)
         if tenant is None:
-            tenant = self._tenants[tenant_id] = _Tenant()
+            tenant = self._tenants[tenant_id] = TenantCalls()
         return tenant
 
-    def _repair(self, tenant_id: UUID, tenant: _Tenant) -> None:
+    def _repair(self, tenant_id: UUID, tenant: TenantCalls) -> None:
         """Recount what is in doubt, beside the calls."""
 
         async def repair() -> None:
