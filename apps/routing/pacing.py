@@ -76,7 +76,7 @@ def _tokens(chunk: Chunk, told: float) -> float:
         case ToolCallCompleted(arguments=arguments):
             return 1.0 + len(arguments) / _CHARACTERS_PER_TOKEN
         case Finished(usage=usage, parts=(), cache=None):
-            return usage.output_tokens + usage.reasoning_tokens - told
+            return usage.output_tokens - told
     return 0.0
 
 

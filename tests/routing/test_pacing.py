@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 
 from apps.routing import durable, pacing, selectors
-from apps.routing.contracts import Catalogue, Chunk, Finished, TextDelta, Usage
+from apps.routing.contracts import Catalogue, Chunk, Finished, ReasoningDelta, TextDelta, Usage
 from apps.routing.errors import StreamCut
 from apps.routing.pacing import Pace
 from tests.routing.cached_plan import CANDIDATE
@@ -76,6 +76,20 @@ async def test_an_answer_in_one_piece_counts_too(monkeypatch: pytest.MonkeyPatch
     capped(monkeypatch, 200)
     (_, first), (_, second) = await told(of_tokens(100, 1)), await told(of_tokens(100, 1))
     assert 0.4 - 0.03 <= first < 3 and 0.5 - 0.03 <= second < 3
+
+
+async def test_thoughts_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a provider counts as thoughts is part of what it counts as output."""
+    capped(monkeypatch, 1_000_000)
+    taken: list[float] = []
+
+    async def take(pace: Pace, tokens: float) -> None:
+        taken.append(tokens)
+
+    monkeypatch.setattr(Pace, "take", take)
+    texts: list[Chunk] = [ReasoningDelta("hmm "), TextDelta("word ")]
+    await told([*texts, Finished("stop", Usage(5, 120, reasoning_tokens=90), uuid4(), CANDIDATE)])
+    assert sum(taken) == 120
 
 
 @pytest.mark.parametrize("rate", [None, 1_000_000])
