@@ -1,7 +1,6 @@
 """What mutations of drills 14 and 15 do to admission, to its rebuild, and to idempotency keys."""
 
 import asyncio
-import hashlib
 import time
 from dataclasses import replace
 from types import ModuleType
@@ -95,8 +94,7 @@ def compare_no_prints(module: ModuleType) -> None:
 
 def _reword(module: ModuleType, before: str, after: str) -> None:
     """Change the script of idempotency keys."""
-    if module._SCRIPT.count(before) != 1:
+    script = module._SCRIPT
+    if script.text.count(before) != 1:
         raise RuntimeError("the script of idempotency keys is not written in the way this mutation knows")
-    text = module._SCRIPT.replace(before, after)
-    module._SCRIPT = text  # type: ignore[attr-defined]
-    module._SHA = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()  # type: ignore[attr-defined]
+    module._SCRIPT = type(script)(script.text.replace(before, after))  # type: ignore[attr-defined]

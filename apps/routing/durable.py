@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from django.conf import settings
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -26,10 +26,14 @@ class Away(Exception):
 class Script:
     """Lua, known to Redis by its digest."""
 
-    def __init__(self, path: Path) -> None:
-        self.text = path.read_text(encoding="utf-8")
+    def __init__(self, text: str) -> None:
+        self.text = text
         # SHA-1 is the name Redis gives to scripts, not a protection.
-        self._sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        return cls(path.read_text(encoding="utf-8"))
 
     async def run(self, keys: Sequence[str], *arguments: Any) -> Any:
         """Run it once. Raises `Away`, after a second at the latest."""

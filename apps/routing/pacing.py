@@ -25,7 +25,7 @@ _READ_AHEAD_CHUNKS = 4096
 _CHARACTERS_PER_TOKEN = 5
 _MOST_TENANTS = 10_000
 
-_SCRIPT = durable.Script(Path(__file__).with_name("pace.lua"))
+_SCRIPT = durable.Script.read(Path(__file__).with_name("pace.lua"))
 
 
 def is_known_off(tenant_id: UUID) -> bool:

@@ -20,7 +20,7 @@ from apps.routing.repeats.place import Place, index_of
 LEASE_SECONDS = 20.0
 _SCANNED = 500
 
-_SCRIPT = durable.Script(Path(__file__).with_name("repeats.lua"))
+_SCRIPT = durable.Script.read(Path(__file__).with_name("repeats.lua"))
 
 
 class State(StrEnum):
