@@ -34,8 +34,10 @@ def _late() -> Iterator[float]:
     """For each beat, how late it came by the loop's own fault."""
     began, waited = time.monotonic(), waited_seconds()
     while True:
-        yield time.monotonic() - began - BEAT_SECONDS - (waited_seconds() - waited)
-        began, waited = time.monotonic(), waited_seconds()
+        now, waited_by_now = time.monotonic(), waited_seconds()
+        late = now - began - BEAT_SECONDS - (waited_by_now - waited)
+        began, waited = now, waited_by_now
+        yield late
 
 
 async def beat(path: Path) -> None:

@@ -30,7 +30,7 @@ from apps.tenants.contracts import Principal
 from apps.tenants.services import create_api_key
 from tests.processes import Simulator
 from tests.product import WebServer, eventually, web_server
-from tests.verify.beating import beating
+from tests.verify.beating import WRITE_SECONDS, beat, beating
 
 HANG_UPS, WARM_UPS, AT_ONCE, SEED = 1_000, 100, 32, 20
 MODEL, TOKENS, MOST_CHUNKS = "hung-up-on", 160, 100
@@ -201,11 +201,25 @@ def require_paid(line: LedgerEntry, call: Mapping[str, Any] | None, seen: int) -
     if call is None or call["status"] is None:  # it was cut before it was asked
         assert line.output_tokens == 0, line
         return
-    assert line.kind == "charge" and call["closed_by_caller"], (line, call)
-    assert line.estimated
-    # A token that is known by its bytes alone may count for two.
-    assert seen <= line.output_tokens <= 2 * call["tokens_sent"], (line.output_tokens, call["tokens_sent"], seen)
+    assert line.kind == "charge"
+    if not line.estimated:  # on a busy machine all was sent before the caller had read as much as it wanted
+        assert call["completed"] and line.output_tokens == call["tokens_sent"], (line, call)
+    else:
+        # A token that is known by its bytes alone may count for two.
+        assert seen <= line.output_tokens <= 2 * call["tokens_sent"], (line.output_tokens, call["tokens_sent"], seen)
     assert line.amount_nanousd == line.input_tokens * 100 + line.output_tokens * 400
+
+
+async def test_a_loop_that_is_blocked_is_noticed(tmp_path: Path) -> None:
+    """Else nothing noted would mean nothing."""
+    path = tmp_path / "told.json"
+    beats = asyncio.create_task(beat(path))
+    await asyncio.sleep(0.1)
+    time.sleep(0.08)  # noqa: ASYNC251 - the fault itself
+    await asyncio.sleep(WRITE_SECONDS + 0.1)
+    beats.cancel()
+    noted = [seconds for _, seconds in json.loads(path.read_text())["blocked"]]
+    assert max(noted) > BLOCKED_SECONDS
 
 
 def test_a_thousand_hang_ups(beaten: Beating, provider_simulator: Simulator, alice: Principal) -> None:
@@ -219,7 +233,10 @@ def test_a_thousand_hang_ups(beaten: Beating, provider_simulator: Simulator, ali
     callers = asyncio.run(hang_up_many(beaten.web.url, key, HANG_UPS, dice))
 
     calls = bill(provider_simulator)
-    eventually(lambda: beaten.connections_to(provider_simulator.url) <= connections)
+    # What was sent whole leaves a connection that may be used again.
+    kept = connections + sum(call["completed"] for call in calls.values())
+    eventually(lambda: beaten.connections_to(provider_simulator.url) <= kept)
+    assert sum(call["closed_by_caller"] for call in calls.values()) > 0.9 * len(calls)
     lines = {line.attempt_id: line for line in lines_of(alice.tenant_id, len(calls))}
     assert calls.keys() <= lines.keys(), "a call to the provider has no line"
     assert len({line.call_id for line in lines.values()}) == len(lines), "a call has two lines"
