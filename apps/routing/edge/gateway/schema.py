@@ -26,7 +26,8 @@ _REFUSED = {
     "429": "A limit or budget says no; `Retry-After` says when to come again, where time helps.",
     "500": "A defect of ours.",
     "502": "The provider failed.",
-    "503": "Nothing can answer at the moment.",
+    "503": "Nothing can answer at the moment, or there is no room for the call; `Retry-After` says when to come again, "
+    "where that is known.",
     "504": "The provider took too long.",
 }
 
@@ -77,12 +78,16 @@ def _door(
     refusal = {"application/json": {"schema": {"$ref": f"#/components/schemas/{error}"}}}
     answers: Schema = {status: {"description": text, "content": refusal} for status, text in _REFUSED.items()}
     answers["401"]["headers"] = {"WWW-Authenticate": {"required": True, "schema": _TEXT}}
-    ok: Schema = {"description": "The answer."}
+    ok: Schema = {"description": "The answer. `X-Switchboard-Route` says who gave it, `x-ratelimit-…` what is left."}
     if keyed:
         ok["headers"] = {"Idempotency-Replayed": _REPLAYED}
     else:
+        # Counting admits nothing and takes no key.
+        ok["description"], answers["409"]["description"] = "The count.", "The header names another workspace."
         del answers["422"]
-    told = {"application/json": {"schema": {"type": "object"}}, "text/event-stream": {"schema": _EVENT}}
+    told: Schema = {"application/json": {"schema": {"type": "object"}}}
+    if "stream" in takes:
+        told["text/event-stream"] = {"schema": _EVENT}
     return {
         "operationId": operation_id,
         "tags": ["gateway"],
