@@ -80,6 +80,8 @@ def test_limits() -> None:
         "streams followed on one socket": websocket.MAX_STREAMS,
         "sockets per process": DEFAULTS["websockets_per_process"],
         "event streams per process": DEFAULTS["event_streams_per_process"],
+        "calls of the gateway per process": DEFAULTS["gateway_calls_per_process"],
+        "idempotency keys of a tenant at the gateway": DEFAULTS["idempotency_tenant_max_keys"],
         "database statement": 15,
     }
     assert "statement_timeout=15000" in settings.DATABASES["default"]["OPTIONS"]["options"]
