@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from apps.accounts.edge import urls as accounts
+from apps.billing.edge import urls as billing
 from apps.conversations.edge import urls as conversations
 from apps.routing.edge import urls as routing
 from apps.tenants.admin_sites import manage
@@ -19,6 +20,7 @@ SCHEMA_SECONDS = 300
 api = [
     path("accounts/", include(accounts.api)),
     path("", include(tenants.api)),
+    path("", include(billing.api)),
     path("", include(routing.api)),
     path("", include(conversations.api)),
 ]

@@ -13,11 +13,12 @@ from uuid import UUID
 
 from django.db import connections
 
-from apps.billing import bounds, counters, draining, ledger, open_calls, reconciling, snapshots
+from apps.billing import bounds, counters, draining, ledger, open_calls, reconciling, snapshots, usage
 from apps.billing.bounds import CallBounds
 from apps.billing.contracts import Admission, BudgetLeft, CallCost, LedgerLine, LineKind
 from apps.billing.models import LedgerEntry, Quota, Reservation
 from apps.billing.reconciling import Difference
+from apps.billing.usage import By, Share, Used
 from apps.tenants.contracts import Principal
 
 SETTLEMENTS_REPEATED_FOR = timedelta(minutes=2)
@@ -211,6 +212,21 @@ def when_stale(tell: Callable[[UUID], None]) -> None:
     Views of tenants that are kept in memory are dropped there. See `open_call`.
     """
     snapshots.when_stale(tell)
+
+
+def used(tenant_id: UUID, window: timedelta) -> Used:
+    """What the tenant used in the last `window`; stateless calls count within half a second of their end."""
+    return usage.used(tenant_id, window)
+
+
+def used_by(tenant_id: UUID, window: timedelta, by: By) -> list[Share]:
+    """The same told apart by team, user, key or model: the most expensive first."""
+    return usage.shares(tenant_id, window, by)
+
+
+def refused(tenant_id: UUID, window: timedelta) -> dict[str, dict[str, int]]:
+    """How many calls limits refused, by limit and by whose it was. Raises `LimitsError`."""
+    return usage.refused(tenant_id, window)
 
 
 def differences(tenant_id: UUID) -> list[Difference]:

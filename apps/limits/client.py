@@ -21,6 +21,8 @@ from apps.limits.contracts import (
     Collected,
     Counter,
     Decision,
+    Level,
+    LimitKind,
     Memory,
     OpenCall,
     Overview,
@@ -227,6 +229,10 @@ class Limits:
     def peek(self, tenant_id: str | UUID, limits: Sequence[ScopeLimits]) -> Overview | Cold:
         """What is left of each limit."""
         return protocol.parse_overview(self._run(protocol.peek(self._prefix, tenant_id, limits)), limits)
+
+    def refusals(self, tenant_id: str | UUID, minutes: int) -> Mapping[tuple[LimitKind, Level], int]:
+        """How many calls were refused in the last minutes, by limit and by whose it was."""
+        return protocol.parse_refusals(self._run(protocol.refusals(self._prefix, tenant_id)), minutes)
 
     def bump_epoch(self, tenant_id: str | UUID) -> int:
         """From now on, callers with an older view of keys and limits are told `Stale`. Call after the commit."""

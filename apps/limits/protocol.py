@@ -23,6 +23,7 @@ from apps.limits.contracts import (
     Counter,
     Decision,
     Left,
+    Level,
     LimitKind,
     Memory,
     OpenCall,
@@ -42,7 +43,13 @@ from apps.limits.contracts import (
 )
 from apps.limits.errors import AlreadySettled, OutOfRange
 
-_KEY_ENDINGS = (":counters", ":open", ":calls", ":settled", ":rebuild", ":late", ":dirty", ":settlements", ":lapsed")
+_KEY_ENDINGS = tuple(
+    f":{name}"
+    for name in (
+        *("counters", "open", "calls", "settled", "rebuild"),
+        *("late", "dirty", "settlements", "lapsed", "refused"),
+    )
+)
 _EPOCH_DAY = datetime(1970, 1, 1).toordinal()
 _COUNTERS = struct.Struct("<14d")
 _FOLDER = Path(__file__).parent / "scripts"
@@ -68,6 +75,7 @@ SETTLE = Script.read("settle")
 RELEASE = Script.read("counting", "release")
 RENEW = Script.read("renew")
 REGISTER = Script.read("counting", "register")
+REFUSALS = Script.read("refusals")
 PEEK = Script.read("peek")
 BUMP_EPOCH = Script.read("bump_epoch")
 COLLECT = Script.read("counting", "collect")
@@ -266,6 +274,23 @@ def parse_overview(reply: Any, limits: Sequence[ScopeLimits]) -> Overview | Cold
     if reply[0] == b"COLD":
         return _cold(_texts(reply[1:]))
     return Overview(_left(limits, reply[3:]), epoch=int(reply[1]), dirty=bool(reply[2]))
+
+
+def refusals(prefix: str, tenant_id: str | UUID) -> Command:
+    return _command(REFUSALS, prefix, tenant_id, [])
+
+
+def parse_refusals(reply: Any, minutes: int) -> dict[tuple[LimitKind, Level], int]:
+    """Of the last `minutes`: up to sixty to the minute, more to the hour; the one that is running counts."""
+    now, told = int(reply[0]), _texts(reply[1])
+    unit, first = ("m", now - minutes) if minutes <= 60 else ("h", now // 60 - minutes // 60)
+    found: dict[tuple[LimitKind, Level], int] = {}
+    for field, count in zip(told[::2], told[1::2], strict=True):
+        counted_in, place, kind, level = field.split(" ")
+        if counted_in == unit and int(place) > first:
+            key = LimitKind(kind), Level(level)
+            found[key] = found.get(key, 0) + int(count)
+    return found
 
 
 def bump_epoch(prefix: str, tenant_id: str | UUID) -> Command:

@@ -66,7 +66,24 @@ for _, scope in ipairs(list) do
   check_period('tokens_per_day', name, most[6], has[DAY_TOKENS], has[HELD_TOKENS], asked_tokens, day_ends)
   check_period('tokens_per_month', name, most[7], has[MONTH_TOKENS], has[HELD_TOKENS], asked_tokens, month_ends)
 end
+-- Refused calls are counted by minute for an hour, and by hour for a month.
+local function count_refused(kind, level)
+  local minute = math.floor(now / 60000)
+  local hour = math.floor(minute / 60)
+  redis.call('HINCRBY', REFUSED, 'm ' .. minute .. ' ' .. kind .. ' ' .. level, count)
+  if redis.call('HINCRBY', REFUSED, 'h ' .. hour .. ' ' .. kind .. ' ' .. level, count) > count then return end
+  for _, field in ipairs(redis.call('HKEYS', REFUSED)) do
+    local unit, place = string.match(field, '^(%a) (%d+)')
+    place = tonumber(place)
+    if (unit == 'm' and place < minute - 60) or (unit == 'h' and place < hour - 720) then
+      redis.call('HDEL', REFUSED, field)
+    end
+  end
+  redis.call('PEXPIRE', REFUSED, STATE_KEEP_MS)
+end
+
 if worst then
+  count_refused(worst[1], string.match(worst[2], '^%a+'))
   return {'REFUSED', worst[1], worst[2], int(worst_ms), int(math.max(0, worst[4])), int(worst[3])}
 end
 

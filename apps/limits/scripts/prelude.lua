@@ -1,12 +1,13 @@
 -- Shared by every script. KEYS: 1 state (hash), 2 open (zset: call -> expiry ms), 3 calls (hash: call -> what it holds),
 -- 4 settled (zset: call -> ms until it is remembered), 5 rebuild (lock), 6 late (hash), 7 dirty (hash: scope -> version),
--- 8 settlements (stream), 9 lapsed (hash: call -> ms at which its lease ended, and what it held).
+-- 8 settlements (stream), 9 lapsed (hash: call -> ms at which its lease ended, and what it held), 10 refused (hash: how
+-- many calls in a minute or an hour, by limit).
 -- State fields: warm, epoch, swept, drained, and c:<scope>, all counters of a scope, packed: what a call touches is read
 -- in one command and written in another. What a call holds: amount, tokens, scopes; and after a line break its note.
 -- Integers pass through %.0f: Lua's own conversion keeps 14 digits only.
 local STATE, OPEN, CALLS, SETTLED = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local REBUILD, LATE, DIRTY = KEYS[5], KEYS[6], KEYS[7]
-local SETTLEMENTS, LAPSED = KEYS[8], KEYS[9]
+local SETTLEMENTS, LAPSED, REFUSED = KEYS[8], KEYS[9], KEYS[10]
 local KEEP_MS = '604800000'
 local STATE_KEEP_MS = '3456000000'
 local SETTLED_KEEP_MS = 3600000

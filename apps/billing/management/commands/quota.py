@@ -10,6 +10,7 @@ from django.db import transaction
 
 from apps.billing import services
 from apps.billing.models import Quota
+from apps.billing.usage import WINDOWS, By
 from apps.limits.errors import LimitsError
 from apps.tenants import selectors
 from apps.tenants.admin_changes import note_saved, state
@@ -27,6 +28,8 @@ _COUNTS = (
 )
 _BUDGETS = {"budget_day_usd": "budget_day_nanousd", "budget_month_usd": "budget_month_nanousd"}
 _NONE = "none"
+# Of the most expensive teams, people, keys and models.
+_SHOWN = 10
 _NANO = 1_000_000_000
 _MOST = 2_000_000_000
 
@@ -40,6 +43,7 @@ class Command(BaseCommand):
         whose.add_argument("--team", help="of this team, by its name")
         whose.add_argument("--user", help="of this member, by e-mail")
         whose.add_argument("--key", help="of this API key, by the prefix that lists show, or its id")
+        parser.add_argument("--used", action="store_true", help="show also what the tenant used, and was refused")
         for name in (*_COUNTS, *_BUDGETS):
             metavar = "DOLLARS" if name in _BUDGETS else "COUNT"
             parser.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=f"a number, or “{_NONE}”")
@@ -62,6 +66,28 @@ class Command(BaseCommand):
             self.stdout.write(f"{_name(row)}: {_told(row)}")
         if not rows:
             self.stdout.write("There is no quota; the installation's own limits hold.")
+        if options["used"]:
+            self._show_used(tenant_id)
+
+    def _show_used(self, tenant_id: UUID) -> None:
+        for name, window in WINDOWS.items():
+            used = services.used(tenant_id, window)
+            self.stdout.write(
+                f"last {name}: {used.calls} calls, {used.input_tokens} tokens in ({used.cached_tokens} cached), "
+                f"{used.output_tokens} out ({used.reasoning_tokens} reasoning), {services.usd(used.amount_nanousd)} USD"
+            )
+            for by in By:
+                shares = services.used_by(tenant_id, window, by)[:_SHOWN]
+                if shares:
+                    told = (f"{one.name} {one.used.calls} ({services.usd(one.used.amount_nanousd)})" for one in shares)
+                    self.stdout.write(f"  by {by}: {', '.join(told)}")
+            try:
+                refused = services.refused(tenant_id, window)
+            except LimitsError as error:
+                raise CommandError("Redis does not answer, which knows what was refused.") from error
+            if refused:
+                told = (f"{kind} {sum(levels.values())}" for kind, levels in refused.items())
+                self.stdout.write(f"  refused: {', '.join(told)}")
 
 
 def _whose(tenant_id: UUID, options: dict[str, Any]) -> dict[str, UUID | None]:
