@@ -269,6 +269,7 @@ WORKSPACE_REST = [
     _rest("PUT", "/model-rules/%(tier)s/", json={"roles": ["owner"], "teams": ["{team_id}"]}, denied=(400, 404)),
     _rest("DELETE", "/model-rules/%(tier)s/", denied=(204, 404)),
     _rest("GET", "/safety/"),
+    _rest("GET", "/usage/"),
     _rest("PATCH", "/safety/", json={"margin_characters": 20}),
     _rest("GET", "/safety/verdicts/"),
     _rest("GET", "/audit/", shows=True),
