@@ -1,6 +1,7 @@
 """A moderation model's opinion of a prompt or an answer, as verdicts."""
 
 from collections.abc import Mapping
+from itertools import chain
 
 import structlog
 
@@ -8,6 +9,7 @@ from apps.billing.contracts import Admission
 from apps.routing import side_calls
 from apps.routing.contracts import MODERATION, Gate, ModelKind, Moderation, Plan, Prompt, SideCall, Verdict
 from apps.routing.errors import BreakersOpen, ModerationUnreachable, NoCandidates, ProviderFailed
+from apps.routing.json_screen import sentences
 from apps.safety import Action, Direction
 
 TIMEOUT_SECONDS = 5.0
@@ -87,7 +89,14 @@ def newest_text(prompt: Prompt) -> str:
         content = message.get("content")
         parts = content if isinstance(content, list) else [{"text": content}]
         texts += [part["text"] for part in reversed(parts) if isinstance(part.get("text"), str)]
+    texts += reversed(_beside(prompt))
     return "\n\n".join(reversed(texts))
+
+
+def _beside(prompt: Prompt) -> list[str]:
+    """What tools and the form of the answer say to a model, which is as good as an instruction."""
+    said = (sentences(prompt.parameters.get(name)) for name in ("tools", "response_format"))
+    return list(dict.fromkeys(chain.from_iterable(said)))
 
 
 def pieces(text: str, at_most: int) -> list[str]:

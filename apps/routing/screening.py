@@ -123,6 +123,7 @@ async def _screened(
     prompt: Prompt, settings: SafetySettings, placeholders: Placeholders
 ) -> tuple[Prompt, tuple[Verdict, ...]]:
     size = sum(len(str(message.get("content", ""))) for message in prompt.messages)
+    size += sum(len(str(value)) for value in prompt.parameters.values())
     if size < _LONG_CHARACTERS:
         return screen_prompt(prompt, settings, placeholders)
     return await asyncio.to_thread(screen_prompt, prompt, settings, placeholders)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, cast
 
+from apps.outbound import Policy, Refused
 from apps.routing.wire.errors import WireError
 
 MAX_TEXT_BYTES = 512 * 1024
@@ -16,6 +17,9 @@ _MAX_URL_CHARACTERS = 8_192
 _INT64 = 2**63
 _DATA_IMAGE = re.compile(r"data:image/(?:png|jpe?g|gif|webp);base64,(?=[A-Za-z0-9+/])", re.ASCII | re.IGNORECASE)
 _DATA_FILE = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,(?=[A-Za-z0-9+/])", re.ASCII)
+# Names that mean something else to each network, and nothing to the internet.
+_INSIDE = (".arpa", ".corp", ".home", ".internal", ".intranet", ".invalid", ".lan", ".local", ".localhost", ".test")
+_PUBLIC = Policy()
 _ADDRESS = re.compile(r"https://[^\s\x00-\x1f@\\]+", re.ASCII)
 
 # Where a call goes and whose key it carries is for administrators to say.
@@ -203,14 +207,29 @@ def an_object_of_json(value: Any, path: str) -> Mapping[str, Any]:
 
 
 def picture_url(value: Any, path: str) -> str:
-    """A picture's address. The provider fetches it, we never do."""
-    if isinstance(value, str) and (_DATA_IMAGE.match(value) or _is_address(value)):
+    """A picture's address. The provider fetches it, we never do; one inside a network could be made to look around."""
+    if isinstance(value, str) and _DATA_IMAGE.match(value):
+        return value
+    if isinstance(value, str) and _is_address(value):
+        if not _is_public(value):
+            raise WireError(path, "Pictures are fetched from the public internet alone. Send this one in the request.")
         return value
     raise WireError(path, "Send a picture as https:// or data:image/...;base64,")
 
 
 def _is_address(value: str) -> bool:
     return len(value) <= _MAX_URL_CHARACTERS and _ADDRESS.fullmatch(value) is not None
+
+
+def _is_public(address: str) -> bool:
+    """Whether the address is one of the internet, as far as it says itself: what its name resolves to is for whoever
+    fetches it to look at."""
+    origin = re.split("[/?#]", address.removeprefix("https://"), maxsplit=1)[0]
+    try:
+        host = _PUBLIC.check_url(f"https://{origin}/").host
+    except Refused:
+        return False
+    return (":" in host or "." in host) and not host.endswith(_INSIDE)
 
 
 def file_data(value: Any, path: str) -> str:

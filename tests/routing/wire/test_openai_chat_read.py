@@ -255,11 +255,34 @@ def test_what_is_wrong_is_named_by_its_path(changes: dict[str, Any], param: str)
         "https://a.org/" + "x" * 9_000,
         "b.png",
         "",
+        "https://127.0.0.1/b.png",
+        "https://169.254.169.254/latest/meta-data/",
+        "https://10.1.2.3/b.png",
+        "https://2130706433/b.png",
+        "https://0x7f.1/b.png",
+        "https://[::1]/b.png",
+        "https://[::ffff:10.0.0.1]/b.png",
+        "https://[fd00::1]/b.png",
+        "https://１２７.0.0.1/b.png",
+        "https://localhost/b.png",
+        "https://printer?b.png",
+        "https://metadata.google.internal./b.png",
+        "https://a.svc.cluster.local/b.png",
+        "https://a.org:5432/b.png",
+        "https:///b.png",
     ],
 )
 def test_pictures_are_given_by_a_safe_address_or_in_the_request(url: str) -> None:
     error = refusal(openai_chat.read, {**ASK, **_user([_picture(url)])})
     assert error.param == "messages.0.content.0.image_url.url"
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a.org/b?c=http://10.0.0.1/", "https://[2606:4700::1111]/b", "https://A.ORG:443"]
+)
+def test_pictures_of_the_internet_are_passed_on(url: str) -> None:
+    message = openai_chat.read({**ASK, **_user([_picture(url)])}).prompt.messages[0]
+    assert message["content"][0]["image_url"]["url"] == url
 
 
 @pytest.mark.parametrize("body", [None, [], "{}", 3])
