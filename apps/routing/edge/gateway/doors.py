@@ -1,5 +1,6 @@
 """One door of a dialect: read the request, open the call, tell its answer. Read `Door.__call__` top to bottom."""
 
+import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -75,6 +76,9 @@ class Door(ABC):
             await self._answer(request, response, ids["request_id"])
         except HungUp:
             pass
+        except asyncio.CancelledError:
+            if not response.is_given_up():
+                raise
         finally:
             response.stop()
             self._note(request, response, ids, time.monotonic() - began)

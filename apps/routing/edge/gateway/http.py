@@ -16,6 +16,12 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 # Proxies and clients give up on connections that are silent for a minute or less.
 KEEPALIVE_SECONDS = 15.0
 _LOOK_AFTER_SECONDS = 0.05
+# Whoever reads nothing for so long has left, whatever its connection says: a call, its lease and its provider would
+# wait with it for ever.
+STALLED_SECONDS = 60.0
+SOONEST_SECONDS = 1.0
+# What fits into the buffers of a connection is taken at once.
+_BUFFERED_BYTES = 32 * 1024
 
 
 class HungUp(Exception):
@@ -124,13 +130,18 @@ class Response:
         self._timer: asyncio.TimerHandle | None = None
         self._keep_alive = b""
         self._keeping_alive: asyncio.Task[None] | None = None
+        self._waiting: asyncio.Task[Any] | None = None
+        self._stalled = False
 
     async def whole(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         await self._begin(status, {**headers, "content-length": str(len(body))})
-        await self._send({"type": "http.response.body", "body": body})
+        await self._last({"type": "http.response.body", "body": body})
 
     async def start(self, status: int, headers: Mapping[str, str], keep_alive: bytes) -> None:
-        """Begin an answer that comes piece by piece; `keep_alive` is said in long silences."""
+        """Begin an answer that comes piece by piece; `keep_alive` is said in long silences.
+
+        A caller that stops reading is given up: whoever writes to it is cancelled, and `is_given_up` says so.
+        """
         self._keep_alive = keep_alive
         await self._begin(status, headers)
         loop = asyncio.get_running_loop()
@@ -138,13 +149,19 @@ class Response:
         self._timer = loop.call_later(KEEPALIVE_SECONDS, self._tick)
 
     async def write(self, piece: bytes) -> None:
+        task = asyncio.current_task()
+        if task is self._keeping_alive:
+            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+            return
         self._written_at = asyncio.get_running_loop().time()
+        self._waiting = task
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        self._waiting = None
 
     async def end(self, piece: bytes = b"", *, cut: bool = False) -> None:
         """`cut`: what was told is no whole answer."""
         self.stop()
-        await self._send({"type": "http.response.body", "body": piece})
+        await self._last({"type": "http.response.body", "body": piece})
 
     def stop(self) -> None:
         """Say nothing more by itself. Harmless when repeated."""
@@ -154,6 +171,22 @@ class Response:
         if self._keeping_alive is not None:
             self._keeping_alive.cancel()
 
+    def is_given_up(self) -> bool:
+        """Whether that is why the running task was cancelled, and nothing else."""
+        task = asyncio.current_task()
+        return self._stalled and (task is None or task.uncancel() == 0)
+
+    async def _last(self, message: dict[str, Any]) -> None:
+        if not self._written_at and len(message["body"]) <= _BUFFERED_BYTES:
+            await self._send(message)
+            return
+        try:
+            async with asyncio.timeout(STALLED_SECONDS):
+                await self._send(message)
+        except TimeoutError:
+            self._stalled = True
+            raise asyncio.CancelledError from None
+
     async def _begin(self, status: int, headers: Mapping[str, str]) -> None:
         self.status = status
         lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
@@ -162,7 +195,12 @@ class Response:
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         silent_seconds = loop.time() - self._written_at
-        if silent_seconds >= KEEPALIVE_SECONDS:
+        if self._waiting is not None:
+            if silent_seconds >= STALLED_SECONDS:
+                self._stalled = True
+                self._waiting.cancel()
+                return
+        elif silent_seconds >= KEEPALIVE_SECONDS and (self._keeping_alive is None or self._keeping_alive.done()):
             self._keeping_alive = loop.create_task(self.write(self._keep_alive))
-            silent_seconds = 0.0
-        self._timer = loop.call_later(KEEPALIVE_SECONDS - silent_seconds, self._tick)
+            self._written_at, silent_seconds = loop.time(), 0.0
+        self._timer = loop.call_later(max(KEEPALIVE_SECONDS - silent_seconds, SOONEST_SECONDS), self._tick)

@@ -4,7 +4,7 @@ Such a call goes on when its caller hangs up. Read `answer` top to bottom.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -21,6 +21,7 @@ from apps.routing.repeats.errors import AnswerLost, AnswerNotKept, KeyInUse, Key
 from apps.routing.repeats.held import Held
 from apps.routing.repeats.place import Place, checked, fingerprint, place_of
 from apps.routing.repeats.store import Found, State
+from apps.routing.stateless import load
 from apps.tenants import selectors as callers
 from apps.tenants.contracts import Principal
 from apps.tenants.policy import Action, require
@@ -78,8 +79,13 @@ async def answer(
             _refuse(found)
         async with request.while_here():
             request.facts = _told_again(principal)
-            if await _followed(place, found.owner, keyed, body, response, head):
-                return
+            # Whoever follows asks Redis many times a second: it takes a place as a call does.
+            load.here().enter(principal.tenant_id, 1)
+            try:
+                if await _followed(place, found.owner, keyed, body, response, head):
+                    return
+            finally:
+                load.here().leave(principal.tenant_id, 1)
             # That call ended before it told anything, or its process did: this one may be the next to ask.
             await asyncio.sleep(_AGAIN_SECONDS)
 
@@ -168,19 +174,16 @@ class Recording(Response):
         self._held.begin(_stored(status, headers, b""))
         self._held.add(body)
         await self._held.keep()
-        if self.heard:
-            await self._response.whole(status, headers, body)
+        await self._tell(self._response.whole(status, headers, body))
 
     async def start(self, status: int, headers: Mapping[str, str], keep_alive: bytes) -> None:
         self.status = status
         self._held.begin(_stored(status, headers, keep_alive))
-        if self.heard:
-            await self._response.start(status, headers, keep_alive)
+        await self._tell(self._response.start(status, headers, keep_alive))
 
     async def write(self, piece: bytes) -> None:
         self._held.add(piece)
-        if self.heard:
-            await self._response.write(piece)
+        await self._tell(self._response.write(piece))
 
     async def end(self, piece: bytes = b"", *, cut: bool = False) -> None:
         if cut:
@@ -189,8 +192,18 @@ class Recording(Response):
         else:
             self._held.add(piece)
             await self._held.keep()
-        if self.heard:
-            await self._response.end(piece, cut=cut)
+        await self._tell(self._response.end(piece, cut=cut))
+
+    async def _tell(self, telling: Coroutine[Any, Any, None]) -> None:
+        if not self.heard:
+            telling.close()
+            return
+        try:
+            await telling
+        except asyncio.CancelledError:
+            if not self._response.is_given_up():
+                raise
+            self.heard = False  # the call goes on, as when it hangs up
 
     def stop(self) -> None:
         self._response.stop()
