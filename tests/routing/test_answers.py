@@ -235,3 +235,16 @@ async def test_a_finished_connection_serves_the_next_call_and_a_half_read_one_do
         for _ in range(2):
             assert (await receive(request(provider.base_url))).text == "Hi"
         assert provider.connections == 2
+
+
+@pytest.mark.parametrize(("parameters", "kept"), [({}, False), ({"logprobs": True}, True)])
+async def test_an_answer_in_one_piece_is_no_larger_than_its_tokens(parameters: dict[str, Any], kept: bool) -> None:
+    prompt, bound = Prompt([{"role": "user", "content": "Hi"}], parameters, whole=True), 100
+    size = 1_048_576 + 500 * bound
+    choice = {"index": 0, "message": {"role": "assistant", "content": "x" * size}, "finish_reason": "stop"}
+    body = orjson.dumps({"choices": [choice], "usage": {"prompt_tokens": 1, "completion_tokens": 100}})
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with scripted.provider([head + body]) as provider:
+        reception = await receive(request(provider.base_url, bound=bound, prompt=prompt))
+    assert (len(reception.text) == size) is kept
+    assert (reception.error is None) is kept

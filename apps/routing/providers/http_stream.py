@@ -31,6 +31,9 @@ _REFUSAL_WAIT_SECONDS = 5.0
 _REFUSAL_MAX_BYTES = 16_384
 _STREAM_MAX_BYTES = 1_048_576
 _STREAM_MAX_BYTES_PER_TOKEN = 4_096
+# An answer in one piece is held until it is complete, and read at once: a token has no frame of its own there.
+_WHOLE_MAX_BYTES = 64 * 1_048_576
+_WHOLE_MAX_BYTES_PER_TOKEN = 256
 _SKIPPED_EVENTS_MAX = 20
 
 
@@ -111,6 +114,12 @@ def most_bytes(request: Request) -> int:
     return _STREAM_MAX_BYTES + _STREAM_MAX_BYTES_PER_TOKEN * request.output_tokens_bound
 
 
+def most_whole_bytes(request: Request) -> int:
+    """The same for an answer in one piece: a provider that goes on and on must not fill the memory of a process."""
+    per_token = _STREAM_MAX_BYTES_PER_TOKEN if "logprobs" in request.prompt.parameters else _WHOLE_MAX_BYTES_PER_TOKEN
+    return min(_STREAM_MAX_BYTES + per_token * request.output_tokens_bound, _WHOLE_MAX_BYTES)
+
+
 async def _post(request: Request, outgoing: Outgoing, progress: Progress, clock: Clock) -> aiohttp.ClientResponse:
     """Send the request and wait for the head of the answer."""
     provider, deadlines = request.provider_name, request.deadlines
@@ -184,7 +193,7 @@ async def _check(response: aiohttp.ClientResponse, request: Request, progress: P
 async def _document(response: aiohttp.ClientResponse, request: Request, progress: Progress, clock: Clock) -> Any:
     """The answer in one piece. Raises what `deltas` raises for streams that end early, late or never."""
     parts: list[bytes] = []
-    size_bytes, limit_bytes = 0, most_bytes(request)
+    size_bytes, limit_bytes = 0, most_whole_bytes(request)
     content = response.content
     while not content.at_eof():
         data = await _read(content, clock, progress, request.provider_name)
