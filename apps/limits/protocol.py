@@ -43,13 +43,8 @@ from apps.limits.contracts import (
 )
 from apps.limits.errors import AlreadySettled, OutOfRange
 
-_KEY_ENDINGS = tuple(
-    f":{name}"
-    for name in (
-        *("counters", "open", "calls", "settled", "rebuild"),
-        *("late", "dirty", "settlements", "lapsed", "refused"),
-    )
-)
+_KEYS = "counters open calls settled rebuild late dirty settlements lapsed refused"
+_KEY_ENDINGS = tuple(f":{name}" for name in _KEYS.split())
 _EPOCH_DAY = datetime(1970, 1, 1).toordinal()
 _COUNTERS = struct.Struct("<14d")
 _FOLDER = Path(__file__).parent / "scripts"
