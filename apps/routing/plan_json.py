@@ -51,7 +51,7 @@ def plan_from_json(document: Mapping[str, Any]) -> Plan:
 
 def _candidate_to_json(candidate: Candidate) -> dict[str, Any]:
     price = {**asdict(candidate.price), "id": str(candidate.price.id)}
-    return {**asdict(candidate), "deployment_id": str(candidate.deployment_id), "price": price}
+    return {**candidate._asdict(), "deployment_id": str(candidate.deployment_id), "price": price}
 
 
 def _candidate_from_json(document: Mapping[str, Any]) -> Candidate:

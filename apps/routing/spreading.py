@@ -7,8 +7,10 @@ only its own share. Calls without a conversation take the less busy of two drawn
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import groupby
+from operator import itemgetter
 from uuid import UUID
 
 from apps.routing import chance
@@ -21,44 +23,55 @@ HealthOf = Callable[[UUID], Health]
 # waiting a little for, and not more.
 BUSIER_CALLS = 8
 
+_PRIME = 2**61 - 1
+
+_first = itemgetter(0)
+
 
 def spread(passed: list[Place], conversation_id: UUID | None, health_of: HealthOf) -> list[Place]:
     """The places in the order they are tried."""
     if len(passed) < 2:
         return passed
+    ranks = [(place.deployment.priority, place.bound_nanousd) for place in passed]
+    if ranks.count(ranks[0]) == len(ranks):
+        return _among_equals(passed, conversation_id, health_of)
+    ranked = sorted(zip(ranks, passed, strict=True), key=_first)
     ordered: list[Place] = []
-    for _, group in groupby(sorted(passed, key=_rank), key=_rank):
-        ordered += _among_equals([*group], conversation_id, health_of)
+    for _, group in groupby(ranked, _first):
+        ordered += _among_equals([place for _, place in group], conversation_id, health_of)
     return ordered
-
-
-def _rank(place: Place) -> tuple[int, int]:
-    return place.deployment.priority, place.bound_nanousd
 
 
 def _among_equals(equals: list[Place], conversation_id: UUID | None, health_of: HealthOf) -> list[Place]:
     if len(equals) == 1:
         return equals
-
-    def number(place: Place) -> float:
-        deployment = place.deployment
-        return draw(deployment.weight, None if conversation_id is None else conversation_id.bytes + deployment.id.bytes)
-
-    order = sorted(equals, key=number)
-    first, second = (health_of(one.deployment.id).in_flight for one in order[:2])
-    patience = 0 if conversation_id is None else BUSIER_CALLS
-    if first > second + patience:
+    who = None if conversation_id is None else conversation_id.int
+    drawn = [(draw(place.deployment.weight, who, place.deployment.id.int), place) for place in equals]
+    drawn.sort(key=_first)
+    order = [place for _, place in drawn]
+    patience = 0 if who is None else BUSIER_CALLS
+    running = health_of(order[0].deployment.id).in_flight
+    if running > patience and running > health_of(order[1].deployment.id).in_flight + patience:
         order[:2] = order[1], order[0]
     return order
 
 
-def draw(weight: float, seed: bytes | None) -> float:
+def draw(weight: float, who: int | None, what: int) -> float:
     """A number whose smallest wins with a chance in proportion to the weight (an exponential race).
 
-    The same `seed` (the ids of who draws and what is drawn) draws the same number everywhere; None throws the dice.
+    The same ids of who draws and what is drawn, both random, draw the same everywhere; with None for the former, dice
+    are thrown.
     """
     if weight <= 0:
         return math.inf
-    # As many bits as a float has, so that the number stays below one.
-    share = chance.share() if seed is None else (int.from_bytes(blake2b(seed, digest_size=8).digest()) >> 11) / 2**53
+    # Multiplicative hashing modulo a prime (Carter and Wegman, "Universal classes of hash functions", 1979): a fifth of
+    # what a cryptographic hash takes, and nobody gains from guessing it. Eight bits are dropped: a float holds the rest
+    # exactly, so that the share stays below one.
+    share = chance.share() if who is None else (who * what % _PRIME >> 8) / 2**53
     return -math.log(1.0 - share) / weight
+
+
+@lru_cache(maxsize=1024)
+def named(name: str) -> int:
+    """The id of what is drawn, where it has only a name."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=16).digest())

@@ -96,7 +96,7 @@ Change = Callable[[Plan], Plan]
 
 
 def _candidate(**fields: object) -> Change:
-    return lambda plan: replace(plan, candidates=(replace(plan.candidates[0], **fields),))  # type: ignore[arg-type]
+    return lambda plan: replace(plan, candidates=(plan.candidates[0]._replace(**fields),))
 
 
 @pytest.mark.parametrize(
@@ -131,12 +131,12 @@ def test_everything_that_changes_the_answer_changes_the_key(
 
 
 def test_tenant_person_price_and_embedder_change_the_key_and_the_order_of_candidates_does_not() -> None:
-    plan = replace(PLAN, candidates=(*PLAN.candidates, replace(PLAN.candidates[0], deployment_id=uuid4())))
+    plan = replace(PLAN, candidates=(*PLAN.candidates, PLAN.candidates[0]._replace(deployment_id=uuid4())))
     prompt, tenant, person = Prompt([HELLO]), uuid4(), uuid4()
     usual = key.exact_key(tenant, person, plan, prompt)
     turned = replace(plan, candidates=plan.candidates[::-1])
     assert key.exact_key(tenant, person, turned, prompt) == usual
-    dear = replace(plan.candidates[0], price=replace(plan.candidates[0].price, id=uuid4()))
+    dear = plan.candidates[0]._replace(price=replace(plan.candidates[0].price, id=uuid4()))
     found = {
         usual,
         key.exact_key(uuid4(), person, plan, prompt),
@@ -206,7 +206,7 @@ async def test_the_answer_of_a_stand_in_is_not_served_once_the_first_choice_is_b
     await rule(alice, exact=True)
     async with provider(REPLY) as played:
         plan = await offer(alice, played.base_url, ["m"])
-        stand_in = replace(plan, candidates=(replace(plan.candidates[0], after=FallbackKind.ANY),))
+        stand_in = replace(plan, candidates=(plan.candidates[0]._replace(after=FallbackKind.ANY),))
         assert [from_cache(await ask(alice, stand_in)) for _ in range(2)] == [False, False]
 
 

@@ -37,7 +37,7 @@ async def test_candidates_above_the_admitted_amount_are_not_called(
     alice: Principal, provider_simulator: Simulator
 ) -> None:
     plan = await offer(alice, provider_simulator.url, ["bench+tokens=5", "bench+tokens=6"])
-    dear = replace(plan.candidates[0], output_tokens_bound=9_999)
+    dear = plan.candidates[0]._replace(output_tokens_bound=9_999)
     mixed = replace(plan, candidates=(dear, plan.candidates[1]))
     leave = replace(admission(alice, plan), amount_nanousd=plan.candidates[1].amount_bound_nanousd)
     gate = RecordingGate()

@@ -157,7 +157,7 @@ async def test_a_redis_that_answers_nothing_is_waited_for_once(join: Join, monke
 def _limited(plan: Plan, *limits: int | None, max_waiting: int = 0) -> Plan:
     """The plan with these limits on its candidates, which no other test calls."""
     limited = [
-        replace(one, max_parallel=most, max_waiting=max_waiting)
+        one._replace(max_parallel=most, max_waiting=max_waiting)
         for one, most in zip(plan.candidates, limits, strict=True)
     ]
     return replace(plan, candidates=tuple(limited))

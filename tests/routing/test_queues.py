@@ -32,7 +32,7 @@ def test_the_queue_follows_from_the_candidates(adapters: list[str], queue: str) 
 
 def _through_litellm(plan: Plan, index: int) -> Plan:
     candidates = list(plan.candidates)
-    candidates[index] = replace(candidates[index], adapter=queues.LITELLM)
+    candidates[index] = candidates[index]._replace(adapter=queues.LITELLM)
     return replace(plan, candidates=tuple(candidates))
 
 

@@ -1,6 +1,5 @@
 """Which attempt follows which failures."""
 
-from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -165,7 +164,7 @@ def test_an_unavailable_candidate_is_passed_over() -> None:
     ],
 )
 def test_what_was_too_long_goes_to_a_larger_window(windows: list[int], order: list[int]) -> None:
-    candidates = [replace(_candidate("m"), context_tokens=tokens) for tokens in windows]
+    candidates = [_candidate("m")._replace(context_tokens=tokens) for tokens in windows]
     failures: list[Failure] = []
     while step := next_step(candidates, failures, now=100.0, jitter=lambda limit: limit):
         failures.append(Failure(step.index, TOO_LONG, 100.0))

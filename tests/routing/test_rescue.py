@@ -78,7 +78,7 @@ def test_what_was_sent_comes_out_of_the_room_and_the_money() -> None:
     beginning = len(b',{"role":"assistant","content":""}') + 499
     most = candidate.price.amount_bound_nanousd(candidate.input_tokens_bound + beginning, tight.output_tokens_bound)
     assert tight.output_tokens_bound >= 16 and most <= candidate.amount_bound_nanousd
-    short = replace(candidate, output_tokens_bound=170)
+    short = candidate._replace(output_tokens_bound=170)
     assert not _sent("word " * 100).begin(short).prompt.prefilled, "too little is left to be worth it"
 
 
@@ -108,7 +108,7 @@ async def test_the_next_model_goes_on_from_the_beginning_it_is_given(
 ) -> None:
     names = ["bench+tokens=40+fault=die@20", "bench+tokens=40"]
     plan = await offer(alice, provider_simulator.url, names, adapter=adapter)
-    plan = replace(plan, candidates=tuple(replace(one, prefill=True) for one in plan.candidates))
+    plan = replace(plan, candidates=tuple(one._replace(prefill=True) for one in plan.candidates))
     exchange = await _continued(alice, plan)
     whole = await converse(alice, replace(plan, candidates=plan.candidates[1:]))
     assert exchange.text == whole.text

@@ -47,8 +47,7 @@ class Call:
     cache: CacheUse = CacheUse.USE
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A deployment that could answer, with its price fixed and the most that one attempt on it can cost.
 
     `after` says that it answers only once something of that kind went wrong with those before it. It takes

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from functools import cached_property
 from uuid import UUID
 
 from apps.billing.contracts import TokenBound
@@ -54,9 +55,12 @@ class Usage:
     cache_write_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PriceVersion:
-    """A price in force, in nano-dollars per million tokens. `free` says that zeros are meant."""
+    """A price in force, in nano-dollars per million tokens. `free` says that zeros are meant.
+
+    Read seldom and asked by every plan: what follows from it is found once, for which it has no slots.
+    """
 
     id: UUID
     input_nanousd_per_mtok: int
@@ -79,7 +83,7 @@ class PriceVersion:
         )
         return -(-total // 1_000_000)
 
-    @property
+    @cached_property
     def is_given(self) -> bool:
         """Whether somebody has set it: a price, or that there is none to pay."""
         return self.free or self.input_nanousd_per_mtok > 0 or self.output_nanousd_per_mtok > 0
@@ -91,11 +95,15 @@ class PriceVersion:
 
     def amount_bound_nanousd(self, input_tokens: int, output_tokens: int) -> int:
         """The most that so many tokens can cost, whatever kind each turns out to be."""
-        dearest_input = max(
-            self.input_nanousd_per_mtok, self.cached_input_nanousd_per_mtok, self.cache_write_nanousd_per_mtok
-        )
-        dearest_output = max(self.output_nanousd_per_mtok, self.reasoning_nanousd_per_mtok)
-        return -(-(input_tokens * dearest_input + output_tokens * dearest_output) // 1_000_000)
+        return -(-(input_tokens * self._dearest_input + output_tokens * self._dearest_output) // 1_000_000)
+
+    @cached_property
+    def _dearest_input(self) -> int:
+        return max(self.input_nanousd_per_mtok, self.cached_input_nanousd_per_mtok, self.cache_write_nanousd_per_mtok)
+
+    @cached_property
+    def _dearest_output(self) -> int:
+        return max(self.output_nanousd_per_mtok, self.reasoning_nanousd_per_mtok)
 
 
 @dataclass(frozen=True, slots=True)
