@@ -82,6 +82,7 @@ class Environment(BaseSettings):
     idempotency_answer_max_bytes: int = Field(8 * 1024 * 1024, ge=1_000)
     idempotency_tenant_max_bytes: int = Field(64 * 1024 * 1024, ge=1_000)
     idempotency_tenant_max_keys: int = Field(100_000, ge=1)
+    request_body_seconds: float = Field(30.0, gt=0)
     gateway_compression: bool = True
     gateway_litellm: bool = False
     gateway_calls_per_process: int = Field(1000, ge=1)

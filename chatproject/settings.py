@@ -386,6 +386,7 @@ BREAKER_FAILURES = ENV.breaker_failures
 BREAKER_OPEN_SECONDS = ENV.breaker_open_seconds
 BREAKER_OPEN_MAX_SECONDS = ENV.breaker_open_max_seconds
 ANSWER_MAX_BYTES = ENV.answer_max_bytes
+REQUEST_BODY_SECONDS = ENV.request_body_seconds
 GATEWAY_COMPRESSION = ENV.gateway_compression
 GATEWAY_LITELLM = ENV.gateway_litellm
 GATEWAY_CALLS_PER_PROCESS = ENV.gateway_calls_per_process

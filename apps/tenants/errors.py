@@ -17,6 +17,7 @@ Problem
 │   └── InvalidTeam          a team or a rule that names one breaks a rule
 ├── MethodRefused            no door answers this method
 ├── PayloadTooLarge          the body is over the limit
+├── BodyTooSlow              the body did not come in time
 └── TooManyTries             of `accounts`: sign-ins or sign-ups come too fast
 
 UnsafeRoles is no problem of a caller: it stops the process at its start.
@@ -26,6 +27,7 @@ from apps.accounts.errors import TooManyTries
 from apps.problems import Conflict, Forbidden, Invalid, NotFound, Problem, Unauthenticated
 
 __all__ = [
+    "BodyTooSlow",
     "CredentialRefused",
     "FeatureOff",
     "InsufficientScope",
@@ -109,6 +111,14 @@ class PayloadTooLarge(Problem):
 
     code = "payload_too_large"
     status = 413
+
+
+class BodyTooSlow(Problem):
+    """The body of the request was not there in time."""
+
+    code = "request_timeout"
+    status = 408
+    retryable = True
 
 
 class UnsafeRoles(Exception):

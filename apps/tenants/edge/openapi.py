@@ -46,6 +46,7 @@ _REFUSALS: dict[int, tuple[str, str]] = {
     ),
     404: ("NotFound", "There is no such thing in this workspace. What belongs to another workspace looks the same."),
     406: ("NotAcceptable", "`Accept` names nothing that this door answers with."),
+    408: ("TooSlow", "The body came too slowly."),
     409: ("Conflict", "The request contradicts what is there; or it was made for another workspace than the caller's."),
     413: ("TooLarge", "The body is larger than 4 MiB."),
     415: ("UnsupportedMediaType", "The body is not `application/json`."),
@@ -107,7 +108,7 @@ def _statuses(path: str, operation: Schema) -> Iterator[int]:
     if "path" in places:
         yield 404
     if has_body:
-        yield from (413, 415)
+        yield from (408, 413, 415)
     if path.startswith(_NEGOTIATED):
         yield 406
 

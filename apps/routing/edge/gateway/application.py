@@ -4,6 +4,7 @@ from apps.routing.edge.gateway.doors import AnswersDoor, CountDoor, Door, Vector
 from apps.routing.edge.gateway.http import Receive, Scope, Send
 from apps.routing.wire import anthropic_messages, embeddings, openai_chat, openai_responses
 from apps.tenants.edge.client_address import Application
+from apps.tenants.edge.slow_bodies import BodiesInTime
 
 DOORS: dict[str, Door] = {
     door.path: door
@@ -21,7 +22,7 @@ class BesideDjango:
     """ASGI application for HTTP."""
 
     def __init__(self, django: Application) -> None:
-        self._django = django
+        self._django = BodiesInTime(django)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await DOORS.get(scope["path"], self._django)(scope, receive, send)

@@ -24,6 +24,8 @@ from apps.routing.wire import anthropic_messages, embeddings
 from apps.routing.wire.asked import Asked
 from apps.tenants.edge.parsers import parse_json
 from apps.tenants.edge.problems import headers_of, translate
+from apps.tenants.edge.slow_bodies import HEADERS as NOT_READ
+from apps.tenants.errors import BodyTooSlow, PayloadTooLarge
 from apps.tenants.policy import Action
 
 log = structlog.get_logger(__name__)
@@ -123,6 +125,8 @@ class Door(ABC):
         told |= {name.lower(): value for name, value in headers_of(problem).items()}
         if isinstance(problem, MethodNotAllowed):
             told["allow"] = "POST"
+        elif isinstance(problem, BodyTooSlow | PayloadTooLarge):
+            told |= NOT_READ
         await response.whole(problem.status, told, orjson.dumps(self._refusal(problem, request_id)))
 
     def _cut(self, body: Any, problem: Problem) -> bytes:

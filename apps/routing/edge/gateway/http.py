@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from apps.tenants.edge.parsers import MAX_BYTES
+from apps.tenants.edge.slow_bodies import Begun, before, deadline
 from apps.tenants.errors import PayloadTooLarge
 
 Scope = MutableMapping[str, Any]
@@ -55,14 +56,19 @@ class Request:
         return None if value is None else value.strip(b" \t")
 
     async def body(self) -> bytes:
-        """The whole body. Raises `PayloadTooLarge` or `HungUp`."""
+        """The whole body. Raises `PayloadTooLarge`, `BodyTooSlow` or `HungUp`."""
         declared = self._headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared) > MAX_BYTES:
             raise _too_large()
         parts: list[bytes] = []
-        size_bytes = 0
+        size_bytes, until = 0, 0.0
         while True:
-            message = await self._receive()
+            begun = Begun(self._receive())
+            if begun.done:
+                message = begun.result
+            else:
+                until = until or deadline()
+                message = await before(until, begun)
             if message["type"] == "http.disconnect":
                 raise HungUp
             part = message.get("body", b"")

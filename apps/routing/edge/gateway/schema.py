@@ -18,6 +18,7 @@ _REFUSED = {
     "403": "The credential's scopes or the role forbid it.",
     "404": "There is no such model here.",
     "405": "Only POST is understood.",
+    "408": "The body came too slowly.",
     "409": "The model has no price, is dearer than the ceiling, or the header names another workspace; the call of "
     "this idempotency key is still running (`Retry-After`), or its answer was too large to keep "
     "(`x-should-retry: false`).",
