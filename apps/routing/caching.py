@@ -14,7 +14,7 @@ from django.db import DatabaseError
 
 from apps.billing.contracts import Admission
 from apps.observability import metrics
-from apps.routing import access, attempts, cache_rules, selectors, side_calls
+from apps.routing import access, attempts, cache_rules, side_calls
 from apps.routing.caches import embedding, exact, guards, key, minilm, semantic
 from apps.routing.caches.entry import Entry, Recording
 from apps.routing.caches.minilm import NotInstalled
@@ -79,12 +79,6 @@ async def stream(
             # Afterwards: who screens the answer closes the stream at its end, where it is not to be kept as it is.
             if store is not None and isinstance(chunk, Finished):
                 store.keep(recording.entry(chunk))
-
-
-def is_known_off(tenant_id: UUID) -> bool:
-    """Whether this process knows that the tenant uses no cache, so that its streams need no look."""
-    known = selectors.snapshot_in_memory(tenant_id)
-    return known is not None and not known.catalogue.cache.on
 
 
 async def settled() -> None:

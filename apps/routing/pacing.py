@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from django.conf import settings
 
-from apps.routing import access, durable, selectors
+from apps.routing import access, durable
 from apps.routing.contracts import Chunk, Finished, ReasoningDelta, TextDelta, ToolCallCompleted
 
 # What may be told at once after a silence.
@@ -26,12 +26,6 @@ _CHARACTERS_PER_TOKEN = 5
 _MOST_TENANTS = 10_000
 
 _SCRIPT = durable.Script.read(Path(__file__).with_name("pace.lua"))
-
-
-def is_known_off(tenant_id: UUID) -> bool:
-    """Whether this process knows that the tenant has no cap, so that its streams need no look."""
-    known = selectors.snapshot_in_memory(tenant_id)
-    return known is not None and known.catalogue.max_tokens_per_second is None
 
 
 async def stream(tenant_id: UUID, total_at: float, answer: AsyncGenerator[Chunk, None]) -> AsyncGenerator[Chunk, None]:

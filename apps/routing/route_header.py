@@ -1,8 +1,12 @@
 """Members of `X-Switchboard-Route`, a list of RFC 9651: where answers come from, for programs that read heads."""
 
+from functools import lru_cache
+
 NAME = "X-Switchboard-Route"
 
 
+# Few names are in use at a time, and each answer needs some.
+@lru_cache(4096)
 def member(model: str, **parameters: str | int) -> str:
     """The model with what is known of it; empty texts are left out."""
     told = (f";{name}={_item(value)}" for name, value in parameters.items() if value != "")

@@ -36,7 +36,6 @@ from apps.routing.contracts import (
 from apps.routing.errors import PromptBlocked
 from apps.routing.moderation import Moderator, newest_text
 from apps.routing.prompt_screen import NEW, screen_prompt, told
-from apps.routing.selectors import snapshot_in_memory
 from apps.safety import Action, Direction, Placeholders
 
 CONTENT_FILTER = "content_filter"
@@ -46,12 +45,6 @@ _LONG_CHARACTERS = 8_000
 Inner = Callable[[Plan, Admission, Gate, Prompt, Deadlines], AsyncGenerator[Chunk, None]]
 
 log = structlog.get_logger(__name__)
-
-
-def is_known_off(tenant_id: UUID) -> bool:
-    """Whether this process knows that the workspace screens nothing, so that its streams need no look."""
-    known = snapshot_in_memory(tenant_id)
-    return known is not None and known.safety.is_off
 
 
 async def stream(

@@ -67,10 +67,15 @@ class Snapshot:
     _rules: Mapping[str, TierRule] = field(default_factory=dict, repr=False)
     _opened: dict[UUID, ProviderAccess] = field(default_factory=dict, repr=False)
     safety: SafetySettings = OFF
+    # Whether nothing stands between an attempt and its caller: no cache, no screening, no pace.
+    is_plain: bool = field(init=False)
     _narrowed: Narrowed = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_narrowed", Narrowed(self.catalogue))
+        offered = self.catalogue
+        plain = self.safety.is_off and not offered.cache.on and offered.max_tokens_per_second is None
+        object.__setattr__(self, "is_plain", plain)
+        object.__setattr__(self, "_narrowed", Narrowed(offered))
 
     def catalogue_for(self, principal: Principal) -> Catalogue:
         """As far as it is open to this caller: by the rules for tiers, and within the models of the caller's key."""
@@ -155,13 +160,13 @@ def snapshot(tenant_id: UUID) -> Snapshot:
 
 
 def snapshot_in_memory(tenant_id: UUID, *, older_seconds: float = 0.0) -> Snapshot | None:
-    """The fresh snapshot (or one so much older), if this process has one. Never reads the database: a loop may ask."""
-    with _guard:
-        known = _snapshots.get(tenant_id)
-        if known is None or time.monotonic() >= known.expires_at + older_seconds:
-            return None
-        _snapshots.move_to_end(tenant_id)
-        return known
+    """The fresh snapshot (or one so much older), if this process has one. Never reads the database: a loop may ask.
+
+    Asked several times by each call, so it takes no lock: one look into a dictionary needs none. Which snapshot was
+    asked for last is not noted either: those in use are read again every few seconds, and stand last for that.
+    """
+    known = _snapshots.get(tenant_id)
+    return None if known is None or time.monotonic() >= known.expires_at + older_seconds else known
 
 
 def invalidate(tenant_id: UUID | None = None) -> None:

@@ -24,7 +24,7 @@ from apps.routing.queues import queue_of
 from apps.routing.registration import add_provider, register_model
 from apps.routing.rescue import Rescue
 from apps.routing.safety_verdicts import record as record_verdicts
-from apps.routing.selectors import invalidate
+from apps.routing.selectors import invalidate, snapshot_in_memory
 from apps.routing.spreading import HealthOf
 from apps.routing.tokens import TEMPLATE_TOKENS, prompt_bytes
 
@@ -106,14 +106,11 @@ def stream(
     Raises what `gate.begin` raises; `PromptBlocked` or `ModerationUnreachable`; `NoCandidates`; `TotalTimeout` at the
     deadline of the whole; the last `ProviderFailed` where trying again cannot help, else `AllAttemptsFailed`.
     """
-    uncached = caching.is_known_off(admission.tenant_id)
-    answer = partial(attempts.stream if uncached else caching.stream, rescue=rescue)
-    if screening.is_known_off(admission.tenant_id):
-        chunks = answer(plan, admission, gate, prompt, deadlines)
-    else:
-        chunks = screening.stream(plan, admission, gate, prompt, deadlines, answer)
-    if pacing.is_known_off(admission.tenant_id):
-        return chunks
+    known = snapshot_in_memory(admission.tenant_id)
+    if known is not None and known.is_plain:
+        return attempts.stream(plan, admission, gate, prompt, deadlines, rescue)
+    answer = partial(caching.stream, rescue=rescue)
+    chunks = screening.stream(plan, admission, gate, prompt, deadlines, answer)
     return pacing.stream(admission.tenant_id, time.monotonic() + deadlines.total_seconds, chunks)
 
 

@@ -364,7 +364,7 @@ def run_history(people: tuple[Principal, ...], monkeypatch: pytest.MonkeyPatch, 
     for tenant_id in world.scopes:
         cache_clearing.clear(tenant_id, model=None, kept_before=None, actor=COMMAND)
     monkeypatch.setattr(caching, "_rules", world.rules)
-    monkeypatch.setattr(caching, "is_known_off", lambda tenant_id: False)
+    monkeypatch.setattr(services, "snapshot_in_memory", lambda tenant_id: None)
     monkeypatch.setattr(attempts, "stream", world.answer)
 
     async def play() -> None:

@@ -79,6 +79,8 @@ def _unknown(name: str, path: str) -> WireError:
 
 def refuse(value: Mapping[str, Any], reasons: Mapping[str, str], path: str = "") -> None:
     """Raises `WireError` for a field of the dialect that is not served here, and was given a value."""
+    if reasons.keys().isdisjoint(value):
+        return
     for name, reason in reasons.items():
         if value.get(name) is not None:
             raise WireError(at(path, name), reason)

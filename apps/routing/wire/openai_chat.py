@@ -124,7 +124,7 @@ def _include_usage(body: Mapping[str, Any], stream: bool) -> bool:
 
 def _parameters(body: Mapping[str, Any]) -> dict[str, Any]:
     """What is passed on to the provider, without what is left out."""
-    given = {name: read(body) for name, read in _READERS.items() if body.get(name) is not None}
+    given = {name: read(body) for name, read in _READERS.items() if name in body}
     if not _OF_TOOLS.isdisjoint(body):
         tools = openai_tools.tools(body)
         parallel = fields.flag(body, "parallel_tool_calls")

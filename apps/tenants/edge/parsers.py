@@ -18,6 +18,10 @@ MAX_VALUES = 20_000
 _TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 
+# What orjson makes of objects and lists: never a class derived from these.
+_NESTED = (dict, list)
+
+
 class InvalidJson(Invalid):
     """The body is not JSON that this door can take."""
 
@@ -77,12 +81,12 @@ def _names(value: Any) -> int:
     todo: list[Any] = [value]
     while todo:
         current = todo.pop()
-        if isinstance(current, dict):
+        if current.__class__ is dict:
             count += len(current)
             current = current.values()
-        elif not isinstance(current, list):
+        elif current.__class__ is not list:
             continue
-        todo += [inner for inner in current if isinstance(inner, dict | list)]
+        todo += [inner for inner in current if inner.__class__ in _NESTED]
     return count
 
 
