@@ -18,6 +18,12 @@ from tests.product import WebServer
 
 Ledger = Callable[[UUID, int], list[LedgerEntry]]
 LONG = "word " * 400  # about 500 tokens
+# What OpenAI calls the parameter at fault at each door.
+PARAMS = {
+    "/v1/chat/completions": {"context_length_exceeded": "messages", "max_output_tokens_exceeded": "max_tokens"},
+    "/v1/responses": {"context_length_exceeded": "input", "max_output_tokens_exceeded": "max_output_tokens"},
+    "/v1/messages": {"context_length_exceeded": None, "max_output_tokens_exceeded": None},
+}
 
 
 def ask(web: WebServer, key: str, door: str, text: str, max_tokens: int | None) -> httpx.Response:
@@ -49,6 +55,7 @@ def test_what_is_too_large_is_refused_and_costs_nothing(
         assert refused.status_code == 400 and told in error["message"], error
         assert error["type"] == "invalid_request_error"
         assert error.get("code", code) == code
+        assert error.get("param", PARAMS[door][code]) == PARAMS[door][code]
     # The tightest counts, whoever set it, and from the next admission on.
     billing.set_quota(tenant_id=alice.tenant_id, api_key_id=key.id, max_output_tokens=100)
     assert "for this key is 100" in ask(web, key.secret, door, "hello", 200).json()["error"]["message"]
@@ -86,6 +93,7 @@ def test_vectors_are_bounded_too(web: WebServer, alice: Principal) -> None:
     billing.set_quota(tenant_id=alice.tenant_id, user_id=alice.user_id, max_input_tokens=100)
     refused = ask(web, key, "/v1/embeddings", LONG, None)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "context_length_exceeded")
+    assert refused.json()["error"]["param"] == "input"
     assert "for you is 100" in refused.json()["error"]["message"]
     numbers = httpx.post(
         f"{web.url}/v1/embeddings",

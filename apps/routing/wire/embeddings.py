@@ -10,7 +10,7 @@ from apps.routing import tokens
 from apps.routing.contracts import Usage
 from apps.routing.wire import fields
 from apps.routing.wire.errors import WireError
-from apps.routing.wire.errors import openai as error_document
+from apps.routing.wire.errors import openai_embeddings as error_document
 
 __all__ = ["AskedVectors", "document", "error_document", "read", "upstream_body"]
 

@@ -1,14 +1,22 @@
 """Problems in the words of each dialect."""
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from apps.problems import Invalid, Problem
 
-_OPENAI_PARAMS = {
+# Which parameter of a door is at fault, by the problem's code.
+_CHAT_PARAMS = {
     "model_not_found": "model",
     "context_length_exceeded": "messages",
     "max_output_tokens_exceeded": "max_tokens",
 }
+_RESPONSES_PARAMS = _CHAT_PARAMS | {
+    "context_length_exceeded": "input",
+    "max_output_tokens_exceeded": "max_output_tokens",
+}
+_EMBEDDINGS_PARAMS = {"model_not_found": "model", "context_length_exceeded": "input"}
 _OPENAI_CODES = {"unauthenticated": "invalid_api_key"}
 _ANTHROPIC_TYPES = {
     400: "invalid_request_error",
@@ -33,11 +41,17 @@ class WireError(Invalid):
         self.param = param
 
 
-def openai(problem: Problem, request_id: str | None = None) -> dict[str, Any]:
+def openai(
+    problem: Problem, request_id: str | None = None, *, params: Mapping[str, str] = _CHAT_PARAMS
+) -> dict[str, Any]:
     """`{"error": {message, type, param, code}}`. OpenAI's own says its request id in a header alone."""
-    param = problem.param if isinstance(problem, WireError) else _OPENAI_PARAMS.get(problem.code)
+    param = problem.param if isinstance(problem, WireError) else params.get(problem.code)
     kind, code = _openai_kind(problem)
     return {"error": {"message": problem.detail, "type": kind, "param": param, "code": code}}
+
+
+openai_responses = partial(openai, params=_RESPONSES_PARAMS)
+openai_embeddings = partial(openai, params=_EMBEDDINGS_PARAMS)
 
 
 def anthropic(problem: Problem, request_id: str | None = None) -> dict[str, Any]:

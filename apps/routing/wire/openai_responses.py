@@ -7,7 +7,7 @@ from apps.routing.contracts import Needs, Prompt
 from apps.routing.wire import fields, openai_tools
 from apps.routing.wire.asked import Asked, Seen, bytes_of
 from apps.routing.wire.errors import WireError
-from apps.routing.wire.errors import openai as error_document
+from apps.routing.wire.errors import openai_responses as error_document
 from apps.routing.wire.fields import at
 from apps.routing.wire.openai_chat import EFFORTS, VERBOSITIES
 from apps.routing.wire.responses_input import Reader
