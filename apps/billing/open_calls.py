@@ -6,7 +6,7 @@ lives; and what Redis holds of a call tells the ledger about it if this process 
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
@@ -16,7 +16,7 @@ import structlog
 from django.conf import settings
 
 from apps.billing import clients, settlement, snapshots
-from apps.billing.contracts import Admission, CallCost, LedgerLine
+from apps.billing.contracts import Admission, Allowance, CallCost, LedgerLine
 from apps.billing.counters import STALE_TRIES, open_lease_seconds
 from apps.billing.errors import AdmissionUnavailable, SnapshotStale
 from apps.billing.ledger import charged_nanousd, used_tokens
@@ -33,6 +33,7 @@ from apps.limits.contracts import (
     Cold,
     Decision,
     Refused,
+    ScopeLimits,
     Stale,
 )
 from apps.limits.errors import LimitsError, LimitsUnavailable, Rebuilding
@@ -50,6 +51,9 @@ _COLD_TRIES = 5
 # Copies for the case that Redis is lost. Beyond this the stream alone holds them.
 _MOST_COPIES = 50_000
 
+# Which of a tenant's limits a person's call, perhaps with a key, is asked about.
+LimitsOf = Callable[[TenantLimits, UUID, UUID | None], Sequence[ScopeLimits]]
+
 log = structlog.get_logger(__name__)
 
 
@@ -65,7 +69,19 @@ class OpenCalls:
         self._seen: tuple[str, int] | None = None
         self._reading = Reading(limits, lease_seconds=open_lease_seconds())
 
-    async def open(self, principal: Principal, calls: Sequence[CallCost], epoch: int | None) -> tuple[Admission, ...]:
+    async def take_request(self, principal: Principal, call_id: UUID) -> tuple[Allowance, ...]:
+        """See `services.take_request`. Of a call that holds nothing, only the request is left when it is given back."""
+        (admission,) = await self.open(principal, [CallCost(call_id, 0)], None, TenantLimits.of_requests)
+        await self.close(admission, [], "counted")
+        return admission.allowances
+
+    async def open(
+        self,
+        principal: Principal,
+        calls: Sequence[CallCost],
+        epoch: int | None,
+        limits_of: LimitsOf = TenantLimits.of,
+    ) -> tuple[Admission, ...]:
         now = datetime.now(UTC)
         asked = [
             Call(str(one.call_id), one.amount_nanousd, one.tokens, settlement.note(principal, one, now))
@@ -74,7 +90,7 @@ class OpenCalls:
         tenant = self._tenant(principal.tenant_id)
         tenant.asking += 1
         try:
-            decision, snapshot = await self._decide(principal, asked, epoch, tenant)
+            decision, snapshot = await self._decide(principal, asked, epoch, tenant, limits_of)
             scopes = snapshot.scopes(principal.user_id, principal.api_key_id)
             for call in asked:
                 tenant.open[call.call_id] = Held(call, scopes)
@@ -98,13 +114,19 @@ class OpenCalls:
         )
 
     async def _decide(
-        self, principal: Principal, asked: Sequence[Call], epoch: int | None, tenant: TenantCalls
+        self,
+        principal: Principal,
+        asked: Sequence[Call],
+        epoch: int | None,
+        tenant: TenantCalls,
+        limits_of: LimitsOf,
     ) -> tuple[Admitted, TenantLimits]:
         tenant_id = principal.tenant_id
         snapshot = await self._reading.snapshot(tenant_id)
         for _ in range(STALE_TRIES):
             seen = snapshot.epoch if epoch is None else min(epoch, snapshot.epoch)
-            decision = await self._ask(principal, snapshot, asked, seen, tenant)
+            limits = limits_of(snapshot, principal.user_id, principal.api_key_id)
+            decision = await self._ask(principal.tenant_id, limits, asked, seen, tenant)
             if isinstance(decision, Stale):
                 metrics.admission("stale")
                 snapshot = await self._reading.reload(tenant_id, decision.epoch)
@@ -121,13 +143,12 @@ class OpenCalls:
 
     async def _ask(
         self,
-        principal: Principal,
-        snapshot: TenantLimits,
+        tenant_id: UUID,
+        limits: Sequence[ScopeLimits],
         asked: Sequence[Call],
         epoch: int,
         tenant: TenantCalls,
     ) -> Decision:
-        tenant_id = principal.tenant_id
         try:
             if time.monotonic() - tenant.said_busy_at > _BUSY_SECONDS:
                 # Before the call exists, so that whoever finds it open finds its tenant named.
@@ -135,7 +156,7 @@ class OpenCalls:
             for _ in range(_COLD_TRIES):
                 decision = await self._limits.admit(
                     tenant_id,
-                    snapshot.of(principal.user_id, principal.api_key_id),
+                    limits,
                     asked,
                     lease_seconds=LEASE_SECONDS,
                     epoch=epoch,

@@ -15,7 +15,7 @@ from django.db import connections
 
 from apps.billing import bounds, counters, draining, ledger, open_calls, reconciling, snapshots, usage
 from apps.billing.bounds import CallBounds
-from apps.billing.contracts import Admission, BudgetLeft, CallCost, LedgerLine, LineKind
+from apps.billing.contracts import Admission, Allowance, BudgetLeft, CallCost, LedgerLine, LineKind
 from apps.billing.models import LedgerEntry, Quota, Reservation
 from apps.billing.reconciling import Difference
 from apps.billing.usage import By, Share, Used
@@ -184,6 +184,14 @@ async def open_call(
     `AdmissionUnavailable`. The call is held until `close_call`, as long as this event loop runs.
     """
     return await open_calls.here().open(principal, calls, epoch)
+
+
+async def take_request(principal: Principal, call_id: UUID) -> tuple[Allowance, ...]:
+    """Take one request from the limits per minute, for what neither costs nor lasts; says what is left of them.
+
+    Raises `RateLimited`, `SnapshotStale` (resolve your key again, ask once more) or `AdmissionUnavailable`.
+    """
+    return await open_calls.here().take_request(principal, call_id)
 
 
 async def close_call(admission: Admission, lines: Sequence[LedgerLine], state: str) -> None:

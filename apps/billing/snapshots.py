@@ -48,6 +48,11 @@ class TenantLimits:
             known = self._callers[user_id, api_key_id] = self._chain(user_id, api_key_id)
         return known
 
+    def of_requests(self, user_id: UUID, api_key_id: UUID | None) -> tuple[ScopeLimits, ...]:
+        """Of these, what each says of requests per minute, and nothing else."""
+        limits = self.of(user_id, api_key_id)
+        return tuple(ScopeLimits(one.scope, requests_per_minute=one.requests_per_minute) for one in limits)
+
     def scopes(self, user_id: UUID, api_key_id: UUID | None) -> tuple[Scope, ...]:
         """The scopes that a caller's calls count in."""
         return tuple(limits.scope for limits in self.of(user_id, api_key_id))

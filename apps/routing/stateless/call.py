@@ -19,7 +19,7 @@ from django.conf import settings
 from apps.billing import services as billing
 from apps.billing.contracts import Admission, CallCost, LedgerLine
 from apps.billing.errors import AdmissionUnavailable, OverBudget, SnapshotStale
-from apps.routing import planning, queues, services, tokens
+from apps.routing import queues, services
 from apps.routing.access import known
 from apps.routing.attempt_log import milliseconds
 from apps.routing.contracts import (
@@ -49,8 +49,8 @@ from apps.tenants.policy import Action, require
 # What this process has no adapter for is answered by workers.
 ELSEWHERE = "adapter"
 # How long the catalogue of a tenant that is new to this process is waited for.
-_SNAPSHOT_SECONDS = 2.0
-_STALE_TRIES = 4
+SNAPSHOT_SECONDS = 2.0
+STALE_TRIES = 4
 _OFFERED_CHUNKS = 64
 _LAST_SECONDS = 3.0
 
@@ -68,18 +68,6 @@ async def open_call(find: Find, asked: Asked, cache: CacheUse = CacheUse.USE) ->
         return _answered_here(services.plan(_call(caller, asked, offered, cache), offered))
 
     return OpenCall(asked, await admitted(find, plan_of, asked.n))
-
-
-async def count(find: Find, asked: Asked) -> int:
-    """About how many tokens the prompt has. Nobody is asked for that, and nothing consumed.
-
-    Raises what `find` raises, `Forbidden`, `UnknownModel` or `ModelNotAllowed`.
-    """
-    caller, _ = await find()
-    require(caller, Action.CHAT_ASK)
-    snapshot = await known(caller.tenant_id, time.monotonic() + _SNAPSHOT_SECONDS)
-    planning.require_offered(asked.model, snapshot.catalogue_for(caller))
-    return tokens.likely_input(asked.prompt_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +97,10 @@ async def admitted(find: Find, plan_of: Callable[[Principal, Catalogue], Plan], 
 async def _admitted(
     found: tuple[Principal, int], find: Find, plan_of: Callable[[Principal, Catalogue], Plan], n: int
 ) -> Admitted:
-    for tries in range(_STALE_TRIES):
+    for tries in range(STALE_TRIES):
         caller, generation = found if not tries else await find()
         require(caller, Action.CHAT_ASK)
-        snapshot = await known(caller.tenant_id, time.monotonic() + _SNAPSHOT_SECONDS)
+        snapshot = await known(caller.tenant_id, time.monotonic() + SNAPSHOT_SECONDS)
         plan = plan_of(caller, snapshot.catalogue_for(caller))
         try:
             plan, admissions = await _within_budget(caller, plan, n)

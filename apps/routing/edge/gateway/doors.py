@@ -18,7 +18,8 @@ from apps.routing.contracts import CacheUse, Chunk
 from apps.routing.edge.gateway import coding, heads, keyed
 from apps.routing.edge.gateway.callers import Caller
 from apps.routing.edge.gateway.http import HungUp, Receive, Request, Response, Scope, Send
-from apps.routing.stateless.call import OpenCall, count, open_call
+from apps.routing.stateless.call import OpenCall, open_call
+from apps.routing.stateless.counting import count
 from apps.routing.stateless.vectors import embed
 from apps.routing.wire import anthropic_messages, embeddings
 from apps.routing.wire.asked import Asked
@@ -177,8 +178,8 @@ class CountDoor(Door):
         self, caller: Caller, request: Request, body: Any, response: Response, head: Mapping[str, str]
     ) -> None:
         asked = anthropic_messages.read_to_count(body)
-        input_tokens = await count(caller.find, asked)
-        told = {**head, "content-type": "application/json"}
+        input_tokens, left = await count(caller.find, asked)
+        told = {**head, **heads.limits(left), "content-type": "application/json"}
         await response.whole(200, told, orjson.dumps({"input_tokens": input_tokens}))
 
 

@@ -1,6 +1,7 @@
 """Calls with an idempotency key: answered once, and told again to whoever comes with the same key and request.
 
-Such a call goes on when its caller hangs up. Read `answer` top to bottom.
+To be told again takes a request from the limits per minute, and nothing else. A call with a key goes on when its caller
+hangs up. Read `answer` top to bottom.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import structlog
 from apps.billing import services as billing
 from apps.observability import lines
 from apps.problems import Problem
+from apps.routing.edge.gateway import heads
 from apps.routing.edge.gateway.callers import Caller
 from apps.routing.edge.gateway.http import Request, Response
 from apps.routing.repeats import store
@@ -22,6 +24,7 @@ from apps.routing.repeats.held import Held
 from apps.routing.repeats.place import Place, checked, fingerprint, place_of
 from apps.routing.repeats.store import Found, State
 from apps.routing.stateless import load
+from apps.routing.stateless.counting import counted
 from apps.tenants import selectors as callers
 from apps.tenants.contracts import Principal
 from apps.tenants.policy import Action, require
@@ -58,7 +61,7 @@ async def answer(
     key = checked(keyed.key)
     principal, generation = caller.known
     place = place_of(principal.tenant_id, principal.user_id, principal.api_key_id, keyed.route, key)
-    print_of_body = fingerprint(body)
+    print_of_body, is_counted = fingerprint(body), False
     while True:
         epoch = billing.epoch_of(principal.tenant_id)
         held = Held(place, print_of_body)
@@ -73,12 +76,14 @@ async def answer(
         require(principal, Action.CHAT_ASK)
         if found.state is State.KEPT:
             request.facts = _told_again(principal)
-            await _tell(found, response, head)
+            await _tell(found, response, {**head, **heads.limits(await counted(caller.find))})
             return
         if found.state is not State.RUNNING or not _streams(body):
             _refuse(found)
         async with request.while_here():
             request.facts = _told_again(principal)
+            if not is_counted:
+                head, is_counted = {**head, **heads.limits(await counted(caller.find))}, True
             # Whoever follows asks Redis many times a second: it takes a place as a call does.
             load.here().enter(principal.tenant_id, 1)
             try:

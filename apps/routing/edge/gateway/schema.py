@@ -83,7 +83,7 @@ def _door(
     if keyed:
         ok["headers"] = {"Idempotency-Replayed": _REPLAYED}
     else:
-        # Counting admits nothing and takes no key.
+        # Counting reserves nothing and takes no key.
         ok["description"], answers["409"]["description"] = "The count.", "The header names another workspace."
         del answers["422"]
     told: Schema = {"application/json": {"schema": {"type": "object"}}}
@@ -128,7 +128,8 @@ def add_gateway(result: Schema, generator: Any, request: Any, public: bool) -> S
         ),
         "/v1/messages/count_tokens": _door(
             "anthropic_count_tokens",
-            "About how many tokens a message would have, for four bytes each. Nothing is asked or charged.",
+            "About how many tokens a message would have, for four bytes each. Nobody is asked and nothing "
+            "charged; it is a request of the limit per minute.",
             {"model": _TEXT, "messages": _MESSAGES},
             ["model", "messages"],
             "AnthropicError",
