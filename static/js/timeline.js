@@ -1,5 +1,6 @@
 // The turns of the open chat. Draws what this tab asked, takes over what the server drew, and follows what runs.
 import { announce } from "./announce.js";
+import { keepBeside } from "./beside.js";
 import { clone, Columns } from "./columns.js";
 import { Lane } from "./lane.js";
 import { fetchFragment } from "./request.js";
@@ -16,6 +17,7 @@ export class Timeline {
     this.view = document.getElementById("timeline");
     this.turns = document.getElementById("turns");
     this.columns = new Columns(this.view, this.turns);
+    keepBeside(this.turns);
     /** @type {Map<string, Lane>} by generation id */
     this.live = new Map();
     this.pendingTurns = 0;

@@ -79,3 +79,40 @@ def test_scrolling_up_unpins_at_once_and_an_end_never_moves_the_view(
     chat.rested()
     assert view(chat)["top"] == left_at
     expect(jump).to_be_visible()
+
+
+def test_a_short_answer_stays_in_view_beside_a_long_one(
+    browser_of: BrowserOf, open_tab: OpenTab, person: Person
+) -> None:
+    chat = open_tab(browser_of(person.sessions[0], viewport={"width": 1100, "height": 600}))
+    chat.open()
+    chat.choose("flood", "brisk")
+    chat.ask("Tell me a lot")
+    chat.finished("brisk")
+    chat.page.wait_for_function("() => document.getElementById('timeline').scrollTop > 600")
+    follows(chat)
+    assert place(chat, "brisk") == {"under_heads": 0, "bottom_in_view": True}
+
+    # Where it is taller than the view, its end is what stays.
+    chat.page.set_viewport_size({"width": 1100, "height": 330})
+    chat.rested()
+    follows(chat)
+    chat.rested()
+    shown = place(chat, "brisk")
+    assert shown["under_heads"] < -20 and shown["bottom_in_view"]
+    chat.page.locator("#timeline").evaluate("view => view.scrollTo(0, 0)")
+    assert place(chat, "brisk")["under_heads"] > 0
+    chat.finished("flood")
+
+
+def place(chat: Chat, slug: str) -> dict[str, Any]:
+    """How far below the heads a lane begins, and whether its end is above the view's."""
+    told: dict[str, Any] = chat.lane(slug).evaluate(
+        """lane => {
+            const heads = document.getElementById("lane-heads").getBoundingClientRect();
+            const view = document.getElementById("timeline").getBoundingClientRect();
+            const here = lane.getBoundingClientRect();
+            return { under_heads: Math.round(here.top - heads.bottom), bottom_in_view: here.bottom <= view.bottom + 1 };
+        }"""
+    )
+    return told
