@@ -12,7 +12,7 @@ from uuid import UUID
 
 from apps.billing.contracts import Admission
 from apps.observability import metrics
-from apps.routing import queues, tokens
+from apps.routing import fleet, queues, tokens
 from apps.routing.breaker import Ticket
 from apps.routing.contracts import (
     AttemptEnd,
@@ -168,6 +168,10 @@ class _Attempt:
             return replace(told, output_tokens=max(told.output_tokens, likely_output), estimated=True)
         prompt_bytes = tokens.prompt_bytes(self._prompt.messages, self._prompt.parameters.get("tools") or ())
         likely_input = min(tokens.likely_input(prompt_bytes), candidate.input_tokens_bound)
+        if self._prompt.whole and not progress.deltas and candidate.adapter != queues.LITELLM:
+            # It was being written all the same, although nothing of it came.
+            pace = fleet.current().record(candidate.deployment_id).tokens_per_second
+            likely_output = tokens.unheard_output(self.seconds, pace, candidate.output_tokens_bound)
         return Usage(likely_input, likely_output, estimated=True)
 
     def finished(self, passed_over: tuple[Excluded, ...], parts: tuple[UUID, ...]) -> Finished:

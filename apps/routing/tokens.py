@@ -8,6 +8,7 @@ the messages as JSON, plus that allowance, is never below what a provider counts
 each has a fixed allowance, whatever its bytes.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,10 @@ PICTURE_TOKENS = 4_096
 _BYTES_PER_TOKEN = 4
 # What an answer has, where only a guess is needed to compare models by.
 _TYPICAL_OUTPUT_TOKENS = 600
+# An answer in one piece that nobody waited for: how fast it was written where its model was never measured, and how
+# much faster than the model's mean it may have been.
+_UNMEASURED_TOKENS_PER_SECOND = 200.0
+_FASTER_THAN_MEAN = 2.0
 # Used where money was already spent and nobody told how much: rather a little too high than too low.
 _BYTES_PER_RECEIVED_TOKEN = 3
 
@@ -63,3 +68,10 @@ def likely_usage(prompt_bytes: int, max_output_tokens: int | None) -> Usage:
 def likely_output(received_bytes: int, deltas: int, output_tokens_bound: int) -> int:
     """Tokens of an answer whose provider told no usage: at least one per delta shown, at most what was reserved."""
     return min(max(deltas, -(-received_bytes // _BYTES_PER_RECEIVED_TOKEN)), output_tokens_bound)
+
+
+def unheard_output(seconds: float, tokens_per_second: float | None, output_tokens_bound: int) -> int:
+    """Tokens that a provider may have written, and charges, in so long a time of which nothing was shown: rather too
+    many than too few, at most what was reserved. `tokens_per_second`: the model's mean, None where it is not known."""
+    pace = _UNMEASURED_TOKENS_PER_SECOND if tokens_per_second is None else tokens_per_second * _FASTER_THAN_MEAN
+    return min(math.ceil(max(0.0, seconds) * pace), output_tokens_bound)

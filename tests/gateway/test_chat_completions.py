@@ -103,6 +103,20 @@ def test_a_cut_stream_never_looks_finished(client: OpenAI, alice: Principal, led
     assert {line.kind for line in ledger(alice.tenant_id, 1)} == {"absorbed"}
 
 
+def test_who_hangs_up_on_a_whole_answer_pays_for_what_may_be_written(
+    web: WebServer, alice: Principal, ledger: Ledger
+) -> None:
+    """Nothing of it came, and the provider has written at its pace all the same."""
+    headers = {"Authorization": f"Bearer {tenants.create_api_key(alice, 'hasty').secret}"}
+    with pytest.raises(httpx.ReadTimeout):
+        body = {"model": "gw-slow", "messages": QUESTION, "max_tokens": 50}
+        httpx.post(f"{web.url}/v1/chat/completions", json=body, headers=headers, timeout=0.6)
+    (line,) = ledger(alice.tenant_id, 1)
+    assert (line.kind, line.estimated) == ("charge", True)
+    assert 0.3 * 20 <= line.output_tokens <= 50
+    assert line.amount_nanousd == line.input_tokens * 100 + line.output_tokens * 400
+
+
 def test_who_hangs_up_pays_for_what_came_and_no_more(
     client: OpenAI, alice: Principal, ledger: Ledger, web: WebServer
 ) -> None:

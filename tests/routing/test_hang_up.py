@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import pytest
 
-from apps.routing import services
+from apps.routing import fleet, services
 from apps.routing.contracts import AttemptState, Deadlines, Prompt, TextDelta
 from apps.tenants.contracts import Principal
 from tests.processes import Simulator
@@ -50,6 +50,36 @@ async def test_cancelling_the_task_closes_the_call_upstream(
     line = await billed(provider_simulator.url, end.attempt_id)
     assert line["closed_by_caller"]
     assert line["ended_at"] - cancelled_at < 0.1
+
+
+@pytest.mark.parametrize(("measured", "pace"), [(None, 150), (400.0, 500)])
+async def test_what_was_being_written_whole_is_paid_for_as_far_as_it_may_have_come(
+    alice: Principal, provider_simulator: Simulator, measured: float | None, pace: int
+) -> None:
+    """Nothing of it was seen, and the provider wrote and charges it all the same."""
+    plan = await offer(alice, provider_simulator.url, [f"bench+tokens=4000+ttft=0+tps={pace}"])
+    (candidate,), gate = plan.candidates, RecordingGate()
+    if measured is not None:
+        fleet.current().measured(candidate.deployment_id, None, measured)
+    prompt = Prompt([{"role": "user", "content": "Write it down."}], whole=True)
+
+    async def ask() -> None:
+        async with aclosing(services.stream(plan, admission(alice, plan), gate, prompt, PATIENT)) as chunks:
+            async for _ in chunks:
+                pass
+
+    task = asyncio.create_task(ask())
+    await asyncio.sleep(0.3)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (end,) = gate.ends
+    line = await billed(provider_simulator.url, end.attempt_id)
+    assert line["closed_by_caller"] and not line["tokens_sent"]
+    written = (line["ended_at"] - line["started_at"]) * pace
+    assert end.state is AttemptState.CANCELLED and end.usage.estimated
+    assert 0.8 * written <= end.usage.output_tokens <= candidate.output_tokens_bound
+    assert end.usage.output_tokens <= end.duration_seconds * (200 if measured is None else 2 * measured) + 1
 
 
 async def test_a_call_that_timed_out_is_closed_too(alice: Principal, provider_simulator: Simulator) -> None:

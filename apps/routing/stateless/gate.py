@@ -37,9 +37,9 @@ class CallGate:
         """One ledger line per attempt.
 
         The tenant pays for the attempt that finished the answer, never for one that failed over. Whoever hung up pays
-        for the last attempt that had shown something, or else had been sent the prompt: otherwise large prompts would
-        be free to whoever leaves in time. What is asked on the side is paid for where it was answered. An answer that
-        broke off is nobody's to pay for.
+        for the last attempt that had shown something, or else had been sent the prompt: otherwise large prompts, and
+        whole answers that are being written, would be free to whoever leaves in time. What is asked on the side is paid
+        for where it was answered. An answer that broke off is nobody's to pay for.
         """
         kept: UUID | None = None
         if finished is not None:
