@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,11 +12,25 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
+from apps.routing.loop_clients import LoopClients
+
 DEADLINE_SECONDS = 1.0
 _CONNECTIONS = 16
 
-_Keeper = AsyncGenerator[Redis, None]
-_open: dict[asyncio.AbstractEventLoop, tuple[Redis, _Keeper]] = {}
+
+def _made() -> Redis:
+    return Redis.from_pool(
+        BlockingConnectionPool.from_url(
+            settings.REDIS_URL,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+            max_connections=_CONNECTIONS,
+            timeout=DEADLINE_SECONDS,
+        )
+    )
+
+
+_clients = LoopClients(_made)
 
 
 class Away(Exception):
@@ -39,38 +53,10 @@ class Script:
         """Run it once. Raises `Away`, after a second at the latest."""
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                client = await _client()
+                client = await _clients.here()
                 try:
                     return await client.evalsha(self._sha, len(keys), *keys, *arguments)
                 except NoScriptError:
                     return await client.eval(self.text, len(keys), *keys, *arguments)
         except (RedisError, OSError, TimeoutError) as error:
             raise Away(type(error).__name__) from error
-
-
-async def _client() -> Redis:
-    """The running loop's client. A loop that shuts down closes the async generators it has seen, so it ends with it."""
-    loop = asyncio.get_running_loop()
-    if known := _open.get(loop):
-        return known[0]
-    keeper = _keep(loop)
-    client = await anext(keeper)
-    _open[loop] = client, keeper
-    return client
-
-
-async def _keep(loop: asyncio.AbstractEventLoop) -> _Keeper:
-    pool = BlockingConnectionPool.from_url(
-        settings.REDIS_URL,
-        protocol=2,
-        retry=Retry(NoBackoff(), 0),
-        max_connections=_CONNECTIONS,
-        timeout=DEADLINE_SECONDS,
-    )
-    client = Redis(connection_pool=pool)
-    try:
-        yield client
-    finally:
-        _open.pop(loop, None)
-        await client.aclose()
-        await pool.aclose()

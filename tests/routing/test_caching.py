@@ -228,7 +228,7 @@ async def test_an_absent_or_slow_cache_is_a_miss_and_never_an_error(
     ports = [1, silent.sockets[0].getsockname()[1]]
     for port in ports:
         monkeypatch.setattr(settings, "REDIS_CACHE_URL", f"redis://127.0.0.1:{port}/0")
-        monkeypatch.setattr(exact, "_open", {})
+        monkeypatch.setattr(exact._clients, "_open", {})
         assert await exact.look_up(alice.tenant_id, b"\0" * 32) is None
         exchange = await ask(alice, plan)
         assert not from_cache(exchange)

@@ -102,7 +102,7 @@ async def test_without_a_cap_or_below_it_nobody_waits(rate: int | None, monkeypa
 async def test_without_redis_a_process_keeps_to_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     capped(monkeypatch, 200)
     monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
-    monkeypatch.setattr(durable, "_open", {})
+    monkeypatch.setattr(durable._clients, "_open", {})
     _, seconds = await told(of_tokens(120))
     assert 0.5 - 0.06 <= seconds < 3
 

@@ -188,7 +188,7 @@ async def test_a_redis_that_is_away_refuses_and_a_running_call_waits_for_it(monk
     held.begin(b"{}")
     with monkeypatch.context() as away:
         away.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
-        away.setattr(durable, "_open", {})
+        away.setattr(durable._clients, "_open", {})
         with pytest.raises(StoreAway) as refused:
             await found(place)
         assert isinstance(refused.value, Problem) and refused.value.retry_after_seconds

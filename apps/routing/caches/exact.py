@@ -1,7 +1,7 @@
 """Answers to the very same call, for a short while, on the cache's Redis. One that is away or slow is a miss."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from functools import cache
 from uuid import UUID
 
@@ -14,16 +14,22 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from apps.routing.caches.entry import Entry
+from apps.routing.loop_clients import LoopClients
 
 # An answer must not wait for what was to save it time.
 DEADLINE_SECONDS = 0.05
 _KEEP_SECONDS = 1.0
 _SCANNED = 500
 
-_Keeper = AsyncGenerator[Redis, None]
-_open: dict[asyncio.AbstractEventLoop, tuple[Redis, _Keeper]] = {}
-
 log = structlog.get_logger(__name__)
+
+
+def _made() -> Redis:
+    client: Redis = Redis.from_url(settings.REDIS_CACHE_URL, protocol=2, retry=Retry(NoBackoff(), 0))
+    return client
+
+
+_clients = LoopClients(_made)
 
 
 def name_of(tenant_id: UUID, digest: bytes) -> str:
@@ -35,7 +41,7 @@ async def look_up(tenant_id: UUID, digest: bytes) -> Entry | None:
     """The stored answer, if there is one within the deadline."""
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            found = await (await _client()).get(name_of(tenant_id, digest))
+            found = await (await _clients.here()).get(name_of(tenant_id, digest))
     except (RedisError, OSError, TimeoutError) as error:
         log.warning("cache.away", error=type(error).__name__)
         return None
@@ -46,7 +52,7 @@ async def keep(tenant_id: UUID, digest: bytes, entry: Entry, ttl_seconds: int) -
     """Store an answer, or do without."""
     try:
         async with asyncio.timeout(_KEEP_SECONDS):
-            await (await _client()).set(name_of(tenant_id, digest), entry.to_json(), ex=ttl_seconds)
+            await (await _clients.here()).set(name_of(tenant_id, digest), entry.to_json(), ex=ttl_seconds)
     except (RedisError, OSError, TimeoutError) as error:
         log.warning("cache.not_kept", error=type(error).__name__)
 
@@ -91,23 +97,3 @@ def _names(server: "redis.Redis", tenant_id: UUID | None) -> Iterator[list[bytes
 def _blocking() -> "redis.Redis":
     server: redis.Redis = redis.Redis.from_url(settings.REDIS_CACHE_URL, protocol=2, socket_timeout=10)
     return server
-
-
-async def _client() -> Redis:
-    """The running loop's client. A loop that shuts down closes the async generators it has seen, so it ends with it."""
-    loop = asyncio.get_running_loop()
-    if known := _open.get(loop):
-        return known[0]
-    keeper = _keep(loop)
-    client = await anext(keeper)
-    _open[loop] = client, keeper
-    return client
-
-
-async def _keep(loop: asyncio.AbstractEventLoop) -> _Keeper:
-    client: Redis = Redis.from_url(settings.REDIS_CACHE_URL, protocol=2, retry=Retry(NoBackoff(), 0))
-    try:
-        yield client
-    finally:
-        _open.pop(loop, None)
-        await client.aclose()
