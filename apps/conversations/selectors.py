@@ -98,16 +98,6 @@ def turn(principal: Principal, conversation_id: UUID, turn_id: UUID) -> TurnRow:
         return rows[0]
 
 
-def turn_of(principal: Principal, turn_id: UUID) -> TurnRow:
-    """One turn by its id alone. Raises `NotFound`."""
-    cards = _cards(principal)
-    with tenant_scope(principal.tenant_id):
-        rows = _turn_rows(Turn.objects.filter(id=turn_id, user_id=principal.user_id), cards)
-        if not rows:
-            raise NotFound("There is no such turn.")
-        return rows[0]
-
-
 def stream_identities(principal: Principal, stream_id: UUID) -> list[StreamIdentity]:
     """The generations behind a stream's id: one for a generation's, the newest of each lane for a turn's.
 

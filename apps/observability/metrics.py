@@ -18,7 +18,6 @@ HTTP_SECONDS = Histogram(
     ["method", "route"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-READERS = Gauge("switchboard_stream_readers", "Open readers of streams", ["door"])
 GENERATIONS_STARTED = Counter("switchboard_generations_started_total", "Generations claimed by a worker")
 GENERATIONS_FINISHED = Counter(
     "switchboard_generations_finished_total", "Generations that reached a terminal state", ["state"]

@@ -234,7 +234,6 @@ _STREAM: Schema = {
     "description": "Server-sent events. The schema is that of each: its `data` is one of `StreamEvent`, as JSON.",
     "content": {"text/event-stream": {"schema": {"$ref": "#/components/schemas/SentEvent"}}},
 }
-_IDEMPOTENCY_KEY: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY}
 # Preferences that a server does not know are passed over (RFC 7240).
 _PREFER: Schema = {"type": "string", "examples": ["respond-async"]}
 _GENERATION = _parameter("generation_id", "path", _ID, required=True)
