@@ -11,7 +11,7 @@ from apps.billing.clients import limits
 from apps.billing.contracts import BudgetLeft, CallCost
 from apps.billing.errors import AdmissionUnavailable
 from apps.billing.projection import load
-from apps.billing.refusals import refusal
+from apps.billing.refusals import is_refused, refusal
 from apps.billing.snapshots import scopes
 from apps.limits.contracts import Admitted, Call, Cold, LimitKind, Refused, Stale
 from apps.limits.errors import LimitsError
@@ -25,7 +25,13 @@ _LEASE_MARGIN_SECONDS = 120.0
 STALE_TRIES = 4
 
 
-def admit(tenant_id: UUID, user_id: UUID, api_key_id: UUID | None, calls: Sequence[CallCost]) -> None:
+def admit(
+    tenant_id: UUID,
+    user_id: UUID,
+    api_key_id: UUID | None,
+    calls: Sequence[CallCost],
+    enough_nanousd: int | None = None,
+) -> None:
     """Admit all calls or none; see `services.admit`."""
     wanted = [Call(str(call.call_id), call.amount_nanousd, call.tokens) for call in calls]
     snapshot = snapshots.get(tenant_id)
@@ -39,6 +45,7 @@ def admit(tenant_id: UUID, user_id: UUID, api_key_id: UUID | None, calls: Sequen
                 load=lambda asked: load(tenant_id, asked),
                 epoch=snapshot.epoch,
                 open_lease_seconds=open_lease_seconds(),
+                enough_nanousd=enough_nanousd,
             )
         except LimitsError as error:
             raise AdmissionUnavailable(
@@ -48,7 +55,8 @@ def admit(tenant_id: UUID, user_id: UUID, api_key_id: UUID | None, calls: Sequen
             snapshot = snapshots.reload(tenant_id, decision.epoch)
             continue
         if isinstance(decision, Refused):
-            metrics.admission_refused(decision.kind)
+            if is_refused(decision, enough_nanousd):
+                metrics.admission_refused(decision.kind)
             raise refusal(decision)
         metrics.admission("admitted")
         if isinstance(decision, Admitted) and decision.dirty:

@@ -21,7 +21,7 @@ from apps.billing.counters import STALE_TRIES, open_lease_seconds
 from apps.billing.errors import AdmissionUnavailable, SnapshotStale
 from apps.billing.ledger import charged_nanousd, used_tokens
 from apps.billing.reading import Reading
-from apps.billing.refusals import refusal, tightest
+from apps.billing.refusals import is_refused, refusal, tightest
 from apps.billing.remembered_calls import Held, Settling, TenantCalls
 from apps.billing.snapshots import TenantLimits
 from apps.limits.async_client import AsyncLimits
@@ -81,6 +81,7 @@ class OpenCalls:
         calls: Sequence[CallCost],
         epoch: int | None,
         limits_of: LimitsOf = TenantLimits.of,
+        enough_nanousd: int | None = None,
     ) -> tuple[Admission, ...]:
         now = datetime.now(UTC)
         asked = [
@@ -90,7 +91,7 @@ class OpenCalls:
         tenant = self._tenant(principal.tenant_id)
         tenant.asking += 1
         try:
-            decision, snapshot = await self._decide(principal, asked, epoch, tenant, limits_of)
+            decision, snapshot = await self._decide(principal, asked, epoch, tenant, limits_of, enough_nanousd)
             scopes = snapshot.scopes(principal.user_id, principal.api_key_id)
             for call in asked:
                 tenant.open[call.call_id] = Held(call, scopes)
@@ -120,13 +121,14 @@ class OpenCalls:
         epoch: int | None,
         tenant: TenantCalls,
         limits_of: LimitsOf,
+        enough_nanousd: int | None,
     ) -> tuple[Admitted, TenantLimits]:
         tenant_id = principal.tenant_id
         snapshot = await self._reading.snapshot(tenant_id)
         for _ in range(STALE_TRIES):
             seen = snapshot.epoch if epoch is None else min(epoch, snapshot.epoch)
             limits = limits_of(snapshot, principal.user_id, principal.api_key_id)
-            decision = await self._ask(principal.tenant_id, limits, asked, seen, tenant)
+            decision = await self._ask(principal.tenant_id, limits, asked, seen, tenant, enough_nanousd)
             if isinstance(decision, Stale):
                 metrics.admission("stale")
                 snapshot = await self._reading.reload(tenant_id, decision.epoch)
@@ -134,7 +136,8 @@ class OpenCalls:
                     raise SnapshotStale("Keys or limits have just changed. Try again.", retry_after_seconds=1)
                 epoch = None
             elif isinstance(decision, Refused):
-                metrics.admission_refused(decision.kind)
+                if is_refused(decision, enough_nanousd):
+                    metrics.admission_refused(decision.kind)
                 raise refusal(decision)
             elif isinstance(decision, Admitted):
                 metrics.admission("admitted")
@@ -148,6 +151,7 @@ class OpenCalls:
         asked: Sequence[Call],
         epoch: int,
         tenant: TenantCalls,
+        enough_nanousd: int | None,
     ) -> Decision:
         try:
             if time.monotonic() - tenant.said_busy_at > _BUSY_SECONDS:
@@ -160,6 +164,7 @@ class OpenCalls:
                     asked,
                     lease_seconds=LEASE_SECONDS,
                     epoch=epoch,
+                    enough_nanousd=enough_nanousd,
                 )
                 if not isinstance(decision, Cold):
                     return decision

@@ -84,6 +84,12 @@ def refusal(refused: Refused) -> LimitReached:
     )
 
 
+def is_refused(refused: Refused, enough_nanousd: int | None) -> bool:
+    """Whether that is the last word: not where a budget leaves what the caller said would be enough."""
+    is_budget = refused.kind in (LimitKind.BUDGET_DAY, LimitKind.BUDGET_MONTH)
+    return not (is_budget and enough_nanousd is not None and refused.remaining >= enough_nanousd)
+
+
 def _told(refused: Refused, whose: str) -> tuple[type[LimitReached], str]:
     match refused.kind:
         case LimitKind.REQUESTS_PER_MINUTE:

@@ -24,13 +24,18 @@ from apps.tenants.contracts import Principal
 SETTLEMENTS_REPEATED_FOR = timedelta(minutes=2)
 
 
-def admit(principal: Principal, calls: Sequence[CallCost]) -> tuple[Admission, ...]:
+def admit(
+    principal: Principal, calls: Sequence[CallCost], *, enough_nanousd: int | None = None
+) -> tuple[Admission, ...]:
     """Admit all calls or none, in one atomic step over every limit that applies.
+
+    `enough_nanousd`: what the caller will ask for at once where a budget does not cover this, and leaves as much; that
+    counts as no refusal then.
 
     Raises `RateLimited`, `TooManyParallel`, `OverBudget` (nothing consumed) or `AdmissionUnavailable`. The reservation
     in Redis is a short lease until `hold`; `reserve` writes the lasting one.
     """
-    counters.admit(principal.tenant_id, principal.user_id, principal.api_key_id, calls)
+    counters.admit(principal.tenant_id, principal.user_id, principal.api_key_id, calls, enough_nanousd)
     now = datetime.now(UTC)
     return tuple(
         Admission(
@@ -174,16 +179,21 @@ def set_quota(
 
 
 async def open_call(
-    principal: Principal, calls: Sequence[CallCost], *, epoch: int | None = None
+    principal: Principal,
+    calls: Sequence[CallCost],
+    *,
+    epoch: int | None = None,
+    enough_nanousd: int | None = None,
 ) -> tuple[Admission, ...]:
     """Admit stateless calls, all or none, in one round trip to Redis; each must end in `close_call`.
 
     `epoch`: what `epoch_of` said before the caller read its own view of the tenant (keys, models); None where it keeps
-    none. Raises `RateLimited`, `TokensRateLimited`, `TooManyParallel`, `OverTokenQuota`, `OverBudget` (nothing
-    consumed), `SnapshotStale` (drop what you know of this tenant, resolve and plan again, ask once more) or
-    `AdmissionUnavailable`. The call is held until `close_call`, as long as this event loop runs.
+    none. `enough_nanousd` as in `admit`. Raises `RateLimited`, `TokensRateLimited`, `TooManyParallel`,
+    `OverTokenQuota`, `OverBudget` (nothing consumed), `SnapshotStale` (drop what you know of this tenant, resolve and
+    plan again, ask once more) or `AdmissionUnavailable`. The call is held until `close_call`, as long as this event
+    loop runs.
     """
-    return await open_calls.here().open(principal, calls, epoch)
+    return await open_calls.here().open(principal, calls, epoch, enough_nanousd=enough_nanousd)
 
 
 async def take_request(principal: Principal, call_id: UUID) -> tuple[Allowance, ...]:

@@ -131,7 +131,7 @@ def _admitted(principal: Principal, lanes: Sequence[PlannedLane], write: Write[T
     Where the budget does not cover the dearest candidates, what it does cover is admitted.
     """
     try:
-        admissions = billing.admit(principal, turns.costs(lanes))
+        admissions = billing.admit(principal, turns.costs(lanes), enough_nanousd=turns.least_nanousd(lanes))
     except OverBudget as refused:
         affordable = turns.within(lanes, refused.left_nanousd)
         if affordable is None:

@@ -48,6 +48,11 @@ def costs(lanes: Sequence[PlannedLane]) -> list[CallCost]:
     ]
 
 
+def least_nanousd(lanes: Sequence[PlannedLane]) -> int:
+    """What must be set aside at least, so that each lane has a first choice."""
+    return sum(routing.least_nanousd(lane.plan) for lane in lanes)
+
+
 def within(lanes: Sequence[PlannedLane], left_nanousd: int) -> list[PlannedLane] | None:
     """The lanes with the candidates that so much covers together; None where it does not cover the cheapest of each.
 

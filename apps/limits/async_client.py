@@ -59,13 +59,25 @@ class AsyncLimits:
         *,
         lease_seconds: float,
         epoch: int | None = None,
+        enough_nanousd: int | None = None,
     ) -> Decision:
         """Admit all `calls` over all `limits`, or none. `epoch` None: the limits were read just now.
+
+        Where a budget says no and leaves `enough_nanousd`, the caller will ask for less at once: that is no refusal
+        yet, and none is counted.
 
         Calls that are open already are admitted without consuming again. Raises `AlreadySettled`, `OutOfRange`,
         `LimitsUnavailable`.
         """
-        command = protocol.admit(self._prefix, tenant_id, limits, calls, lease_seconds=lease_seconds, epoch=epoch)
+        command = protocol.admit(
+            self._prefix,
+            tenant_id,
+            limits,
+            calls,
+            lease_seconds=lease_seconds,
+            epoch=epoch,
+            enough_nanousd=enough_nanousd,
+        )
         return protocol.parse_decision(await self._pipeline.run(command), limits)
 
     async def admit_warm(
@@ -77,6 +89,7 @@ class AsyncLimits:
         lease_seconds: float,
         load: Loader,
         epoch: int | None = None,
+        enough_nanousd: int | None = None,
         open_lease_seconds: float | None = None,
     ) -> Decision:
         """`admit`, rebuilding with `load` while the answer is `Cold`. Raises also `Rebuilding`.
@@ -84,7 +97,9 @@ class AsyncLimits:
         `open_lease_seconds`: of the calls that `load` finds open, where that is another lease than these calls'.
         """
         for _ in range(rebuilding.ATTEMPTS):
-            decision = await self.admit(tenant_id, limits, calls, lease_seconds=lease_seconds, epoch=epoch)
+            decision = await self.admit(
+                tenant_id, limits, calls, lease_seconds=lease_seconds, epoch=epoch, enough_nanousd=enough_nanousd
+            )
             if not isinstance(decision, Cold):
                 return decision
             lease = open_lease_seconds or lease_seconds

@@ -147,6 +147,7 @@ def admit(
     *,
     lease_seconds: float,
     epoch: int | None,
+    enough_nanousd: int | None = None,
 ) -> Command:
     if len({call.call_id for call in calls}) != len(calls) or not calls:
         raise OutOfRange("a set of calls needs at least one call, each named once")
@@ -155,6 +156,7 @@ def admit(
     args: _Args = ["" if epoch is None else epoch, _lease_ms(lease_seconds), *_limits(limits), len(calls)]
     for call in calls:
         args += (call.call_id, call.amount_nanousd, call.tokens, call.note)
+    args.append("" if enough_nanousd is None else amount(enough_nanousd))
     return _command(ADMIT, prefix, tenant_id, args)
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -73,6 +73,8 @@ def test_a_free_model_answers_when_the_budget_is_used_up(
     ] * 3
     assert billing.budget_left(alice).day_nanousd == 0
     assert billing.differences(alice.tenant_id) == []
+    # Who was answered by what the budget does cover was not refused.
+    assert billing.refused(alice.tenant_id, timedelta(hours=1)) == {"budget_day": {"tenant": 1}}
 
 
 async def _opened(alice: Principal, model: str) -> call.OpenCall:

@@ -29,3 +29,17 @@ def test_refusals_are_counted_by_minute_and_by_hour(
             redis.hdel(key, name)  # as if an hour had begun
     assert isinstance(limits.admit(tenant, what, [Call("last", 0)], lease_seconds=30), Refused)
     assert not any(" 5 " in name for name in map(str, redis.hkeys(key))) and redis.pttl(key) > 0  # type: ignore[operator]
+
+
+def test_who_comes_back_with_less_was_not_refused(limits: Limits, tenant: str, records: Records) -> None:
+    what = [ScopeLimits(TENANT, budget_day_nanousd=100)]
+    dear = [Call("dear", 150)]
+    limits.admit_warm(tenant, what, [Call("first", 60)], lease_seconds=30, load=records.load)
+    for enough, counted in ((40, 0), (0, 0), (41, 1), (None, 2)):
+        refused = limits.admit(tenant, what, dear, lease_seconds=30, enough_nanousd=enough)
+        assert isinstance(refused, Refused) and refused.remaining == 40
+        assert limits.refusals(tenant, 60).get((LimitKind.BUDGET_DAY, Level.TENANT), 0) == counted
+    # No other limit leaves room for less.
+    busy = [ScopeLimits(TENANT, parallel_calls=0)]
+    assert isinstance(limits.admit(tenant, busy, dear, lease_seconds=30, enough_nanousd=0), Refused)
+    assert limits.refusals(tenant, 60)[LimitKind.PARALLEL_CALLS, Level.TENANT] == 1

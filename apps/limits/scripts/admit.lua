@@ -1,5 +1,5 @@
--- ARGV: epoch or '', lease ms, scopes and their limits, calls (n, then id, amount, tokens and note each). Replies with
--- the counters of each scope.
+-- ARGV: epoch or '', lease ms, scopes and their limits, calls (n, then id, amount, tokens and note each), and an amount or
+-- '': where a budget says no and leaves as much, the caller asks for less at once. Replies with the counters of each scope.
 local now = clock_ms()
 local now_text = int(now)
 local epoch, lease_ms = tonumber(take()), tonumber(take())
@@ -22,6 +22,7 @@ for _ = 1, tonumber(take()) do
     asked_tokens = asked_tokens + tonumber(call.tokens)
   end
 end
+local enough = tonumber(take())
 local count = #fresh
 local reply = {'ADMITTED', count == 0 and '1' or '0', redis.call('EXISTS', DIRTY)}
 if count == 0 then
@@ -83,7 +84,10 @@ local function count_refused(kind, level)
 end
 
 if worst then
-  count_refused(worst[1], string.match(worst[2], '^%a+'))
+  local is_budget = worst[1] == 'budget_day' or worst[1] == 'budget_month'
+  if not (is_budget and enough and math.max(0, worst[4]) >= enough) then
+    count_refused(worst[1], string.match(worst[2], '^%a+'))
+  end
   return {'REFUSED', worst[1], worst[2], int(worst_ms), int(math.max(0, worst[4])), int(worst[3])}
 end
 

@@ -139,8 +139,9 @@ def _difficulty(asked: Asked) -> Difficulty:
 async def _within_budget(caller: Principal, plan: Plan, n: int) -> tuple[Plan, tuple[Admission, ...]]:
     """Where the budget does not cover the dearest candidates, what it does cover is admitted."""
     ids = [new_id() for _ in range(n)]
+    enough_nanousd = n * services.least_nanousd(plan) if len(plan.candidates) > 1 else None
     try:
-        return plan, await billing.open_call(caller, _costs(plan, ids))
+        return plan, await billing.open_call(caller, _costs(plan, ids), enough_nanousd=enough_nanousd)
     except OverBudget as refused:
         affordable_nanousd = refused.left_nanousd // n
         if affordable_nanousd < services.least_nanousd(plan):
