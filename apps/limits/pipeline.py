@@ -1,4 +1,5 @@
-"""One connection for all commands of an event loop: what is asked in one turn of the loop leaves in one write.
+"""One connection for all commands of an event loop: what is asked in one turn of the loop leaves in one write, except
+for a command that finds no other on its way: that leaves at once.
 
 Each caller gets its own reply or error. The commands are not a transaction: others may run between them.
 """
@@ -99,9 +100,11 @@ class _Link(asyncio.Protocol):
     def ask(self, packed: bytes) -> asyncio.Future[Any]:
         reply: asyncio.Future[Any] = self._loop.create_future()
         now = self._loop.time()
-        if not self._outgoing:
-            self._loop.call_soon(self._flush)
         self._outgoing.append(packed)
+        if not self._asked:
+            self._flush()  # nobody is waiting: nothing would be gained by waiting for company
+        elif len(self._outgoing) == 1:
+            self._loop.call_soon(self._flush)
         self._asked.append(_Asked(reply, now))
         if self._watch is None:
             self._watch = self._loop.call_at(now + self._timeout_seconds, self._check_deadline)
