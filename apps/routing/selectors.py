@@ -104,6 +104,8 @@ class Snapshot:
 
 _snapshots: OrderedDict[UUID, Snapshot] = OrderedDict()
 _guard = threading.Lock()
+# How often anything was forgotten.
+_forgotten = 0
 # Calls of one tenant wait for one reading; a fixed number of locks needs no tidying up.
 _reading = tuple(threading.Lock() for _ in range(64))
 
@@ -150,8 +152,11 @@ def snapshot(tenant_id: UUID) -> Snapshot:
     with _reading[hash(tenant_id) % len(_reading)]:
         if known := snapshot_in_memory(tenant_id):
             return known
+        began = _forgotten
         read = _read(tenant_id)
         with _guard:
+            if _forgotten != began:
+                return read  # what was forgotten meanwhile may be what was read: the next one reads again
             _snapshots[tenant_id] = read
             _snapshots.move_to_end(tenant_id)
             while len(_snapshots) > _SNAPSHOTS_KEPT:
@@ -171,7 +176,9 @@ def snapshot_in_memory(tenant_id: UUID, *, older_seconds: float = 0.0) -> Snapsh
 
 def invalidate(tenant_id: UUID | None = None) -> None:
     """Forget the snapshot of one tenant, or of all, in this process."""
+    global _forgotten
     with _guard:
+        _forgotten += 1
         if tenant_id is None:
             _snapshots.clear()
         else:

@@ -1,5 +1,6 @@
 """People, and how they sign in, for operators: global tables, read and written as `engine`."""
 
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -15,8 +16,10 @@ from django.db import models, transaction
 from django.http import HttpRequest
 
 from apps.accounts.models import User
+from apps.tenants import epochs
 from apps.tenants.admin_changes import ALIAS
 from apps.tenants.admin_engine import EngineAdmin, ReadOnlyAdmin
+from apps.tenants.models import Membership
 
 
 @admin.register(User)
@@ -37,6 +40,13 @@ class UserAdmin(EngineAdmin[User]):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if "is_active" in form.changed_data:
+            # Their keys are refused from the next admission on, wherever they are known.
+            for tenant_id in Membership.objects.using(ALIAS).filter(user_id=obj.id).values_list("tenant_id", flat=True):
+                transaction.on_commit(partial(epochs.rights_changed, tenant_id, obj.id), using=ALIAS)
 
 
 class _TakenAway(EngineAdmin[Any]):

@@ -242,6 +242,14 @@ class OwnRuleAdmin(ScopedAdmin[ModelRule]):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("tier",) if obj is not None else ()
 
+    def save_model(self, request: HttpRequest, obj: ModelRule, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        afterwards(request, partial(epochs.passed, obj.tenant_id))
+
+    def delete_model(self, request: HttpRequest, obj: ModelRule) -> None:
+        super().delete_model(request, obj)
+        afterwards(request, partial(epochs.passed, obj.tenant_id))
+
     @admin.display(description="roles")
     def for_roles(self, rule: ModelRule) -> str:
         return ", ".join(str(Membership.Role(role).label) for role in rule.roles if role in Membership.Role.values)

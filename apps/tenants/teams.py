@@ -1,6 +1,7 @@
 """Teams, the rules that open model tiers to roles and teams, and what a tenant says of itself."""
 
 from collections.abc import Collection
+from functools import partial
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -93,7 +94,7 @@ def add_member(principal: Principal, team_id: UUID, membership_id: UUID) -> None
         )
         if is_new:
             _record(principal, "team.member_added", team_id, membership=membership_id)
-            transaction.on_commit(lambda: epochs.passed(principal.tenant_id))
+            transaction.on_commit(partial(epochs.passed, principal.tenant_id))
 
 
 def remove_member(principal: Principal, team_id: UUID, membership_id: UUID) -> None:
@@ -115,7 +116,7 @@ def model_rules(principal: Principal) -> list[ModelRuleSummary]:
 
 
 def set_model_rule(principal: Principal, tier: str, roles: Collection[str], team_ids: Collection[UUID]) -> None:
-    """Open a tier to these roles and teams, and to nobody else. Processes obey within seconds.
+    """Open a tier to these roles and teams, and to nobody else, from the next admission on, in every process.
 
     Raises `InvalidTeam` for an unknown role or team.
     """
@@ -136,6 +137,7 @@ def set_model_rule(principal: Principal, tier: str, roles: Collection[str], team
         if not rules.update(**told):
             ModelRule(tenant_id=principal.tenant_id, tier=tier, **told).save(force_insert=True)
         _record(principal, "model_rule.set", rules.get().id, kind="model_rule", tier=tier, **told)
+        transaction.on_commit(partial(epochs.passed, principal.tenant_id))
 
 
 def remove_model_rule(principal: Principal, tier: str) -> None:
@@ -147,6 +149,7 @@ def remove_model_rule(principal: Principal, tier: str) -> None:
             raise NotFound("There is no such rule.")
         ModelRule.objects.filter(id=rule.id).delete()
         _record(principal, "model_rule.removed", rule.id, kind="model_rule", tier=tier)
+        transaction.on_commit(partial(epochs.passed, principal.tenant_id))
 
 
 def tenant(principal: Principal) -> TenantSummary:
@@ -181,7 +184,8 @@ def change_tenant(
 ) -> None:
     """Rename the tenant, demand a second factor of its members, bound its answers, or summarise what no longer fits.
 
-    None leaves as it is. A bound of 0 is taken away; processes obey within seconds. Raises `InvalidTenant`.
+    None leaves as it is. A bound of 0 is taken away. Every process obeys from the next admission on. Raises
+    `InvalidTenant`.
     """
     require(principal, Action.TENANT_CHANGE)
     with tenant_scope(principal.tenant_id):
@@ -214,6 +218,7 @@ def change_tenant(
             target=("tenant", row.id),
             data={"from": before, "to": changes},
         )
+        transaction.on_commit(partial(epochs.passed, principal.tenant_id))
 
 
 def _bound(name: str, value: int) -> int | None:

@@ -5,9 +5,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import redis
 from allauth.idp.oidc.models import Client as Program
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import connections
@@ -15,6 +17,7 @@ from django.test import Client
 
 from apps.accounts.models import User
 from apps.billing.models import Quota
+from apps.limits.protocol import epoch_key
 from apps.routing.models import Provider
 from apps.tenants.admin_changes import SECRET_COLUMNS
 from apps.tenants.admin_engine import EngineAdmin
@@ -66,6 +69,18 @@ def test_a_persons_change_is_in_the_installations_own_chain(office: Client, alic
     assert office.get(path).status_code == 200
     read = [entry for entry in entries(None, "user.read") if entry.target_id == str(alice.user_id)]
     assert len(read) == 1
+
+
+def test_whoever_is_switched_off_is_refused_from_the_next_admission_on(office: Client, alice: Principal) -> None:
+    def epoch() -> int:
+        server = redis.Redis.from_url(settings.REDIS_URL)
+        return int(server.hget(epoch_key(settings.REDIS_PREFIX, alice.tenant_id), "epoch") or 0)  # type: ignore[arg-type]
+
+    path, before = f"/admin/accounts/user/{alice.user_id}/change/", epoch()
+    assert office.post(path, {"name": "Alicia", "is_active": "on"}).status_code == 302
+    assert epoch() == before, "a name opens nothing"
+    assert office.post(path, {"name": "Alicia"}).status_code == 302
+    assert epoch() > before
 
 
 def test_reading_a_tenants_people_is_told_to_that_tenant(office: Client, alice: Principal) -> None:
