@@ -31,7 +31,8 @@ CHECKS = (
 )
 # Where OpenAI's and Anthropic's clients ask, and are told errors in their own forms.
 OTHERS_FORMS = ("/v1/models", "/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/embeddings")
-# Of so many calls with good ids, one keeps what was drawn: an id of nothing.
+# Of so many calls with good ids, one keeps what was drawn: an id of nothing. Never before the operation has succeeded,
+# where it may: some have one call in a run that could.
 STRANGER_EVERY = 6
 
 
@@ -121,8 +122,11 @@ class Exercise:
 
     def _place(self, case: Any) -> None:
         self._calls += 1
-        operation_id = case.operation.definition.raw["operationId"]
-        if self._calls % STRANGER_EVERY and not _wrong_at(case, ParameterLocation.PATH):
+        operation = case.operation.definition.raw
+        operation_id = operation["operationId"]
+        had_its_turn = operation_id in self._report.done or self._refusal(case.path, operation) is not None
+        is_strange = had_its_turn and self._calls % STRANGER_EVERY == 0
+        if not is_strange and not _wrong_at(case, ParameterLocation.PATH):
             for name in case.path_parameters or {}:
                 case.path_parameters[name] = self._workspace.thing(operation_id, name)
         if isinstance(case.body, dict) and not _wrong_at(case, ParameterLocation.BODY):
