@@ -11,6 +11,7 @@ from xdist.scheduler import LoadScopeScheduling
 GROUPS = (
     "tests/conversations/doors/",
     "tests/conversations/test_worker_processes.py",
+    "tests/gateway/",
     "tests/hardening/",
     "tests/house/test_policy_doors.py",
     "tests/house/test_policy_walk.py",
