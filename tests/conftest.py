@@ -41,8 +41,9 @@ if _own is not None:
 servers.share(_addresses)
 for _name in ("DEMO", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OLLAMA_HOST", "WEB_SERVER", "BASE_URL"):
     os.environ.pop(_name, None)
-# One that has no number of its own takes the last: others may run beside it.
-_number = int(_WORKER.removeprefix("gw")) if _WORKER.startswith("gw") else servers.REDIS_DATABASES - 1
+# One that has no number of its own is given one, or takes the last: others may run beside it.
+_given = os.environ.pop("SWITCHBOARD_TEST_NUMBER", servers.REDIS_DATABASES - 1)
+_number = int(_WORKER.removeprefix("gw") if _WORKER.startswith("gw") else _given)
 os.environ.update(servers.environment(_addresses, _urls, _WORKER, _number))
 os.environ["DJANGO_SETTINGS_MODULE"] = "chatproject.settings"
 django.setup()
