@@ -155,14 +155,16 @@ class _Attempt:
         return time.monotonic() - self._began_at
 
     def usage(self) -> Usage:
-        """The provider's count, where it covers all that came; nothing, where nothing was asked or it refused; else an
-        estimate: not below what was shown, not above what was reserved."""
+        """The provider's count, where it covers all that came and can be so; nothing, where nothing was asked or it
+        refused; else an estimate: not below what was shown, not above what was reserved."""
+        candidate = self._candidate
         progress, told = self.progress, self.progress.usage
-        if told is not None and progress.usage_is_final:
-            return told
+        if told is not None:
+            told = tokens.believed(told, candidate.input_tokens_bound, candidate.output_tokens_bound)
+            if progress.usage_is_final:
+                return told
         if told is None and (progress.refused or not progress.sent):
             return Usage(0, 0)
-        candidate = self._candidate
         likely_output = tokens.likely_output(progress.received_bytes, progress.deltas, candidate.output_tokens_bound)
         if told is not None:
             return replace(told, output_tokens=max(told.output_tokens, likely_output), estimated=True)

@@ -182,7 +182,9 @@ def _usage(document: Mapping[str, Any], text: str, candidate: Candidate) -> Usag
     """The provider's count; where it tells none, as moderation does, a guess."""
     told = document.get("usage")
     try:
-        return Usage(token_count(told["prompt_tokens"]), 0) if told else _guess(text, candidate)
+        if not told:
+            return _guess(text, candidate)
+        return tokens.believed(Usage(token_count(told["prompt_tokens"]), 0), candidate.input_tokens_bound, 0)
     except (KeyError, TypeError, ValueError):
         return _guess(text, candidate)
 

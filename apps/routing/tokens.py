@@ -28,6 +28,10 @@ _TYPICAL_OUTPUT_TOKENS = 600
 # much faster than the model's mean it may have been.
 _UNMEASURED_TOKENS_PER_SECOND = 200.0
 _FASTER_THAN_MEAN = 2.0
+# Providers count a little differently, and think a little longer than they were told to. What is more than so many
+# times what was set aside, and so many tokens, is no count.
+_MOST_TIMES = 4
+_MOST_MORE_TOKENS = 10_000
 # Used where money was already spent and nobody told how much: rather a little too high than too low.
 _BYTES_PER_RECEIVED_TOKEN = 3
 
@@ -75,3 +79,14 @@ def unheard_output(seconds: float, tokens_per_second: float | None, output_token
     many than too few, at most what was reserved. `tokens_per_second`: the model's mean, None where it is not known."""
     pace = _UNMEASURED_TOKENS_PER_SECOND if tokens_per_second is None else tokens_per_second * _FASTER_THAN_MEAN
     return min(math.ceil(max(0.0, seconds) * pace), output_tokens_bound)
+
+
+def believed(told: Usage, input_tokens_bound: int, output_tokens_bound: int) -> Usage:
+    """What a provider told it used, as far as it can be so: otherwise what was set aside, as an estimate."""
+    most_input = input_tokens_bound * _MOST_TIMES + _MOST_MORE_TOKENS
+    most_output = output_tokens_bound * _MOST_TIMES + _MOST_MORE_TOKENS
+    if told.input_tokens <= most_input and told.output_tokens <= most_output:
+        return told
+    return Usage(
+        min(told.input_tokens, input_tokens_bound), min(told.output_tokens, output_tokens_bound), estimated=True
+    )

@@ -90,6 +90,17 @@ def test_what_is_wrong_with_the_request_is_quoted_without_secrets() -> None:
     assert len(detail) < 400
 
 
+@pytest.mark.parametrize(
+    "named", ["http://vllm-7.cluster.lan:8000/v1/chat", "VLLM-7.cluster.lan:8000", "vllm-7.cluster.lan"]
+)
+def test_where_the_installations_own_servers_stand_is_not_quoted(named: str) -> None:
+    body = orjson.dumps({"error": {"message": f"`n` is unknown to {named}"}})
+    for trusted in (True, False):
+        access = ProviderAccess("http://vllm-7.cluster.lan:8000/v1", None, trusted)
+        detail = refusals.from_status(400, body, {}, "Sim", access).detail
+        assert "`n` is unknown" in detail and ("cluster" not in detail.lower()) is trusted
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
 def test_nothing_else_is_quoted(status: int) -> None:
     assert "gossip" not in _from_status(status, {"error": {"message": "gossip"}}).detail

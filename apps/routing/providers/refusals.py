@@ -3,10 +3,12 @@
 Only what is wrong with the request itself is quoted, with everything that looks like a secret blotted out.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -147,5 +149,8 @@ def _rejected(status: int, code: str, message: str, provider: str, access: Provi
 def _quotable(message: str, access: ProviderAccess) -> str:
     if access.key:
         message = message.replace(access.key, REDACTED)
+    if access.trusted and (host := urlsplit(access.base_url).hostname):
+        # Where the installation's own servers stand is nobody's business; a workspace knows its own.
+        message = re.sub(rf"(?i)(?:https?://)?{re.escape(host)}(?::\d+)?", REDACTED, message)
     printable = "".join(character if character.isprintable() else " " for character in message)
     return without_secrets(" ".join(printable.split()))[:_QUOTED_CHARACTERS].rstrip(".")
