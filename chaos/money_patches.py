@@ -27,20 +27,20 @@ def look_then_hold(module: ModuleType) -> None:
         scopes = tuple(one.scope for one in limits)
         return [OpenCall(call.call_id, call.amount_nanousd, scopes, call.tokens, call.note) for call in calls]
 
-    def admit(self: Any, tenant_id: Any, limits: Any, calls: Any, *, lease_seconds: float, epoch: Any = None) -> Any:
+    def admit(self: Any, tenant_id: Any, limits: Any, calls: Any, *, lease_seconds: float, **rest: Any) -> Any:
         overview = self.peek(tenant_id, limits)
         if isinstance(overview, Cold) or not fits(overview, calls):
-            return atomic(self, tenant_id, limits, calls, lease_seconds=lease_seconds, epoch=epoch)
+            return atomic(self, tenant_id, limits, calls, lease_seconds=lease_seconds, **rest)
         time.sleep(_BETWEEN_SECONDS)
         self.register(tenant_id, held(calls, limits), lease_seconds=lease_seconds)
         return Admitted(())
 
     async def admit_here(
-        self: Any, tenant_id: Any, limits: Any, calls: Any, *, lease_seconds: float, epoch: Any = None
+        self: Any, tenant_id: Any, limits: Any, calls: Any, *, lease_seconds: float, **rest: Any
     ) -> Any:
         overview = await self.peek(tenant_id, limits)
         if isinstance(overview, Cold) or not fits(overview, calls):
-            return await atomic(self, tenant_id, limits, calls, lease_seconds=lease_seconds, epoch=epoch)
+            return await atomic(self, tenant_id, limits, calls, lease_seconds=lease_seconds, **rest)
         await asyncio.sleep(_BETWEEN_SECONDS)
         await self.register(tenant_id, held(calls, limits), lease_seconds=lease_seconds)
         return Admitted(())

@@ -106,13 +106,10 @@ async def _limited(trial: Trial, quota: Quota) -> Gathering:
 
 
 async def _greet(trial: Trial, caller: Caller, url: str) -> None:
-    """The process learns of the tenant, so that no door is late; counting tokens consumes nothing."""
-    body = {"model": QUICK, "messages": [{"role": "user", "content": "The tide"}]}
-    async with trial.crowd.session.post(
-        f"{url}/v1/messages/count_tokens", json=body, headers=headers(caller), timeout=_ANSWER
-    ) as response:
+    """The process learns of the tenant, so that no door is late; listing models consumes nothing."""
+    async with trial.crowd.session.get(f"{url}/v1/models", headers=headers(caller), timeout=_ANSWER) as response:
         if response.status != 200:
-            raise RuntimeError(f"counting tokens answered {response.status}")
+            raise RuntimeError(f"listing models answered {response.status}")
 
 
 async def _come(trial: Trial, gathering: Gathering, count: int) -> None:
