@@ -10,9 +10,9 @@ import pytest
 from redis import Redis
 
 from apps.limits.client import Limits
-from apps.limits.contracts import Admitted, Cold, Overview
+from apps.limits.contracts import Admitted, Cold, Level, Overview, Scope
 from tests.limits.contender import contend
-from tests.limits.records import DOLLAR, TENANT, Records, budget, calls
+from tests.limits.records import ALICE, DOLLAR, TENANT, Records, budget, calls
 
 THREADS = 16
 
@@ -80,4 +80,29 @@ def test_a_budget_is_exact_through_a_loss_in_the_middle(
     assert isinstance(overview, Overview)
     spent = sum(line.amount_nanousd for line in records.ledger)
     assert [(row.used, row.reserved, row.remaining) for row in overview.allowances] == [(spent, DOLLAR - spent, 0)]
+    other.close()
+
+
+def test_two_budgets_at_once_are_both_exact(limits: Limits, redis_url: str, tenant: str) -> None:
+    """A person's budget of 0.70 in a tenant's of 1.00, over two clients; what is refused by one is held in neither."""
+    other = Limits(redis_url, prefix="test:")
+    bob = Scope(Level.USER, "bob")
+    amount = DOLLAR // 10
+    whose = {"alice": budget(ALICE, day=7 * amount), "bob": budget(bob, month=50 * DOLLAR)}
+
+    def ask(name: str, number: int) -> bool:
+        client = (limits, other)[number % 2]
+        what = [budget(TENANT, month=DOLLAR), whose[name]]
+        wanted = calls(f"{name}-{number}", amount=amount)
+        decision = client.admit_warm(tenant, what, wanted, lease_seconds=60, load=Records().load)
+        return isinstance(decision, Admitted)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        assert sum(pool.map(lambda number: ask("alice", number), range(60))) == 7
+        assert sum(pool.map(lambda number: ask("bob", number), range(60))) == 3
+        both = list(pool.map(lambda number: ask(("alice", "bob")[number // 2 % 2], 100 + number), range(40)))
+    assert not any(both)
+    overview = limits.peek(tenant, [budget(TENANT, month=DOLLAR), *whose.values()])
+    assert isinstance(overview, Overview)
+    assert [row.reserved // amount for row in overview.allowances] == [10, 7, 3]
     other.close()
