@@ -36,9 +36,9 @@ def test_a_lane_of_a_chat_that_is_deleted_meanwhile_is_not_asked_again(
     services.cancel(alice, generation_id)
     reserve = billing.admit
 
-    def overtaken(*args: object) -> object:
+    def overtaken(*args: object, **more: object) -> object:
         services.delete(alice, turn.conversation_id)
-        return reserve(*args)  # type: ignore[arg-type]
+        return reserve(*args, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(billing, "admit", overtaken)
     with pytest.raises(NotFound):

@@ -68,7 +68,7 @@ async def test_each_door_says_it_in_its_own_form(hasty: None, bearer: str, parts
             assert told["request_id"] == headers["x-request-id"]
 
 
-async def test_a_body_in_parts_that_comes_in_time_is_read(hasty: None, bearer: str) -> None:
+async def test_a_body_in_parts_that_comes_in_time_is_read(bearer: str) -> None:
     parts = [(0.01, bytes([byte]), True) for byte in b'{"a"'] + [(0, b": 1}", False)]
     status, _, told = await Wire(*parts).through(DOORS[CHAT], CHAT, authorization=bearer)
     assert (status, told["error"]["param"]) == (400, "a")
