@@ -36,7 +36,7 @@ def body(model: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def free_first(offered: None, provider_simulator: Simulator) -> str:
+def free_first(offered: None, provider_simulator: Simulator, alice: Principal) -> str:
     """A free model, whose fallback costs something and belongs to somebody else."""
     slug = f"gw-free-{uuid4().hex[:8]}"
     for place, price in enumerate([FREE, PRICE]):
@@ -44,6 +44,7 @@ def free_first(offered: None, provider_simulator: Simulator) -> str:
             name=f"{slug} {'paid' if place else 'free'}",
             base_url=f"{provider_simulator.url}/v1",
             key="any",
+            tenant_id=alice.tenant_id,
             simulated=True,
         )
         routing.register_model(

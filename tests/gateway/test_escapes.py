@@ -56,7 +56,11 @@ def test_a_free_model_never_falls_back_to_what_the_budget_does_not_cover(
     offered: None, provider_simulator: Simulator, client_of: ClientOf, alice: Principal, ledger: Ledger
 ) -> None:
     provider_id = routing.add_provider(
-        name="Free and then not", base_url=f"{provider_simulator.url}/v1", key="any", simulated=True
+        name="Free and then not",
+        base_url=f"{provider_simulator.url}/v1",
+        key="any",
+        tenant_id=alice.tenant_id,  # offered to everybody, it would be the cheapest model of other tests
+        simulated=True,
     )
     free = NewPrice(input_nanousd_per_mtok=0, output_nanousd_per_mtok=0, free=True)
     for place, (upstream, price) in enumerate([("bench+fault=500", free), ("bench+tokens=5+tps=0", PRICE)]):
