@@ -51,6 +51,8 @@ class ChatSocket:
         for earlier in [one for one in self.passed if one.get("generation_id") in left and "seq" in one]:
             self.passed.remove(earlier)
             transcript.take(Event(earlier["type"], earlier))
+            if earlier["type"] in TERMINAL:  # an end may be told before the door says that it asked for it
+                left.discard(earlier["generation_id"])
         while left:
             message = self.receive()
             if message.get("generation_id") in left and "seq" in message:
