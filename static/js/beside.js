@@ -1,11 +1,14 @@
-// Tells each lane's style how tall its answer is, so that a short one can stay in view beside a long one.
+// Says which answers are taller than the view, so that a short one can stay in it beside a long one (timeline.css).
 
-/** @param {HTMLElement} turns whose lanes are watched, those that come later too */
-export function keepBeside(turns) {
+/** @param {HTMLElement} view what scrolls @param {HTMLElement} turns whose lanes are watched, those that come later too */
+export function keepBeside(view, turns) {
+  const heads = document.getElementById("lane-heads");
   const sizes = new ResizeObserver((entries) => {
-    for (const { target, borderBoxSize } of entries) {
-      /** @type {HTMLElement} */ (target).style.setProperty("--tall", `${Math.ceil(borderBoxSize[0].blockSize)}px`);
-    }
+    const hasView = entries.some((entry) => entry.target === view);
+    const lanes = hasView ? turns.querySelectorAll(".turn .lane") : entries.map((entry) => entry.target);
+    const room = view.clientHeight - heads.offsetHeight;
+    const isTall = [...lanes].map((lane) => /** @type {HTMLElement} */ (lane).offsetHeight > room);
+    [...lanes].forEach((lane, place) => lane.toggleAttribute("data-tall", isTall[place]));
   });
   // Lists of turns and of cells alone: a look at every word that comes would cost more than drawing it.
   const lists = new MutationObserver((changes) => changes.forEach((change) => change.addedNodes.forEach(watch)));
@@ -20,6 +23,7 @@ export function keepBeside(turns) {
     }
   }
 
+  sizes.observe(view);
   lists.observe(turns, { childList: true });
   turns.childNodes.forEach(watch);
 }

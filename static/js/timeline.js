@@ -17,7 +17,7 @@ export class Timeline {
     this.view = document.getElementById("timeline");
     this.turns = document.getElementById("turns");
     this.columns = new Columns(this.view, this.turns);
-    keepBeside(this.turns);
+    keepBeside(this.view, this.turns);
     /** @type {Map<string, Lane>} by generation id */
     this.live = new Map();
     this.pendingTurns = 0;
